@@ -1,0 +1,1 @@
+"""Pure deciders, one per subject: command in, events or a refusal out; `apply` is the only thing that changes state."""

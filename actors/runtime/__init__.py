@@ -1,0 +1,30 @@
+"""The actor runtime: bounded mailboxes, supervision, persistent actors on one timeline.
+
+It knows nothing of tasks, money or models, and can be used alone with `bus`.
+"""
+
+from actors.runtime.actor import Actor, Deferred, Job
+from actors.runtime.cell import ActorStatistics, ChildSpec
+from actors.runtime.log import EventWriter, GroupCommitLog, History, Log, Snapshot
+from actors.runtime.persistent import PersistentActor, Subscription
+from actors.runtime.supervision import Restart, Strategy, SupervisionOptions
+from actors.runtime.system import ActorSystem
+
+__all__ = [
+    "Actor",
+    "ActorStatistics",
+    "ActorSystem",
+    "ChildSpec",
+    "Deferred",
+    "EventWriter",
+    "GroupCommitLog",
+    "History",
+    "Job",
+    "Log",
+    "PersistentActor",
+    "Restart",
+    "Snapshot",
+    "Strategy",
+    "Subscription",
+    "SupervisionOptions",
+]

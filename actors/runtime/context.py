@@ -1,0 +1,245 @@
+"""What stands between an actor and the runtime: the current turn, and what outputs may rest on.
+
+`after` only rises: it is the maximum of what the actor has received and appended, and every output carries it. In a
+persistent actor's turn outputs are staged; they leave together when the turn has succeeded, or never.
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from actors.runtime.deadlines import Deadline, Deadlines
+from actors.runtime.log import Blobs, Log
+from bus.address import Address
+from bus.bus import BusSubscription, Interest
+from bus.clock import Clock
+from bus.dice import Dice
+from bus.envelope import Answer, Envelope, Outcome, Recorded
+from bus.errors import AgoraError, MailboxFull
+from bus.mailbox import Overflow
+from bus.messages.base import Done, Event, Message, Position
+
+if TYPE_CHECKING:
+    from actors.runtime.actor import Deferred, Job
+
+P = ParamSpec("P")
+D = TypeVar("D")
+
+
+class Core(Protocol):
+    """What the actor system offers its actors."""
+
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def deadlines(self) -> Deadlines: ...
+    @property
+    def log(self) -> Log: ...
+    def deliver(self, to: Address, envelope: Envelope) -> None: ...
+    async def send(self, to: Address, envelope: Envelope, *, timeout_s: float) -> None: ...
+    async def exchange_envelope(
+        self, to: Address, envelope: Envelope, *, timeout_s: float, is_edge: bool = True
+    ) -> Answer[Message]:
+        """Ask; at an edge, return only after the commit of what the answer rests on."""
+        ...
+
+    def publish(self, envelope: Envelope) -> None: ...
+    def subscribe(self, owner: Address, interest: Interest, size_max: int, overflow: Overflow) -> BusSubscription: ...
+    def watch(self, watcher: Address, watched: Address) -> None: ...
+    def append(self, records: Sequence[Recorded], blobs: Blobs, hops: int) -> None: ...
+    def unstash(self, address: Address, envelopes: list[Envelope]) -> None: ...
+    def start_job(self, address: Address, after: Position, begin: Callable[[], Awaitable[None]]) -> Callable[[], None]:
+        """Run a child task of the actor, gated when the actor is persistent; returns what cancels it."""
+        ...
+
+
+class Context:
+    """One actor's side of the runtime. A new one for each incarnation."""
+
+    def __init__(self, address: Address, core: Core, dice: Dice, stash_size_max: int) -> None:
+        self.address = address
+        self.core = core
+        self.dice = dice
+        self.after = Position(0)
+        self.cause = Position(0)
+        self.correlation = ""
+        self.current: Envelope | None = None
+        self.turn_position = Position(0)
+        """The first position that the current turn has appended, or 0."""
+        self.staged: list[Callable[[], None]] | None = None
+        self.deferred: set[Deferred[Any]] = set()
+        self._turn_deferred: Deferred[Any] | None = None
+        self._is_stashed = False
+        self._stash: deque[Envelope] = deque()
+        self._stash_size_max = stash_size_max
+        self._timers: dict[str, Deadline] = {}
+
+    def begin(self, envelope: Envelope) -> None:
+        """A turn begins: what came in is what may be rested on."""
+        self.current = envelope
+        self.after = max(self.after, envelope.after)
+        self.cause = envelope.position or envelope.cause
+        self.correlation = envelope.correlation
+        self.turn_position = Position(0)
+        self._turn_deferred = None
+        self._is_stashed = False
+
+    def end(self) -> None:
+        """The turn is over, however it went."""
+        self.current = None
+
+    def answer(self, envelope: Envelope, reply: Message | None) -> None:
+        """Give the turn's reply, unless it is deferred or stashed, or nobody asked."""
+        if envelope.reply_to is None or self._is_stashed:
+            return
+        if self._turn_deferred is not None:
+            self._turn_deferred.note_position(self.turn_position)
+            return
+        envelope.reply_to(Answer(reply if reply is not None else Done(), self.turn_position, self.after))
+
+    def reply(self, envelope: Envelope, outcome: Outcome) -> None:
+        """Answer an envelope now."""
+        if envelope.reply_to is not None:
+            envelope.reply_to(outcome)
+
+    def output(self, leave: Callable[[], None]) -> None:
+        """Let something leave the actor: at once, or with the turn."""
+        if self.staged is not None:
+            self.staged.append(leave)
+        else:
+            leave()
+
+    @property
+    def hops(self) -> int:
+        """How often what leaves now has been passed on."""
+        return self.current.hops + 1 if self.current is not None else 0
+
+    def outgoing(self, message: Message) -> Envelope:
+        """An envelope that carries on the current conversation."""
+        return Envelope(
+            message,
+            sender=self.address,
+            after=self.after,
+            cause=self.cause,
+            correlation=self.correlation,
+            hops=self.hops,
+        )
+
+    def tell(self, to: Address, message: Message) -> None:
+        envelope = self.outgoing(message)
+        if self.staged is None:
+            self.core.deliver(to, envelope)
+        else:
+            self.staged.append(lambda: self._deliver_staged(to, envelope))
+
+    def publish(self, message: Message) -> None:
+        envelope = self.outgoing(message)
+        self.output(lambda: self._publish_staged(envelope))
+
+    def subscribe(self, interest: Interest, size_max: int, overflow: Overflow) -> BusSubscription:
+        return self.core.subscribe(self.address, interest, size_max, overflow)
+
+    def start_timer(self, key: str, delay_s: float, message: Message) -> None:
+        self.cancel_timer(key)
+        self._timers[key] = self.core.deadlines.after(delay_s, lambda: self._timer_passed(key, message))
+
+    def cancel_timer(self, key: str) -> None:
+        deadline = self._timers.pop(key, None)
+        if deadline is not None:
+            deadline.cancel()
+
+    def cancel_all_timers(self) -> None:
+        for deadline in self._timers.values():
+            deadline.cancel()
+        self._timers.clear()
+
+    def perform(
+        self,
+        new_job: "Callable[[Callable[[], None]], Job]",
+        function: "Callable[Concatenate[Job, P], Awaitable[None]]",
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> "Job":
+        cancelled = False
+        cancel_running: Callable[[], None] | None = None
+
+        def cancel() -> None:
+            nonlocal cancelled
+            cancelled = True
+            if cancel_running is not None:
+                cancel_running()
+
+        job = new_job(cancel)
+
+        def start() -> None:
+            nonlocal cancel_running
+            if cancelled:
+                return
+            job.after = max(job.after, self.after)
+            job.cause = self.cause
+            cancel_running = self.core.start_job(self.address, job.after, lambda: function(job, *args, **kwargs))
+
+        self.output(start)
+        return job
+
+    def defer(self, make: "Callable[[Envelope], Deferred[Any]]") -> "Deferred[Any]":
+        assert self.current is not None, "only a turn can defer its reply"
+        self._turn_deferred = make(self.current)
+        return self._turn_deferred
+
+    def fail_deferred(self, error: AgoraError) -> None:
+        """Answer all deferred replies with an error: the actor that owed them is gone."""
+        for deferred in list(self.deferred):
+            deferred.refuse(error)
+
+    def stash(self) -> None:
+        assert self.current is not None, "only a message that is being handled can be stashed"
+        if len(self._stash) >= self._stash_size_max:
+            raise MailboxFull(self.address, self._stash_size_max)
+        self._stash.append(self.current)
+        self._is_stashed = True
+
+    def unstash(self) -> None:
+        stashed = list(self._stash)
+        self._stash.clear()
+        if stashed:
+            self.core.unstash(self.address, stashed)
+
+    def take_stash(self) -> list[Envelope]:
+        """What is stashed: it goes back to the mailbox when the actor restarts."""
+        stashed = list(self._stash)
+        self._stash.clear()
+        return stashed
+
+    def draft(self, events: Sequence[Event], cursor: Position, ahead: int = 0) -> tuple[Recorded, ...]:
+        """The events at their positions; each is caused by what led to the turn. `ahead` counts staged ones."""
+        now_us = self.core.clock.now_us()
+        first = self.core.log.head + ahead + 1
+        if not self.turn_position:
+            self.turn_position = Position(first)
+        return tuple(
+            Recorded(event, Position(first + n), now_us, self.address, self.cause, self.correlation, cursor)
+            for n, event in enumerate(events)
+        )
+
+    def record(self, events: Sequence[Event]) -> Position:
+        """Append at once, outside any staged turn."""
+        assert self.staged is None, "in a persistent actor's turn events are persisted"
+        records = self.draft(events, Position(0))
+        self.core.append(records, {}, self.hops)
+        self.after = max(self.after, records[-1].position)
+        return records[0].position
+
+    def _deliver_staged(self, to: Address, envelope: Envelope) -> None:
+        envelope.after = self.after
+        envelope.cause = self.cause
+        self.core.deliver(to, envelope)
+
+    def _publish_staged(self, envelope: Envelope) -> None:
+        envelope.after = self.after
+        envelope.cause = self.cause
+        self.core.publish(envelope)
+
+    def _timer_passed(self, key: str, message: Message) -> None:
+        self._timers.pop(key, None)
+        self.core.deliver(self.address, Envelope(message, sender=self.address, after=self.after))

@@ -1,0 +1,82 @@
+"""One wheel for every deadline and timer.
+
+A timer of the event loop costs a heap entry and a handle each; most deadlines never pass, since the answer comes
+first. So they sit in buckets of a few milliseconds, and the loop holds one timer: for the nearest bucket. A deadline
+passes at or a little after its time, never before.
+"""
+
+import asyncio
+import heapq
+import math
+from collections.abc import Callable
+
+TICK_S = 0.005
+"""Coarser than any deadline that matters and fine enough for an auction's close."""
+
+
+class Deadline:
+    """One entry of the wheel."""
+
+    __slots__ = ("_callback",)
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self._callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        """Forget it; its bucket drops it when its time comes."""
+        self._callback = None
+
+    def pass_by(self) -> None:
+        """Call the callback, once."""
+        callback, self._callback = self._callback, None
+        if callback is not None:
+            callback()
+
+
+class Deadlines:
+    """The wheel, on the running loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._buckets: dict[int, list[Deadline]] = {}
+        self._ticks: list[int] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_tick = 0
+
+    def after(self, delay_s: float, callback: Callable[[], None]) -> Deadline:
+        """Call `callback` once `delay_s` seconds have passed."""
+        tick = math.ceil((self._loop.time() + max(delay_s, 0.0)) / TICK_S)
+        deadline = Deadline(callback)
+        bucket = self._buckets.get(tick)
+        if bucket is None:
+            self._buckets[tick] = [deadline]
+            heapq.heappush(self._ticks, tick)
+            self._arm()
+        else:
+            bucket.append(deadline)
+        return deadline
+
+    def close(self) -> None:
+        """Forget everything."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._buckets.clear()
+        self._ticks.clear()
+
+    def _arm(self) -> None:
+        nearest = self._ticks[0]
+        if self._timer is not None:
+            if self._timer_tick <= nearest:
+                return
+            self._timer.cancel()
+        self._timer_tick = nearest
+        self._timer = self._loop.call_at(nearest * TICK_S, self._turn)
+
+    def _turn(self) -> None:
+        self._timer = None
+        now_tick = math.floor(self._loop.time() / TICK_S + 1e-6)
+        while self._ticks and self._ticks[0] <= max(now_tick, self._timer_tick):
+            for deadline in self._buckets.pop(heapq.heappop(self._ticks)):
+                deadline.pass_by()
+        if self._ticks:
+            self._arm()

@@ -1,0 +1,122 @@
+"""Durable subscriptions: which recorded events are told to which actors.
+
+A fact goes into the mailbox of each subscriber at once, in order, without waiting for its commit. It cannot be refused:
+when a mailbox has no room even beyond its bound, the subscriber lags and reads what was left out from the past. A fact
+that crashes its subscriber several times parks the subscription, so that one poison fact never stops an actor for good.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+
+from actors.runtime.cell import FACTS_BEYOND_MAX, POISON_TRIES, Cell
+from actors.runtime.lifecycle import Lifecycle
+from actors.runtime.log import History
+from bus.envelope import Envelope, Recorded
+from bus.messages.base import Event, Position
+from bus.topics import matches
+
+
+class _Route(msgspec.Struct):
+    """Who hears of one event type: everyone listed, and by agent."""
+
+    everyone: list[Cell]
+    by_agent: dict[str, list[Cell]]
+
+
+class FactRoutes:
+    """All durable subscriptions of a system, matched once per event type."""
+
+    def __init__(self, lag: Callable[[Cell], None]) -> None:
+        self._cells: list[Cell] = []
+        self._routes: dict[type[Event], _Route] = {}
+        self._lag = lag
+
+    def register(self, cell: Cell) -> None:
+        """Route facts to the cell from now on, by its subscriptions."""
+        self.unregister(cell)
+        if cell.subscriptions:
+            self._cells.append(cell)
+
+    def unregister(self, cell: Cell) -> None:
+        """Route nothing to the cell any more."""
+        if cell in self._cells:
+            self._cells.remove(cell)
+        self._routes.clear()
+
+    def route(self, records: Sequence[Recorded], hops: int) -> Iterator[Cell]:
+        """Queue the events with all who must react; yields each actor that has new work."""
+        if not self._cells:
+            return
+        for record in records:
+            route = self._routes.get(type(record.event)) or self._match(type(record.event))
+            envelope: Envelope | None = None
+            for cell in route.everyone:
+                envelope = envelope or self.envelope(record, hops)
+                if self._queue(cell, envelope):
+                    yield cell
+            if route.by_agent:
+                for cell in route.by_agent.get(getattr(record.event, "agent", ""), ()):
+                    envelope = envelope or self.envelope(record, hops)
+                    if self._queue(cell, envelope):
+                        yield cell
+
+    def envelope(self, record: Recorded, hops: int) -> Envelope:
+        """The envelope in which a fact is told."""
+        return Envelope(
+            record.event,
+            sender=record.source,
+            after=record.position,
+            cause=record.position,
+            correlation=record.correlation,
+            hops=hops,
+            position=record.position,
+        )
+
+    async def past(self, history: History, cell: Cell, after: Position, upto: Position) -> list[Recorded]:
+        """The facts that the cell has not handled, in order."""
+        topics_by_agent: dict[str | None, list[str]] = {}
+        for subscription in cell.subscriptions:
+            topics_by_agent.setdefault(subscription.agent, []).append(subscription.topic)
+        found: dict[Position, Recorded] = {}
+        if after < upto:
+            for agent, topics in topics_by_agent.items():
+                async for batch in history.facts(tuple(topics), agent, after, upto):
+                    found.update((record.position, record) for record in batch if record.source != cell.address)
+        return [found[position] for position in sorted(found)]
+
+    def note_failure(self, cell: Cell, envelope: Envelope) -> bool:
+        """Count a fact that crashed its subscriber; True when the subscription is now parked."""
+        position = envelope.position
+        if not position:
+            return False
+        cell.fact_failures[position] = cell.fact_failures.get(position, 0) + 1
+        if cell.fact_failures[position] < POISON_TRIES:
+            return False
+        cell.parked_at = position
+        cell.subscriptions = ()
+        self.unregister(cell)
+        return True
+
+    def _queue(self, cell: Cell, envelope: Envelope) -> bool:
+        if cell.address == envelope.sender or cell.is_lagging:
+            return False
+        if cell.state in (Lifecycle.STOPPING, Lifecycle.STOPPED, Lifecycle.RESTARTING):
+            return False
+        if cell.mailbox.offer_beyond(envelope, FACTS_BEYOND_MAX):
+            return True
+        cell.is_lagging = True
+        self._lag(cell)
+        return False
+
+    def _match(self, kind: type[Event]) -> _Route:
+        route = _Route([], {})
+        for cell in self._cells:
+            wanted = [s for s in cell.subscriptions if matches(s.topic, kind.wire_name)]
+            if any(subscription.agent is None for subscription in wanted):
+                route.everyone.append(cell)
+            else:
+                for agent in {subscription.agent for subscription in wanted if subscription.agent is not None}:
+                    route.by_agent.setdefault(agent, []).append(cell)
+        self._routes[kind] = route
+        return route

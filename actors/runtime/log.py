@@ -1,0 +1,255 @@
+"""The one timeline: positions at append, one write for all that queued, a watermark that edges wait for.
+
+Rules: `append` gives positions at once and never waits. While one write is under way, what is appended queues; the
+next write takes all of it (natural batching, no timer). The watermark rises after the write is durable, in order.
+A failed write changes nothing that was promised: the writer is reopened, its head compared with the batch (the write
+may have landed), and the rest is written again at the same positions; when that fails too, the log fails and with it
+the process, since actors never roll back singly.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from bus.address import Address
+from bus.clock import Clock
+from bus.envelope import Recorded, StoredEvent
+from bus.errors import StorageError
+from bus.messages.base import BlobId, Position
+
+logger = logging.getLogger(__name__)
+
+BUFFER_EVENTS_MAX = 50_000
+"""Some 25 MB of events: half a second of a burst."""
+SATURATION = 0.8
+"""Above this part of the buffer no turn of a persistent actor starts until it drains."""
+BATCH_EVENTS_MAX = 8_000
+"""One transaction: large enough that the fsync is small beside it, short enough to hold nobody up for long."""
+REOPENS_MAX = 5
+"""Tries to write one batch again before the log gives up."""
+REOPEN_WAIT_S = 0.2
+COMMIT_TIMES_KEPT = 1_024
+
+Blobs = Mapping[BlobId, bytes]
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """An actor's state as of a position: what a checkpoint keeps of it."""
+
+    position: Position
+    cursor: Position
+    state: bytes
+    """Canonical JSON."""
+
+
+class EventWriter(Protocol):
+    """What makes events durable. One writer, one transaction at a time."""
+
+    async def write(self, records: Sequence[Recorded], blobs: Blobs) -> tuple[StoredEvent, ...]:
+        """Write all or nothing, durable on return. Raises StorageError."""
+        ...
+
+    async def reopen(self) -> Position:
+        """Close, open again, and tell the head that is really on disk. Raises StorageError."""
+        ...
+
+
+class History(Protocol):
+    """What can be read of the past: committed events and the checkpoint in use."""
+
+    async def snapshot(self, address: Address) -> Snapshot | None:
+        """The actor's state in the checkpoint that this start goes on from."""
+        ...
+
+    def own_events(self, address: Address, after: Position) -> AsyncIterator[Sequence[Recorded]]:
+        """The events that `address` recorded after a position, in order."""
+        ...
+
+    def facts(
+        self, topics: tuple[str, ...], agent: str | None, after: Position, upto: Position
+    ) -> AsyncIterator[Sequence[Recorded]]:
+        """The events that match, with after < position <= upto, in order."""
+        ...
+
+
+class Log(Protocol):
+    """What the runtime needs of the journal."""
+
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def head(self) -> Position:
+        """The last position that was given."""
+        ...
+
+    @property
+    def watermark(self) -> Position:
+        """The last position that is durable."""
+        ...
+
+    @property
+    def is_saturated(self) -> bool: ...
+    def append(self, records: Sequence[Recorded], blobs: Blobs | None = None) -> None: ...
+    async def committed(self, position: Position) -> None: ...
+    def when_drained(self, resume: Callable[[], None]) -> None: ...
+
+
+class GroupCommitLog:
+    """The log over an `EventWriter`. `run()` is its one task; whoever opens the system gives it a task group."""
+
+    def __init__(self, writer: EventWriter, *, head: Position, epoch: int, clock: Clock) -> None:
+        self._writer = writer
+        self._clock = clock
+        self._epoch = epoch
+        self._head = head
+        self._watermark = head
+        self._records: list[Recorded] = []
+        self._blobs: dict[BlobId, bytes] = {}
+        self._in_flight = 0
+        self._oldest_s = 0.0
+        self._wake = asyncio.Event()
+        self._waiting: deque[tuple[Position, asyncio.Future[None]]] = deque()
+        self._on_commit: list[Callable[[tuple[StoredEvent, ...]], None]] = []
+        self._on_drained: list[Callable[[], None]] = []
+        self._failure: StorageError | None = None
+        self._is_closing = False
+        self.commits = 0
+        self.commit_times_s: deque[float] = deque(maxlen=COMMIT_TIMES_KEPT)
+
+    @property
+    def epoch(self) -> int:
+        return self._epoch
+
+    @property
+    def head(self) -> Position:
+        return self._head
+
+    @property
+    def watermark(self) -> Position:
+        return self._watermark
+
+    @property
+    def buffered(self) -> int:
+        """Events that were appended and are not durable yet."""
+        return len(self._records) + self._in_flight
+
+    @property
+    def is_saturated(self) -> bool:
+        """Whether appenders should hold back until the buffer drains."""
+        return self.buffered >= BUFFER_EVENTS_MAX * SATURATION
+
+    @property
+    def watermark_age_s(self) -> float:
+        """How long the oldest event that is not durable has waited."""
+        return self._clock.monotonic_s() - self._oldest_s if self.buffered else 0.0
+
+    @property
+    def failure(self) -> StorageError | None:
+        """Why the log has given up, if it has."""
+        return self._failure
+
+    def on_commit(self, listener: Callable[[tuple[StoredEvent, ...]], None]) -> None:
+        """Call `listener` with each batch, in order, right after the watermark has passed it."""
+        self._on_commit.append(listener)
+
+    def when_drained(self, resume: Callable[[], None]) -> None:
+        """Call `resume` once, when the buffer is no longer saturated."""
+        self._on_drained.append(resume)
+
+    def append(self, records: Sequence[Recorded], blobs: Blobs | None = None) -> None:
+        """Take events at the positions after the head. Raises StorageError when the log has given up."""
+        if self._failure is not None:
+            raise self._failure
+        assert records, "an append has at least one event"
+        assert records[0].position == self._head + 1, "positions have no gap"
+        if not self._records and not self._in_flight:
+            self._oldest_s = self._clock.monotonic_s()
+        self._records.extend(records)
+        if blobs:
+            self._blobs.update(blobs)
+        self._head = records[-1].position
+        self._wake.set()
+
+    async def committed(self, position: Position) -> None:
+        """Return once the watermark has passed `position`. Raises StorageError when it never will."""
+        if position <= self._watermark:
+            return
+        if self._failure is not None:
+            raise self._failure
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((position, future))
+        await future
+
+    def close(self) -> None:
+        """Let `run` end once all is durable."""
+        self._is_closing = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Write until closed. Raises StorageError when a batch cannot be made durable: the process must end."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._records:
+                records, self._records = self._records[:BATCH_EVENTS_MAX], self._records[BATCH_EVENTS_MAX:]
+                blobs, self._blobs = self._blobs, {}
+                self._in_flight = len(records)
+                started_s = self._clock.monotonic_s()
+                try:
+                    stored = await self._write(records, blobs)
+                except StorageError as error:
+                    self._fail(error)
+                    raise
+                self._in_flight = 0
+                self._oldest_s = started_s
+                self._rise(stored, self._clock.monotonic_s() - started_s)
+            if self._is_closing:
+                return
+
+    async def _write(self, records: Sequence[Recorded], blobs: Blobs) -> tuple[StoredEvent, ...]:
+        reopens = 0
+        while True:
+            try:
+                return await self._writer.write(records, blobs)
+            except StorageError as error:
+                reopens += 1
+                if reopens > REOPENS_MAX:
+                    raise
+                logger.error(  # the error travels on if it lasts; here one line for the operator
+                    "the journal could not be written; it is opened again",
+                    extra={"error": str(error), "first": records[0].position, "try": reopens},
+                )
+                await asyncio.sleep(REOPEN_WAIT_S * reopens)
+                head = await self._writer.reopen()
+                assert head in (records[0].position - 1, records[-1].position), "a batch lands whole or not at all"
+
+    def _rise(self, stored: tuple[StoredEvent, ...], elapsed_s: float) -> None:
+        self._watermark = stored[-1].position
+        self.commits += 1
+        self.commit_times_s.append(elapsed_s)
+        for listener in self._on_commit:
+            listener(stored)
+        still_waiting: deque[tuple[Position, asyncio.Future[None]]] = deque()
+        for position, future in self._waiting:
+            if future.done():
+                continue
+            if position <= self._watermark:
+                future.set_result(None)
+            else:
+                still_waiting.append((position, future))
+        self._waiting = still_waiting
+        if self._on_drained and not self.is_saturated:
+            resumes, self._on_drained = self._on_drained, []
+            for resume in resumes:
+                resume()
+
+    def _fail(self, error: StorageError) -> None:
+        self._failure = error
+        for _, future in self._waiting:
+            if not future.done():
+                future.set_exception(error)
+        self._waiting.clear()

@@ -1,0 +1,1 @@
+"""How anything talks to anything: addresses, envelopes, mailboxes, topics and the messages themselves."""

@@ -1,0 +1,108 @@
+"""Events to bytes and back: names, versions, sealed fields and upcasters.
+
+A stored event's meaning never changes. When a type's fields change, its `version` rises and an upcaster turns the
+fields of the older version into those of the next; decoding applies them one after another.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+import orjson
+
+from bus.errors import AgoraError
+from bus.messages.base import Event
+
+EVENT_BYTES_MAX = 32 * 1024
+"""A fact is small; what is larger belongs in a blob."""
+
+Fields = dict[str, Any]  # untyped on purpose: the fields of a version that no class describes any more
+Upcaster = Callable[[Fields], Fields]
+
+
+class UnknownEvent(AgoraError):
+    """A stored event has a type or version that this program does not know."""
+
+    code = "unknown_event"
+
+    def __init__(self, type_: str, version: int) -> None:
+        super().__init__(f"event {type_} version {version} is not known to this program")
+        self.type = type_
+        self.version = version
+
+
+class EventTooLarge(AgoraError):
+    """An event is over its bound: a bug in the actor that made it."""
+
+    code = "event_too_large"
+
+    def __init__(self, type_: str, size_bytes: int) -> None:
+        super().__init__(f"event {type_} has {size_bytes} bytes; {EVENT_BYTES_MAX} are allowed")
+        self.type = type_
+        self.size_bytes = size_bytes
+
+
+class Attributes(msgspec.Struct, frozen=True):
+    """What the journal can be queried by; empty where an event has no such field."""
+
+    subject: str
+    task: str
+    agent: str
+    run: str
+
+
+class Catalogue:
+    """The event types of a journal."""
+
+    def __init__(
+        self, events: Iterable[type[Event]], upcasters: Mapping[tuple[str, int], Upcaster] | None = None
+    ) -> None:
+        self._types = {kind.wire_name: kind for kind in events}
+        self._decoders = {name: msgspec.json.Decoder(kind) for name, kind in self._types.items()}
+        self._encoder = msgspec.json.Encoder()
+        self._upcasters = dict(upcasters or {})
+        self._columns = {kind: _columns(kind) for kind in self._types.values()}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All type names."""
+        return tuple(self._types)
+
+    def encode(self, event: Event) -> tuple[bytes, bytes | None]:
+        """The event's public fields and, where the type has any, its sealed ones, as JSON. Raises EventTooLarge."""
+        data = self._encoder.encode(event)
+        if len(data) > EVENT_BYTES_MAX:
+            raise EventTooLarge(event.wire_name, len(data))
+        if not event.sealed:
+            return data, None
+        public = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+        sealed = {name: public.pop(name) for name in event.sealed}
+        return self._encoder.encode(public), self._encoder.encode(sealed)
+
+    def decode(self, type_: str, version: int, data: bytes, sealed: bytes | None = None) -> Event:
+        """The event as it was, upcast to the current version. Raises UnknownEvent or msgspec.ValidationError."""
+        kind = self._types.get(type_)
+        if kind is None or version > kind.version:
+            raise UnknownEvent(type_, version)
+        if version == kind.version and sealed is None:
+            return self._decoders[type_].decode(data)
+        fields: Fields = orjson.loads(data)
+        if sealed is not None:
+            fields.update(orjson.loads(sealed))
+        for old in range(version, kind.version):
+            upcaster = self._upcasters.get((type_, old))
+            if upcaster is None:
+                raise UnknownEvent(type_, old)
+            fields = upcaster(fields)
+        return msgspec.convert(fields, kind)
+
+    def attributes(self, event: Event) -> Attributes:
+        """What the journal can query the event by."""
+        subject, task, agent, run = (str(getattr(event, name)) if name else "" for name in self._columns[type(event)])
+        return Attributes(subject, task, agent, run)
+
+
+def _columns(kind: type[Event]) -> tuple[str, str, str, str]:
+    fields = kind.__struct_fields__
+    task, agent, run = (name if name in fields else "" for name in ("task", "agent", "run"))
+    return kind.about, task, agent, run

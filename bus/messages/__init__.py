@@ -1,0 +1,1 @@
+"""Every message of Agora, by subject; `catalogue` lists them all."""

@@ -1,0 +1,21 @@
+"""The list of every message of Agora, by subject, and of those that are recorded."""
+
+from bus.messages import agents, artifacts, completions, ledger, runtime, system, tasks
+from bus.messages.base import Event, Message
+
+SUBJECTS = (tasks, agents, ledger, artifacts, completions, system, runtime)
+
+
+def _of_kind(kind: type[Message]) -> tuple[type[Message], ...]:
+    found = [
+        value
+        for subject in SUBJECTS
+        for value in vars(subject).values()
+        if isinstance(value, type) and issubclass(value, kind) and "wire_name" in vars(value)
+    ]
+    return tuple(dict.fromkeys(found))
+
+
+MESSAGES: tuple[type[Message], ...] = _of_kind(Message)
+EVENTS: tuple[type[Event], ...] = tuple(kind for kind in MESSAGES if issubclass(kind, Event))
+"""The event catalogue: names, versions and fields are a contract."""

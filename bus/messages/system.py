@@ -1,0 +1,245 @@
+"""The journal, its checkpoints, and what the system says of itself."""
+
+from typing import Final, Literal
+
+from bus.address import Address
+from bus.envelope import StoredEvent
+from bus.messages.base import BlobId, Command, Event, Message, Microseconds, Position, Query, Reply
+
+JOURNAL: Final = Address("journal")
+BROADCASTER: Final = Address("broadcaster")
+
+EVENTS_LIMIT_MAX = 1_000
+"""The most events in one page."""
+
+CheckpointReason = Literal["periodic", "manual", "budget_exhausted", "stop"]
+
+
+class EventsCommitted(Message, frozen=True):
+    """Sent by the journal to the broadcaster when the watermark has risen; in order, without a gap."""
+
+    wire_name = "events.committed"
+
+    events: tuple[StoredEvent, ...]
+
+
+class Gauge(Message, frozen=True):
+    """Sent to the broadcaster for what is not worth journaling: heartbeats, token streams, load."""
+
+    wire_name = "gauge"
+
+    name: str
+    value: float
+    follows: Position
+
+
+class EventPage(Reply, frozen=True):
+    """Events of a query. `scanned` is the last position that was looked at, matching or not."""
+
+    wire_name = "events"
+
+    events: tuple[StoredEvent, ...]
+    scanned: Position
+    head: Position
+    """The watermark when the page was read."""
+
+
+class EventSummary(Reply, frozen=True):
+    """How many events of each type a window holds."""
+
+    wire_name = "events.summary"
+
+    minutes: float
+    total: int
+    by_type: dict[str, int]
+    by_step: dict[str, int]
+    """Events per task and attempt of the steps that ended in the window (`t-1/1`), at most 100, newest first."""
+    head: Position
+
+
+class CheckpointView(Reply, frozen=True):
+    """A checkpoint's manifest: enough to know what it holds and how it came about."""
+
+    wire_name = "checkpoint"
+
+    checkpoint: str
+    """Its id: `c-` and the position."""
+    position: Position
+    reason: CheckpointReason
+    created_us: Microseconds
+    run: str
+    step: int
+    label: str
+    epoch: int
+    config_hash: str
+    agora_version: str
+    actors: dict[str, int]
+    """Bytes of state per actor address, uncompressed."""
+    size_bytes: int
+    """As stored, compressed."""
+    state_hash: str
+    """SHA-256 over the canonical encoding of all actors' states."""
+
+
+class CheckpointPage(Reply, frozen=True):
+    """All kept checkpoints, newest first."""
+
+    wire_name = "checkpoints"
+
+    checkpoints: tuple[CheckpointView, ...]
+
+
+class Blob(Reply, frozen=True):
+    """A blob's bytes."""
+
+    wire_name = "blob"
+
+    blob: BlobId
+    content: bytes
+
+
+class JournalView(Reply, frozen=True):
+    """How the journal fares."""
+
+    wire_name = "journal"
+
+    epoch: int
+    head: Position
+    watermark: Position
+    oldest: Position
+    buffered: int
+    size_bytes: int
+    commits: int
+    commit_p99_ms: float
+    watermark_age_ms: float
+    """How long the oldest uncommitted event has waited; 0 when all is committed."""
+    step: int
+
+
+class ReadEvents(Query[EventPage], frozen=True):
+    """Sent by whoever looks into the past. Empty fields match all; `after` and `before` are exclusive positions.
+
+    `is_newest_first` chooses which end of the range the page is cut from and its order.
+    """
+
+    wire_name = "events.read"
+
+    types: tuple[str, ...] = ()
+    """Event types or topic patterns, such as `task.*`."""
+    source: str = ""
+    task: str = ""
+    agent: str = ""
+    run: str = ""
+    correlation: str = ""
+    after: Position = Position(0)
+    before: Position = Position(0)
+    since_us: Microseconds = 0
+    until_us: Microseconds = 0
+    limit: int = 50
+    is_newest_first: bool = True
+
+
+class SummariseEvents(Query[EventSummary], frozen=True):
+    """Sent by whoever wants counts instead of events."""
+
+    wire_name = "events.summarise"
+
+    minutes: float = 60.0
+
+
+class ReadBlob(Query[Blob], frozen=True):
+    """Sent by who needs the content behind an artifact, a prompt or a diff."""
+
+    wire_name = "blob.read"
+
+    blob: BlobId
+
+
+class ReadJournal(Query[JournalView], frozen=True):
+    """Sent by whoever wants to know how the journal fares."""
+
+    wire_name = "journal.read"
+
+
+class SaveCheckpoint(Command[CheckpointView], frozen=True):
+    """Sent by who wants a checkpoint now."""
+
+    wire_name = "checkpoint.create"
+
+    reason: CheckpointReason = "manual"
+    label: str = ""
+
+
+class ListCheckpoints(Query[CheckpointPage], frozen=True):
+    """Sent by whoever wants to see the kept checkpoints."""
+
+    wire_name = "checkpoint.list"
+
+
+class CheckpointSaved(Event, frozen=True):
+    """Recorded when a checkpoint is on disk."""
+
+    wire_name = "checkpoint.saved"
+    about = "checkpoint"
+
+    checkpoint: str
+    at: Position
+    reason: str
+    size_bytes: int
+    elapsed_ms: float
+    run: str
+
+
+class CheckpointFailed(Event, frozen=True):
+    """Recorded when a checkpoint could not be written; it is tried again and the run goes on."""
+
+    wire_name = "checkpoint.failed"
+    about = "checkpoint"
+
+    checkpoint: str
+    reason: str
+    run: str
+
+
+class SystemStarted(Event, frozen=True):
+    """Recorded at each start: what is running and from where it went on."""
+
+    wire_name = "system.started"
+    about = "run"
+
+    run: str
+    agora_version: str
+    config_hash: str
+    recovered_from: str
+    """The checkpoint that was used, or empty."""
+    replayed: int
+    """Events that were folded on top of it."""
+
+
+class SystemInfo(Event, frozen=True):
+    """Recorded when something happened that an operator may want to know."""
+
+    wire_name = "system.info"
+
+    text: str
+    actor: str = ""
+
+
+class SystemWarning(Event, frozen=True):
+    """Recorded when something is not as it should be and Agora goes on."""
+
+    wire_name = "system.warning"
+
+    text: str
+    actor: str = ""
+
+
+class SystemError(Event, frozen=True):
+    """Recorded for every fault, once: an actor's handler raised something that is not a refusal."""
+
+    wire_name = "system.error"
+
+    text: str
+    actor: str = ""
+    message: str = ""
+    error: str = ""
