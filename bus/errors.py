@@ -89,13 +89,13 @@ class NotEligible(Refused):
         self.reason = reason
 
 
-class LeaseNotHeld(Refused):
+class LeaseNotHeld(IllegalTransition):
     """The attempt that an agent speaks for is not its own, or no longer (HTTP 409)."""
 
     code = "lease_not_held"
 
-    def __init__(self, agent: str, task: str, attempt: int) -> None:
-        super().__init__(f"{agent} does not hold attempt {attempt} of task {task}")
+    def __init__(self, agent: str, task: str, attempt: int, command: str) -> None:
+        super().__init__(f"attempt {attempt} of task {task}", f"not held by {agent}", command)
         self.agent = agent
         self.task = task
         self.attempt = attempt
@@ -282,4 +282,68 @@ class ProtocolViolation(AgoraError):
     def __init__(self, close_code: int, reason: str) -> None:
         super().__init__(reason)
         self.close_code = close_code
+        self.reason = reason
+
+
+class NotAuthenticated(Refused):
+    """Nobody is known by the token or session, or none was given where one is needed (HTTP 401)."""
+
+    code = "not_authenticated"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class NotPermitted(Refused):
+    """The principal lacks the scope, or the request comes from where none may come (HTTP 403)."""
+
+    code = "not_permitted"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Malformed(Refused):
+    """The bytes are not what they should be, such as JSON (HTTP 400)."""
+
+    code = "malformed"
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(f"{what}: {reason}")
+        self.what = what
+        self.reason = reason
+
+
+class TooLarge(Refused):
+    """More bytes than the limit allows (HTTP 413)."""
+
+    code = "too_large"
+
+    def __init__(self, what: str, bytes_max: int) -> None:
+        super().__init__(f"{what} is larger than {bytes_max} bytes")
+        self.what = what
+        self.bytes_max = bytes_max
+
+
+class StaleEpoch(Refused):
+    """A position belongs to another history than the one that is served; begin anew (close code 4409)."""
+
+    code = "stale_epoch"
+
+    def __init__(self, asked: int, served: int) -> None:
+        super().__init__(f"epoch {asked} is not served any more; the epoch is {served}")
+        self.asked = asked
+        self.served = served
+
+
+class CannotListen(AgoraError):
+    """The address cannot be listened on: the port is taken, or is not ours to take."""
+
+    code = "cannot_listen"
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"cannot listen on {where}: {reason}")
+        self.where = where
         self.reason = reason

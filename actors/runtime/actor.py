@@ -96,13 +96,13 @@ class Job:
 
         Raises Refused, Undeliverable, DeadlinePassed or ActorFault.
         """
-        answer = await self._context.core.exchange_envelope(to, self._envelope(request), timeout_s=timeout_s)
+        answer = await self._context.core.delivery.exchange(to, self._envelope(request), timeout_s=timeout_s)
         self.after = max(self.after, answer.after)
         return typing.cast(R, answer.message)  # the request's type parameter is the contract of its handler
 
     def tell(self, to: Address, message: Message) -> None:
         """Tell without waiting; what cannot be delivered becomes a dead letter."""
-        self._context.core.deliver(to, self._envelope(message))
+        self._context.core.delivery.deliver(to, self._envelope(message))
 
     def _envelope(self, message: Message) -> Envelope:
         return Envelope(
@@ -158,7 +158,7 @@ class Actor:
 
     async def send(self, to: Address, message: Message, *, timeout_s: float) -> None:
         """Tell, waiting for room in a full mailbox. Raises Undeliverable."""
-        await self._context.core.send(to, self._context.outgoing(message), timeout_s=timeout_s)
+        await self._context.core.delivery.send(to, self._context.outgoing(message), timeout_s=timeout_s)
 
     async def ask(self, to: Address, request: Request[R], *, timeout_s: float) -> R:
         """Ask and wait for the one reply. Raises Refused, Undeliverable, DeadlinePassed or ActorFault."""
@@ -166,7 +166,7 @@ class Actor:
         envelope = context.outgoing(request)
         current = context.current
         envelope.chain = (*(current.chain if current is not None else ()), context.address)
-        answer = await context.core.exchange_envelope(to, envelope, timeout_s=timeout_s, is_edge=False)
+        answer = await context.core.delivery.exchange(to, envelope, timeout_s=timeout_s, is_edge=False)
         context.after = max(context.after, answer.after)
         return typing.cast(R, answer.message)  # the request's type parameter is the contract of its handler
 
@@ -190,7 +190,7 @@ class Actor:
 
     def watch(self, address: Address) -> None:
         """Be told `Terminated` when that actor has stopped for good; at once when there is none."""
-        self._context.core.watch(self.address, address)
+        self._context.core.delivery.watch(self.address, address)
 
     def perform(
         self, function: Callable[Concatenate[Job, P], Awaitable[None]], *args: P.args, **kwargs: P.kwargs

@@ -58,6 +58,7 @@ class Cell:
     """One actor's place in the system."""
 
     __slots__ = (
+        "_failed",
         "actor",
         "burst",
         "bus_subscriptions",
@@ -80,8 +81,9 @@ class Cell:
         "watchers",
     )
 
-    def __init__(self, spec: ChildSpec, mailbox: Mailbox) -> None:
+    def __init__(self, spec: ChildSpec, mailbox: Mailbox, failed: "Callable[[Cell, Exception], None]") -> None:
         self.spec = spec
+        self._failed = failed
         self.state = Lifecycle.STARTING
         self.actor: Actor | None = None
         self.context: Context | None = None
@@ -117,6 +119,10 @@ class Cell:
     def may_run(self) -> bool:
         """Whether a turn may start now."""
         return self.state is Lifecycle.RUNNING and self.burst is None and not self.is_catching_up
+
+    def failed(self, fault: Exception) -> None:
+        """Tell its supervisor that the actor has failed."""
+        self._failed(self, fault)
 
     def move(self, to: Lifecycle) -> None:
         """Change the state as the table allows."""

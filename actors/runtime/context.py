@@ -6,7 +6,8 @@ persistent actor's turn outputs are staged; they leave together when the turn ha
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol
 
 from actors.runtime.deadlines import Deadline, Deadlines
 from actors.runtime.log import Blobs, Log
@@ -23,34 +24,33 @@ if TYPE_CHECKING:
     from actors.runtime.actor import Deferred, Job
 
 P = ParamSpec("P")
-D = TypeVar("D")
 
 
-class Core(Protocol):
-    """What the actor system offers its actors."""
+class Roads(Protocol):
+    """How messages leave an actor; `delivery.Delivery` is the one there is."""
 
-    @property
-    def clock(self) -> Clock: ...
-    @property
-    def deadlines(self) -> Deadlines: ...
-    @property
-    def log(self) -> Log: ...
     def deliver(self, to: Address, envelope: Envelope) -> None: ...
     async def send(self, to: Address, envelope: Envelope, *, timeout_s: float) -> None: ...
-    async def exchange_envelope(
+    async def exchange(
         self, to: Address, envelope: Envelope, *, timeout_s: float, is_edge: bool = True
-    ) -> Answer[Message]:
-        """Ask; at an edge, return only after the commit of what the answer rests on."""
-        ...
-
+    ) -> Answer[Message]: ...
     def publish(self, envelope: Envelope) -> None: ...
     def subscribe(self, owner: Address, interest: Interest, size_max: int, overflow: Overflow) -> BusSubscription: ...
     def watch(self, watcher: Address, watched: Address) -> None: ...
-    def append(self, records: Sequence[Recorded], blobs: Blobs, hops: int) -> None: ...
     def unstash(self, address: Address, envelopes: list[Envelope]) -> None: ...
-    def start_job(self, address: Address, after: Position, begin: Callable[[], Awaitable[None]]) -> Callable[[], None]:
-        """Run a child task of the actor, gated when the actor is persistent; returns what cancels it."""
-        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """What the actor system offers its actors."""
+
+    clock: Clock
+    deadlines: Deadlines
+    log: Log
+    delivery: Roads
+    append: Callable[[Sequence[Recorded], Blobs, int], None]
+    start_job: Callable[[Address, Position, Callable[[], Awaitable[None]]], Callable[[], None]]
+    """Run a child task of an actor, gated when the actor is persistent; returns what cancels it."""
 
 
 class Context:
@@ -128,7 +128,7 @@ class Context:
     def tell(self, to: Address, message: Message) -> None:
         envelope = self.outgoing(message)
         if self.staged is None:
-            self.core.deliver(to, envelope)
+            self.core.delivery.deliver(to, envelope)
         else:
             self.staged.append(lambda: self._deliver_staged(to, envelope))
 
@@ -137,7 +137,7 @@ class Context:
         self.output(lambda: self._publish_staged(envelope))
 
     def subscribe(self, interest: Interest, size_max: int, overflow: Overflow) -> BusSubscription:
-        return self.core.subscribe(self.address, interest, size_max, overflow)
+        return self.core.delivery.subscribe(self.address, interest, size_max, overflow)
 
     def start_timer(self, key: str, delay_s: float, message: Message) -> None:
         self.cancel_timer(key)
@@ -203,7 +203,7 @@ class Context:
         stashed = list(self._stash)
         self._stash.clear()
         if stashed:
-            self.core.unstash(self.address, stashed)
+            self.core.delivery.unstash(self.address, stashed)
 
     def take_stash(self) -> list[Envelope]:
         """What is stashed: it goes back to the mailbox when the actor restarts."""
@@ -233,13 +233,13 @@ class Context:
     def _deliver_staged(self, to: Address, envelope: Envelope) -> None:
         envelope.after = self.after
         envelope.cause = self.cause
-        self.core.deliver(to, envelope)
+        self.core.delivery.deliver(to, envelope)
 
     def _publish_staged(self, envelope: Envelope) -> None:
         envelope.after = self.after
         envelope.cause = self.cause
-        self.core.publish(envelope)
+        self.core.delivery.publish(envelope)
 
     def _timer_passed(self, key: str, message: Message) -> None:
         self._timers.pop(key, None)
-        self.core.deliver(self.address, Envelope(message, sender=self.address, after=self.after))
+        self.core.delivery.deliver(self.address, Envelope(message, sender=self.address, after=self.after))

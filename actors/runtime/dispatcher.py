@@ -10,12 +10,13 @@ No turn of a persistent actor starts while the log is saturated: that is the bac
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 
 from actors.runtime.actor import unhandled
 from actors.runtime.cell import Cell
 from actors.runtime.lifecycle import Lifecycle
 from actors.runtime.log import Log
+from actors.runtime.tasks import Tasks
 from bus.envelope import Envelope, Failure
 from bus.errors import Refused
 
@@ -23,30 +24,29 @@ ACTOR_BUDGET = 128
 TURN_BUDGET = 1_024
 """Messages per turn of the loop: some 2 ms of light handlers."""
 
-Spawn = Callable[[Coroutine[object, object, None], str], "asyncio.Task[None]"]
-
 
 class Dispatcher:
     """The run queue of one actor system."""
 
-    def __init__(
-        self,
-        log: Log,
-        *,
-        spawn: Spawn,
-        faulted: Callable[[Cell, Envelope, Exception], None],
-        undelivered: Callable[[Cell, Envelope, str], None],
-        caught_up: Callable[[Cell], None],
-    ) -> None:
+    def __init__(self, log: Log, tasks: Tasks) -> None:
         self._loop = asyncio.get_running_loop()
         self._log = log
-        self._spawn = spawn
-        self._faulted = faulted
-        self._undelivered = undelivered
-        self._caught_up = caught_up
+        self._tasks = tasks
         self._ready: deque[Cell] = deque()
         self._held: list[Cell] = []
         self._is_draining = False
+
+    def report_to(
+        self,
+        *,
+        faulted: Callable[[Cell, Envelope | None, Exception], None],
+        undelivered: Callable[[Cell, Envelope, str], None],
+        left_out: Callable[[Cell], None],
+    ) -> None:
+        """Say who hears of faults, of messages that were not handled, and of actors that must read from the past."""
+        self._faulted = faulted
+        self._undelivered = undelivered
+        self._left_out = left_out
 
     @property
     def is_idle(self) -> bool:
@@ -98,7 +98,7 @@ class Dispatcher:
             envelope = cell.next_envelope()
             if envelope is None:
                 if cell.is_lagging:
-                    self._caught_up(cell)
+                    self._left_out(cell)
                 return handled
             handled += 1
             self._handle(cell, envelope)
@@ -122,7 +122,7 @@ class Dispatcher:
         handler = table.synchronous.get(type(envelope.message))
         if handler is None:
             if type(envelope.message) in table.asynchronous:
-                cell.burst = self._spawn(self._burst(cell, envelope), f"{cell.address} burst")
+                cell.burst = self._tasks.spawn(self._burst(cell, envelope), f"{cell.address} burst")
             else:
                 self._unhandled(cell, envelope)
             return

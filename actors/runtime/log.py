@@ -50,7 +50,11 @@ class EventWriter(Protocol):
     """What makes events durable. One writer, one transaction at a time."""
 
     async def write(self, records: Sequence[Recorded], blobs: Blobs) -> tuple[StoredEvent, ...]:
-        """Write all or nothing, durable on return. Raises StorageError."""
+        """Write all or nothing, durable on return. Raises StorageError.
+
+        A batch that is on disk already, to the byte, is returned as it stands: its commit may have landed before an
+        error was seen.
+        """
         ...
 
     async def reopen(self) -> Position:
@@ -93,6 +97,8 @@ class Log(Protocol):
 
     @property
     def is_saturated(self) -> bool: ...
+    @property
+    def has_failed(self) -> bool: ...
     def append(self, records: Sequence[Recorded], blobs: Blobs | None = None) -> None: ...
     async def committed(self, position: Position) -> None: ...
     def when_drained(self, resume: Callable[[], None]) -> None: ...
@@ -151,6 +157,11 @@ class GroupCommitLog:
     def failure(self) -> StorageError | None:
         """Why the log has given up, if it has."""
         return self._failure
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the log has given up."""
+        return self._failure is not None
 
     def on_commit(self, listener: Callable[[tuple[StoredEvent, ...]], None]) -> None:
         """Call `listener` with each batch, in order, right after the watermark has passed it."""

@@ -14,7 +14,6 @@ from actors.runtime.lifecycle import Lifecycle
 from actors.runtime.supervision import (
     GiveUp,
     LetGo,
-    Restart,
     RestartChildren,
     RestartHistory,
     SupervisionOptions,
@@ -37,7 +36,7 @@ class Nursery(Protocol):
     @property
     def clock(self) -> Clock: ...
     def spawn(self, work: Coroutine[object, object, None], name: str) -> "asyncio.Task[None]": ...
-    def create(self, spec: ChildSpec) -> Cell:
+    def create(self, spec: ChildSpec, failed: "Callable[[Cell, Exception], None]") -> Cell:
         """Make the actor and register its cell. Raises when the address is taken."""
         ...
 
@@ -75,7 +74,7 @@ class Supervisor:
 
     async def start(self, spec: ChildSpec) -> Cell:
         """Start a child. What its start raises is raised here, and the child is gone."""
-        cell = self._nursery.create(spec)
+        cell = self._nursery.create(spec, self.failed)
         self._children[spec.address] = cell
         try:
             await self._nursery.boot(cell)
@@ -185,6 +184,3 @@ async def retire(cell: Cell, timeout_s: float) -> None:
 def _current_task() -> "asyncio.Task[None] | None":
     task: asyncio.Task[None] | None = asyncio.current_task()
     return task
-
-
-__all__ = ["Restart", "Supervisor", "retire"]

@@ -24,6 +24,10 @@ AuctionRule = Literal["lowest_price"]
 """How the winner is chosen: the lowest price wins and is paid what it asked."""
 
 
+Presence = Literal["present", "paused", "left"]
+"""Whether an agent takes part in auctions."""
+
+
 class TaskState(StrEnum):
     CREATED = "created"
     BIDDING = "bidding"
@@ -346,6 +350,18 @@ class TaskExpired(Event, frozen=True):
     agent: AgentId = AgentId("")
     attempt: int = 0
     at_us: Microseconds = 0
+
+
+class BidderChanged(Event, frozen=True):
+    """Recorded by the coordinator when who may bid changes: an agent joined, paused, resumed or left."""
+
+    wire_name = "bidder.changed"
+    about = "agent"
+
+    agent: AgentId
+    capabilities: tuple[str, ...]
+    concurrency_max: int
+    presence: Presence
 
 
 TaskEnded = TaskCompleted | TaskFailed | TaskCancelled | TaskExpired
