@@ -1,0 +1,364 @@
+"""The journal actor: what can be asked of the past, and checkpoints.
+
+It writes nothing of the timeline itself: the runtime's log does, through the same store. Reads run beside each other,
+so that a slow one holds up nobody. A checkpoint is made of copies of the actors' states that are taken between two
+turns; it is saved once everything that they rest on is durable. One that cannot be saved is a warning event and is
+tried again; the run goes on.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import anyio
+import msgspec
+
+from actors.rules import checkpoints as rules
+from actors.rules.checkpoints import Schedule, Since
+from actors.runtime import Actor, Deferred, GroupCommitLog, Job, Snapshot
+from bus.address import Address
+from bus.envelope import Recorded, StoredEvent
+from bus.errors import AgoraError, DeadlinePassed, NotFound, Overloaded, Refused, StorageError
+from bus.messages.agents import StepCompleted
+from bus.messages.base import BlobId, Event, Message, Position, Reply, RunId
+from bus.messages.system import (
+    Blob,
+    CheckpointFailed,
+    CheckpointPage,
+    CheckpointReason,
+    CheckpointSaved,
+    CheckpointView,
+    JournalView,
+    ListCheckpoints,
+    ReadBlob,
+    ReadEvents,
+    ReadJournal,
+    SaveCheckpoint,
+    SummariseEvents,
+    SystemWarning,
+)
+from storage.checkpoints import Checkpoint, CheckpointStore
+from storage.events import EventStore
+from storage.manifests import ActorState, Description
+
+READS_MAX = 256
+"""Reads that may wait for a connection; more are told to come back."""
+SAVES_MAX = 8
+"""Checkpoints that may wait for the one that is being saved."""
+SAVE_TIMEOUT_S = 60.0
+"""For the commit that a checkpoint waits for and for its own; a disk that takes longer has failed."""
+RETRY_AFTER_S = 1.0
+LOOK = "look whether a checkpoint is due"
+
+Snapshots = Callable[[], Mapping[Address, Snapshot]]
+
+
+class JournalOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How often checkpoints are made, and where they are kept."""
+
+    checkpoint_every_events: Annotated[int, msgspec.Meta(ge=0)] = 10_000
+    """A checkpoint is due after so many events; 0 switches this off."""
+    checkpoint_every_s: Annotated[float, msgspec.Meta(ge=0)] = 300.0
+    """A checkpoint is due after so many seconds in which something happened; 0 switches this off."""
+    checkpoint_every_steps: Annotated[int, msgspec.Meta(ge=0)] = 500
+    """A checkpoint is due after so many steps of agents; 0 switches this off."""
+    checkpoint_retry_s: Annotated[float, msgspec.Meta(gt=0)] = 30.0
+    """After a checkpoint that could not be saved, the next try waits so long."""
+    checkpoint_keep: Annotated[int, msgspec.Meta(ge=1)] = 3
+    """How many checkpoints are kept, the newest."""
+    checkpoint_directory: str = ""
+    """Where they are kept; empty means `checkpoints` in the data directory."""
+
+    @property
+    def schedule(self) -> Schedule:
+        """The times at which a checkpoint is due."""
+        return Schedule(
+            self.checkpoint_every_events, self.checkpoint_every_s, self.checkpoint_every_steps, self.checkpoint_retry_s
+        )
+
+    def checkpoints_in(self, data: Path) -> Path:
+        """The directory of the checkpoints of a data directory."""
+        return Path(self.checkpoint_directory) if self.checkpoint_directory else data / "checkpoints"
+
+
+class RunIdentity(msgspec.Struct, frozen=True):
+    """What every checkpoint says of the run that made it."""
+
+    run: RunId
+    config_hash: str
+    agora_version: str
+
+
+class JournalHistory:
+    """The past as the runtime reads it: the journal, on top of the newest checkpoint."""
+
+    def __init__(self, events: EventStore, checkpoint: Checkpoint | None) -> None:
+        self._events = events
+        self._actors: Mapping[Address, ActorState] = checkpoint.actors if checkpoint is not None else {}
+
+    def go_on_from(self, actors: Mapping[Address, ActorState]) -> None:
+        """From now on an actor that restarts folds on top of these states, which are saved."""
+        self._actors = actors
+
+    async def snapshot(self, address: Address) -> Snapshot | None:
+        found = self._actors.get(address)
+        return Snapshot(found.position, found.cursor, found.state) if found is not None else None
+
+    def own_events(self, address: Address, after: Position) -> AsyncIterator[Sequence[Recorded]]:
+        return self._events.own_events(address, after)
+
+    def facts(
+        self, topics: tuple[str, ...], agent: str | None, after: Position, upto: Position
+    ) -> AsyncIterator[Sequence[Recorded]]:
+        return self._events.facts(topics, agent, after, upto)
+
+
+class Look(Message, frozen=True):
+    """Told to itself when a checkpoint may be due."""
+
+    wire_name = "journal.look"
+
+
+class SaveEnded(Message, frozen=True):
+    """Told to itself by the job that has saved a checkpoint, or could not."""
+
+    wire_name = "journal.save_ended"
+
+    number: int
+    position: Position
+    elapsed_ms: float
+    view: CheckpointView | None
+    error: AgoraError | None
+
+
+class Journal(Actor):
+    """One per system, at the address `journal`."""
+
+    def __init__(
+        self,
+        *,
+        events: EventStore,
+        checkpoints: CheckpointStore,
+        history: JournalHistory,
+        log: GroupCommitLog,
+        snapshots: Snapshots,
+        identity: RunIdentity,
+        options: JournalOptions | None = None,
+    ) -> None:
+        self._events = events
+        self._checkpoints = checkpoints
+        self._history = history
+        self._log = log
+        self._snapshots = snapshots
+        self._identity = identity
+        self._options = options or JournalOptions()
+        self._one_at_a_time = anyio.Lock()
+        self._reads = 0
+        self._saves: dict[int, Deferred[CheckpointView] | None] = {}
+        self._saves_begun = 0
+        self._is_open = False
+        self._is_looking = False
+        self._early_steps: list[Position] | None = []
+        self._step = 0
+        self._covered = Position(0)
+        self._covered_step = 0
+        self._saved_s = 0.0
+        self._failed_s: float | None = None
+
+    async def on_start(self) -> None:
+        self._is_open = True
+        self._saved_s = self.monotonic_s
+        self._log.on_commit(self._note_committed)
+        for view in await self._checkpoints.list():
+            if self._events.holds(view.epoch, view.position):
+                self._covered, self._covered_step = view.position, view.step
+                break
+        counted, head = await self._events.count(StepCompleted.wire_name)
+        early = self._early_steps or []
+        self._step = counted + sum(position > head for position in early)
+        self._early_steps = None
+        self._record_warnings()
+        self._look_later()
+
+    async def on_stop(self) -> None:
+        self._is_open = False
+
+    def on_read_events(self, query: ReadEvents) -> None:
+        self._read(partial(self._events.read, query))
+
+    def on_summarise_events(self, query: SummariseEvents) -> None:
+        self._read(partial(self._events.summarise, query.minutes))
+
+    def on_read_blob(self, query: ReadBlob) -> None:
+        self._read(partial(self._blob, query.blob, self._log.head))
+
+    def on_read_journal(self, query: ReadJournal) -> None:
+        self._read(self._view)
+
+    def on_list_checkpoints(self, query: ListCheckpoints) -> None:
+        self._read(self._page)
+
+    def on_save_checkpoint(self, command: SaveCheckpoint) -> None:
+        if len(self._saves) >= SAVES_MAX:
+            raise Overloaded("saving checkpoints", RETRY_AFTER_S)
+        self._begin_save(command.reason, command.label, self.defer())
+
+    def on_look(self, look: Look) -> None:
+        self._is_looking = False
+        if not self._saves and rules.is_due(self._options.schedule, self._since()):
+            self._begin_save("periodic", "", None)
+        else:
+            self._look_later()
+
+    def on_save_ended(self, ended: SaveEnded) -> None:
+        deferred = self._saves.pop(ended.number)
+        if ended.view is not None:
+            self._note_saved(ended.view, ended.elapsed_ms)
+            if deferred is not None:
+                deferred.answer(ended.view)
+        elif ended.error is not None:
+            self._failed_s = self.monotonic_s
+            self._record(CheckpointFailed(f"c-{ended.position}", str(ended.error), self._identity.run))
+            if deferred is not None:
+                deferred.refuse(ended.error)
+        self._record_warnings()
+        self._look_later()
+
+    def _read(self, read: Callable[[], Awaitable[Reply]]) -> None:
+        if self._reads >= READS_MAX:
+            raise Overloaded("the journal", RETRY_AFTER_S)
+        self._reads += 1
+        self.perform(self._answer, self.defer(), read)
+
+    async def _answer(self, job: Job, deferred: Deferred[Reply], read: Callable[[], Awaitable[Reply]]) -> None:
+        try:
+            reply = await read()
+        except AgoraError as error:
+            deferred.refuse(error)
+        else:
+            deferred.answer(reply)
+        finally:
+            self._reads -= 1
+
+    async def _blob(self, blob: BlobId, head: Position) -> Blob:
+        """The content; one that was appended and is not durable yet is there once it is."""
+        try:
+            return Blob(blob, await self._events.blob(blob))
+        except NotFound:
+            await self._log.committed(head)
+            return Blob(blob, await self._events.blob(blob))
+
+    async def _view(self) -> JournalView:
+        size = await self._events.measure()
+        times_s = sorted(self._log.commit_times_s)
+        return JournalView(
+            epoch=self._log.epoch,
+            head=self._log.head,
+            watermark=self._log.watermark,
+            oldest=size.oldest,
+            buffered=self._log.buffered,
+            size_bytes=size.size_bytes,
+            commits=self._log.commits,
+            commit_p99_ms=times_s[len(times_s) * 99 // 100] * 1_000 if times_s else 0.0,
+            watermark_age_ms=self._log.watermark_age_s * 1_000,
+            step=self._step,
+        )
+
+    async def _page(self) -> CheckpointPage:
+        return CheckpointPage(await self._checkpoints.list())
+
+    def _begin_save(self, reason: CheckpointReason, label: str, deferred: Deferred[CheckpointView] | None) -> None:
+        self._saves_begun += 1
+        self._saves[self._saves_begun] = deferred
+        self.perform(self._save, self._saves_begun, reason, label)
+
+    async def _save(self, job: Job, number: int, reason: CheckpointReason, label: str) -> None:
+        async with self._one_at_a_time:
+            started_s = self.monotonic_s
+            states = {
+                address: ActorState(copy.position, copy.cursor, copy.state)
+                for address, copy in self._snapshots().items()
+            }
+            position = max((state.position for state in states.values()), default=Position(0))
+            view, error = await self._try_to_save(states, position, reason, label)
+            if view is not None:
+                self._history.go_on_from(states)
+            elapsed_ms = (self.monotonic_s - started_s) * 1_000
+        job.tell(self.address, SaveEnded(number, position, elapsed_ms, view, error))
+
+    async def _try_to_save(
+        self, states: Mapping[Address, ActorState], position: Position, reason: CheckpointReason, label: str
+    ) -> tuple[CheckpointView | None, AgoraError | None]:
+        if not states:
+            return None, Refused("no actor has a state that a checkpoint could hold")
+        description = Description(
+            reason=reason,
+            created_us=self.now_us,
+            run=self._identity.run,
+            step=self._step,
+            label=label,
+            epoch=self._log.epoch,
+            config_hash=self._identity.config_hash,
+            agora_version=self._identity.agora_version,
+        )
+        try:
+            with anyio.fail_after(SAVE_TIMEOUT_S):
+                await self._log.committed(position)
+                older = [view.checkpoint for view in await self._checkpoints.list()]
+                keep = rules.kept([name for name in older if name != f"c-{position}"], self._options.checkpoint_keep)
+                return await self._checkpoints.save(description, states, keep=keep), None
+        except StorageError as error:
+            return None, error
+        except TimeoutError:
+            return None, DeadlinePassed("saving the checkpoint", SAVE_TIMEOUT_S)
+
+    def _note_committed(self, committed: tuple[StoredEvent, ...]) -> None:
+        """Called by the log after each commit; a listener of an ended incarnation does nothing."""
+        if not self._is_open:
+            return
+        steps = [event.position for event in committed if event.type == StepCompleted.wire_name]
+        if self._early_steps is not None:
+            self._early_steps.extend(steps)
+            return
+        self._step += len(steps)
+        if not self._saves and not self._is_looking and rules.is_due(self._options.schedule, self._since()):
+            self._is_looking = True
+            self.tell(self.address, Look())
+
+    def _note_saved(self, view: CheckpointView, elapsed_ms: float) -> None:
+        self._covered, self._covered_step = view.position, view.step
+        self._saved_s = self.monotonic_s
+        self._failed_s = None
+        self._record(
+            CheckpointSaved(
+                checkpoint=view.checkpoint,
+                at=view.position,
+                reason=view.reason,
+                size_bytes=view.size_bytes,
+                elapsed_ms=elapsed_ms,
+                run=view.run,
+            )
+        )
+
+    def _since(self) -> Since:
+        now_s = self.monotonic_s
+        return Since(
+            events=self._log.watermark - self._covered - 1,  # the event that tells of a checkpoint is no news
+            elapsed_s=now_s - self._saved_s,
+            steps=self._step - self._covered_step,
+            failed_s=None if self._failed_s is None else now_s - self._failed_s,
+        )
+
+    def _look_later(self) -> None:
+        wait_s = rules.next_look_s(self._options.schedule, self._since())
+        if wait_s is not None:
+            self.start_timer(LOOK, wait_s, Look())
+
+    def _record_warnings(self) -> None:
+        for text in (*self._events.take_warnings(), *self._checkpoints.take_warnings()):
+            self._record(SystemWarning(text, actor=self.address))
+
+    def _record(self, event: Event) -> None:
+        if self._log.failure is None:  # else the process is ending, and why is known
+            self.record(event)

@@ -1,0 +1,27 @@
+"""The hash that ties a row to the one before it on its chain.
+
+There are two chains: rows that retention may prune, and rows that are kept for good (the ledger, approvals), so that
+pruning the first leaves the second whole. A hash covers everything that is stored of the event, names spelled out,
+and the hash before it. The encoding is MessagePack, which is unambiguous where joined text is not.
+
+Pure: no clock, no disk.
+"""
+
+from hashlib import sha256
+
+import msgspec
+
+PRUNABLE = 0
+KEPT = 1
+NOTHING = bytes(32)
+"""The hash before the first of a chain."""
+
+Row = tuple[int, int, str, int, str, str, str, str, str, str, int, int, bytes, bytes | None]
+"""Position, time, type, version, source, subject, task, agent, run, correlation, cause, cursor, data, sealed."""
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def row_hash(previous: bytes, chain: int, row: Row) -> bytes:
+    """The 32 bytes that stand beside the row."""
+    return sha256(previous + bytes((chain & 0xFF,)) + _encode(row)).digest()

@@ -1,0 +1,167 @@
+"""SQLite on threads of its own: one connection that writes, a few that only read.
+
+Rules: a unit of work is one hop to the connection's thread, whatever number of statements it has, since a hop costs
+thirty times a statement. One connection writes and checkpoints the write-ahead log, the others never write (SQLite up
+to 3.51.2 has a race between connections that do). Automatic checkpoints are off; ours are checked. Reads are short, so
+that the write-ahead log can be emptied behind them.
+"""
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import aiosqlite
+import anyio
+
+from bus.errors import StorageError
+from storage import queries
+from storage.errors import CorruptDatabase, DatabaseFailed, DatabaseLocked, DirectoryNotWritable, DiskFull
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+
+STATEMENTS_CACHED = 256
+"""Every statement of a floor stays prepared: inserts come in some forty sizes."""
+WAL_BYTES_COPIED = 16 * 1024 * 1024
+"""Size of the write-ahead log at which it is copied into the database: large enough that a page that many
+transactions change is copied once, small enough to be over in some tens of milliseconds."""
+ROOM_BYTES_MIN = 1024 * 1024
+"""An I/O error with less room than this left is a full disk by another name."""
+NOT_FROM_SQLITE = 0
+"""Errors of the module itself carry no code; what it finds in a file is a text that is not UTF-8."""
+
+
+class Database(aiosqlite.Connection):
+    """One connection on a thread of its own. `async with` opens and closes it."""
+
+    def __init__(self, path: Path, *, is_read_only: bool = False) -> None:
+        super().__init__(partial(_connect, path, is_read_only), iter_chunk_size=64)
+        self.path = path
+
+    async def __aenter__(self) -> Self:
+        """Raises StorageError in its own words."""
+        try:
+            await super().__aenter__()
+        except sqlite3.Error as error:
+            raise translated(error, self.path) from error
+        return self
+
+    async def run(self, work: Work[T]) -> T:
+        """The result of `work(connection)`, run on the thread in one hop. Raises StorageError for SQLite's errors."""
+        if self._connection is None:
+            raise DatabaseFailed(self.path, "the connection is closed")
+        try:
+            # The base class has no public way to run a unit of work; `_execute` is its one door to the thread.
+            result: T = await self._execute(work, self._conn)  # type: ignore[no-untyped-call]
+        except sqlite3.Error as error:
+            raise translated(error, self.path) from error
+        return result
+
+
+class Readers:
+    """A fixed number of connections that only read; who finds none free waits for one."""
+
+    def __init__(self, path: Path, count: int) -> None:
+        self._free = [Database(path, is_read_only=True) for _ in range(count)]
+        self._room = anyio.Semaphore(count)
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            for reader in self._free:
+                await stack.enter_async_context(reader)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def run(self, work: Work[T]) -> T:
+        """The result of `work(connection)` on one of the connections. Raises StorageError."""
+        async with self._room:
+            reader = self._free.pop()
+            try:
+                return await reader.run(work)
+            finally:
+                self._free.append(reader)
+
+
+class WalKeeper:
+    """Empties the write-ahead log of one connection when it has grown. Lives on the connection's thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.with_name(path.name + "-wal")
+        self._copy_at = WAL_BYTES_COPIED
+
+    def after_commit(self, connection: sqlite3.Connection) -> bool:
+        """Copy and truncate the log if it has grown; whether it was emptied. Raises sqlite3.Error."""
+        size = self._file.stat().st_size
+        if size < self._copy_at:
+            return False
+        is_empty = self.empty(connection)
+        # While a reader stands in it the log grows by as much again before the next try, which then finds it gone.
+        self._copy_at = WAL_BYTES_COPIED if is_empty else size + WAL_BYTES_COPIED
+        return is_empty
+
+    def empty(self, connection: sqlite3.Connection) -> bool:
+        """Copy the log into the database and cut it, waiting for nobody; whether it is empty. Raises sqlite3.Error."""
+        connection.execute(queries.WAL_COPY).fetchone()
+        connection.execute(queries.WAIT_NOT)
+        try:
+            is_busy, _, _ = connection.execute(queries.WAL_TRUNCATE).fetchone()
+        finally:
+            connection.execute(queries.WAIT)
+        return not is_busy
+
+
+def is_full(error: sqlite3.Error) -> bool:
+    """Whether SQLite says that the disk is full."""
+    return _code(error) == sqlite3.SQLITE_FULL
+
+
+def translated(error: sqlite3.Error, path: Path) -> StorageError:
+    """SQLite's error as one of ours."""
+    code = _code(error)
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _has_no_room(path)):
+        return DiskFull(path)
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return DatabaseLocked(path)
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
+        return DirectoryNotWritable(path, str(error))
+    is_undecodable = code == NOT_FROM_SQLITE and isinstance(error, sqlite3.OperationalError)
+    if is_undecodable or code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        return CorruptDatabase(path, str(error))
+    return DatabaseFailed(path, str(error))
+
+
+def _connect(path: Path, is_read_only: bool) -> sqlite3.Connection:
+    mode = "ro" if is_read_only else "rwc"
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        isolation_level=None,
+        cached_statements=STATEMENTS_CACHED,
+    )
+    try:
+        for pragma in queries.READER_PRAGMAS if is_read_only else queries.WRITER_PRAGMAS:
+            connection.execute(pragma).fetchall()
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _code(error: sqlite3.Error) -> int:
+    code: int = getattr(error, "sqlite_errorcode", NOT_FROM_SQLITE)
+    return code & 0xFF
+
+
+def _has_no_room(path: Path) -> bool:
+    return shutil.disk_usage(path.parent).free < ROOM_BYTES_MIN

@@ -1,0 +1,156 @@
+"""The writing end of the journal: one transaction for a batch of events, with everything that goes with them.
+
+Rules: positions have no gap; rows, blobs, names, rollup and the heads of the hash chains are of one transaction; what
+is remembered between batches changes after the commit and not before, so that a batch that failed leaves no trace.
+A batch that has landed already (its commit was not heard of) is answered from the rows and not written again.
+
+Lives on the writing connection's thread.
+"""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from itertools import chain as flattened
+from pathlib import Path
+
+from bus.codec import Catalogue
+from bus.envelope import Recorded, StoredEvent
+from bus.messages.base import BlobId, Position
+from storage import queries
+from storage.chain import KEPT, NOTHING, PRUNABLE, row_hash
+from storage.errors import CorruptJournal
+from storage.transactions import transaction
+
+MINUTE_US = 60_000_000
+
+Heads = tuple[tuple[int, bytes], tuple[int, bytes]]
+"""Position and hash of the last row of the prunable and of the kept chain."""
+Rollup = dict[tuple[int, int], list[int]]
+"""By minute and type: events, first and last position."""
+
+
+class Timeline:
+    """What the next row needs to know of those before it."""
+
+    def __init__(self, path: Path, catalogue: Catalogue) -> None:
+        self._path = path
+        self._catalogue = catalogue
+        self._types: dict[str, int] = {}
+        self._sources: dict[str, int] = {}
+        self._heads: Heads = ((0, NOTHING), (0, NOTHING))
+        self.head = Position(0)
+
+    def load(self, connection: sqlite3.Connection) -> None:
+        """Take up where the journal on disk ends. Raises CorruptJournal where its ends do not meet."""
+        self._types = {name: id_ for id_, name in connection.execute(queries.TYPES)}
+        self._sources = {name: id_ for id_, name in connection.execute(queries.SOURCES)}
+        ends = {chain: (position, hash_) for chain, position, hash_ in connection.execute(queries.CHAINS)}
+        self._heads = (ends.get(PRUNABLE, (0, NOTHING)), ends.get(KEPT, (0, NOTHING)))
+        (head,) = connection.execute(queries.HEAD).fetchone()
+        for chain, (position, hash_) in enumerate(self._heads):
+            row = connection.execute(queries.HASH_AT, (position, chain)).fetchone()
+            if position and row != (hash_,):
+                raise CorruptJournal(self._path, position, "the last row of a hash chain is not the one noted")
+        if head != max(position for position, _ in self._heads):
+            raise CorruptJournal(self._path, head, "the last row is not the one noted")
+        self.head = Position(head)
+
+    def write(
+        self, connection: sqlite3.Connection, records: Sequence[Recorded], blobs: Mapping[BlobId, bytes]
+    ) -> tuple[StoredEvent, ...]:
+        """Make a batch durable, all or nothing. Raises sqlite3.Error."""
+        if records[-1].position <= self.head:
+            return self._landed(connection, records)
+        assert records[0].position == self.head + 1, "positions have no gap"
+        types, sources = dict(self._types), dict(self._sources)
+        with transaction(connection):
+            self._name(connection, records, types, sources)
+            stored, rows, heads = self._rows(records, types, sources)
+            _insert(connection, rows)
+            _roll_up(connection, stored, types)
+            connection.execute(queries.SET_CHAINS, (PRUNABLE, *heads[PRUNABLE], KEPT, *heads[KEPT]))
+            for blob, content in blobs.items():
+                digest = sha256(content).digest()
+                assert digest.hex() == blob, "a blob is named by its content"
+                connection.execute(queries.INSERT_BLOB, (digest, content))
+        self._types, self._sources, self._heads = types, sources, heads
+        self.head = records[-1].position
+        return stored
+
+    def _landed(self, connection: sqlite3.Connection, records: Sequence[Recorded]) -> tuple[StoredEvent, ...]:
+        found = connection.execute(queries.ROWS_FROM, (records[0].position, records[-1].position)).fetchall()
+        stored = tuple(StoredEvent(*row) for row in found)
+        wanted = [(record.position, *self._catalogue.encode(record.event)) for record in records]
+        if [(event.position, event.data, event.sealed) for event in stored] != wanted:
+            raise CorruptJournal(
+                self._path, records[0].position, "another event stands where this one was given a place"
+            )
+        return stored
+
+    def _name(
+        self,
+        connection: sqlite3.Connection,
+        records: Sequence[Recorded],
+        types: dict[str, int],
+        sources: dict[str, int],
+    ) -> None:
+        for record in records:
+            if record.event.wire_name not in types:
+                (types[record.event.wire_name],) = connection.execute(
+                    queries.INSERT_TYPE, (record.event.wire_name,)
+                ).fetchone()
+            if record.source not in sources:
+                (sources[record.source],) = connection.execute(queries.INSERT_SOURCE, (record.source,)).fetchone()
+
+    def _rows(
+        self, records: Sequence[Recorded], types: dict[str, int], sources: dict[str, int]
+    ) -> tuple[tuple[StoredEvent, ...], list[tuple[queries.Value, ...]], Heads]:
+        hashes = [hash_ for _, hash_ in self._heads]
+        positions = [position for position, _ in self._heads]
+        stored: list[StoredEvent] = []
+        rows: list[tuple[queries.Value, ...]] = []
+        encode, attributes = self._catalogue.encode, self._catalogue.attributes
+        for record in records:
+            event, position, time_us, source = record.event, record.position, record.time_us, record.source
+            correlation, cause, cursor = record.correlation, record.cause, record.cursor
+            name, version = event.wire_name, event.version
+            data, sealed = encode(event)
+            about = attributes(event)
+            subject, task, agent, run = about.subject, about.task, about.agent, about.run
+            chain = KEPT if event.is_kept else PRUNABLE
+            row = (position, time_us, name, version, source, subject, task, agent, run, correlation, cause, cursor)
+            digest = row_hash(hashes[chain], chain, (*row, data, sealed))
+            hashes[chain], positions[chain] = digest, position
+            stored.append(StoredEvent(*row, data, sealed, digest))
+            rows.append(
+                (position, time_us, types[name], version, sources[source], *row[5:], data, sealed, chain, digest)
+            )
+        prunable, kept = zip(positions, hashes, strict=True)
+        return tuple(stored), rows, (prunable, kept)
+
+
+def _insert(connection: sqlite3.Connection, rows: list[tuple[queries.Value, ...]]) -> None:
+    done = 0
+    while done < len(rows):
+        size = queries.insert_size(len(rows) - done)
+        parameters = list(flattened.from_iterable(rows[done : done + size]))
+        connection.execute(queries.insert_events(size), parameters)
+        done += size
+
+
+def _roll_up(connection: sqlite3.Connection, stored: Sequence[StoredEvent], types: dict[str, int]) -> None:
+    counts: Rollup = {}
+    for event in stored:
+        key = (event.time_us // MINUTE_US, types[event.type])
+        count = counts.get(key)
+        if count is None:
+            counts[key] = [1, event.position, event.position]
+        else:
+            count[0] += 1
+            count[2] = event.position
+    rows = [(*key, *count) for key, count in counts.items()]
+    done = 0
+    while done < len(rows):
+        size = queries.insert_size(len(rows) - done)
+        connection.execute(queries.add_to_rollup(size), list(flattened.from_iterable(rows[done : done + size])))
+        done += size

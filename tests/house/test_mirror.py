@@ -1,0 +1,41 @@
+"""Tests mirror the source, file by file: who reads one finds the other."""
+
+from pathlib import PurePosixPath
+
+from tests.house.tree import ROOT, modules
+
+WITHOUT_TESTS_OF_THEIR_OWN: dict[str, str] = {
+    "bus/address.py": "one type and one constant",
+    "bus/errors.py": "declarations; tests/house/test_readme.py checks their codes, their users test the rest",
+    "bus/envelope.py": "declarations; tested through the runtime",
+    "bus/messages/base.py": "declarations; the catalogue test covers every message",
+    "bus/messages/agents.py": "declarations; the catalogue test covers every message",
+    "bus/messages/artifacts.py": "declarations; the catalogue test covers every message",
+    "bus/messages/completions.py": "declarations; the catalogue test covers every message",
+    "bus/messages/ledger.py": "declarations; the catalogue test covers every message",
+    "bus/messages/system.py": "declarations; the catalogue test covers every message",
+    "bus/messages/tasks.py": "declarations; the catalogue test covers every message",
+}
+"""Modules whose tests stand elsewhere, and why."""
+
+
+def test_every_module_has_a_test_file_of_the_same_name() -> None:
+    sources = [module.name for module in modules() if not module.name.endswith("__init__.py")]
+    missing = [name for name in sources if name not in WITHOUT_TESTS_OF_THEIR_OWN and not (ROOT / _test(name)).exists()]
+    assert missing == []
+
+
+def test_no_exception_is_kept_for_a_module_that_is_gone_or_has_tests() -> None:
+    names = {module.name for module in modules()}
+    stale = [name for name in WITHOUT_TESTS_OF_THEIR_OWN if name not in names or (ROOT / _test(name)).exists()]
+    assert stale == []
+
+
+def test_every_test_folder_is_a_package() -> None:
+    folders = {path.parent for path in (ROOT / "tests").rglob("*.py")}
+    assert [str(folder) for folder in sorted(folders) if not (folder / "__init__.py").exists()] == []
+
+
+def _test(name: str) -> str:
+    path = PurePosixPath(name)
+    return (PurePosixPath("tests") / path.parent / f"test_{path.name}").as_posix()

@@ -1,0 +1,89 @@
+"""The README tells the truth: its commands run, and what it lists is what there is."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from bus.errors import AgoraError
+from tests.house.reference import README, setting_keys, with_reference
+from tests.house.tree import ROOT
+
+TEXT = README.read_text(encoding="utf-8")
+FENCED = re.compile(r"^```[a-z]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
+INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+COMMAND = re.compile(r"^(?:\$ )?(?:\.venv/bin/)?agora ([a-z]+)", re.MULTILINE)
+TABLE_ROW = re.compile(r"^\| `([^`]+)`", re.MULTILINE)
+HELP_TIMEOUT_S = 60.0
+
+
+def test_the_reference_parts_are_what_the_code_says() -> None:
+    assert with_reference(TEXT) == TEXT, "run `python -m tests.house.reference`"
+
+
+def test_continuous_integration_runs_the_test_command_of_the_readme_and_nothing_else() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    commands = [line for line in script if line and not line.startswith("#")]
+    assert commands == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', _test_command()]
+
+
+def test_both_commands_make_their_own_environment() -> None:
+    assert _start_command().startswith("python3 -m venv .venv && ")
+    assert _start_command().endswith(".venv/bin/python -m actors.main")
+    assert _test_command().startswith("python3 -m venv .venv && ")
+
+
+@pytest.mark.slow
+def test_every_command_that_the_readme_names_exists() -> None:
+    named = sorted(
+        {name for block in [*FENCED.findall(TEXT), *INLINE.findall(TEXT)] for name in COMMAND.findall(block)}
+    )
+    assert {"brief", "post", "tail", "status", "checkpoints"} <= set(named)
+    assert {name: _help_status(name) for name in named} == dict.fromkeys(named, 0)
+
+
+def test_every_setting_is_in_the_readme_with_its_meaning() -> None:
+    rows = set(TABLE_ROW.findall(TEXT))
+    assert [key for key in setting_keys() if key not in rows] == []
+    without_meaning = re.findall(r"^\| `([^`]+)` \| [^|]* \|  \|$", TEXT, re.MULTILINE)
+    assert without_meaning == []
+
+
+def test_every_error_has_a_code_of_its_own() -> None:
+    kinds = [kind for kind in _below(AgoraError) if "code" in vars(kind)]
+    codes = [kind.code for kind in kinds]
+    assert sorted(codes) == sorted(set(codes))
+    assert [kind.__name__ for kind in _below(AgoraError) if "code" not in vars(kind)] == []
+
+
+def test_no_file_speaks_of_the_machine_that_it_was_written_on() -> None:
+    private = re.compile(r"/work/|/home/[a-z]|/root/|/Users/")
+    texts = [README, *sorted((ROOT / ".ci").iterdir())]
+    assert [str(path) for path in texts if private.search(path.read_text(encoding="utf-8"))] == []
+
+
+def _start_command() -> str:
+    return _blocks_with("python -m actors.main")[0]
+
+
+def _test_command() -> str:
+    return _blocks_with("python -m tests.check")[0]
+
+
+def _blocks_with(words: str) -> list[str]:
+    return [block.strip() for block in FENCED.findall(TEXT) if words in block and block.count("\n") == 1]
+
+
+def _help_status(command: str) -> int:
+    return subprocess.run(
+        [sys.executable, "-m", "actors.main", command, "--help"],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        timeout=HELP_TIMEOUT_S,
+    ).returncode
+
+
+def _below(kind: type[AgoraError]) -> list[type[AgoraError]]:
+    return [kind, *(found for below in kind.__subclasses__() for found in _below(below))]

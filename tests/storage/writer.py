@@ -1,0 +1,50 @@
+"""A process to be killed: `python -m tests.storage.writer events|checkpoints DIRECTORY` writes until it dies.
+
+It prints what was acknowledged, a line each, right after the acknowledgement.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from bus.address import Address
+from bus.clock import SystemClock
+from bus.messages.base import Position, RunId
+from storage.checkpoints import CheckpointStore
+from storage.manifests import ActorState, Description
+from tests.storage.support import blob, opened, records
+
+BATCH_SIZES = (1, 7, 40, 300)
+
+
+async def write_events(directory: Path) -> None:
+    async with opened(directory, SystemClock()) as store:
+        number = 0
+        while True:
+            count = BATCH_SIZES[number % len(BATCH_SIZES)]
+            await store.write(records(store.head + 1, count), blob(b"%d" % store.head))
+            print(store.head, flush=True)
+            number += 1
+
+
+async def save_checkpoints(directory: Path) -> None:
+    async with CheckpointStore.open(directory) as store:
+        held = await store.list()
+        position = held[0].position if held else 0
+        while True:
+            position += 1
+            state = (b"%d," % position) * 200_000
+            actors = {Address("ledger"): ActorState(Position(position), Position(position), state)}
+            kept = [view.checkpoint for view in await store.list()][:2]
+            await store.save(description(), actors, keep=kept)
+            print(position, flush=True)
+
+
+def description(label: str = "") -> Description:
+    """Of a checkpoint whose circumstances do not matter."""
+    return Description("manual", 1, RunId("r-1"), 0, label, 1, "", "0")
+
+
+if __name__ == "__main__":
+    kinds = {"events": write_events, "checkpoints": save_checkpoints}
+    asyncio.run(kinds[sys.argv[1]](Path(sys.argv[2])))
