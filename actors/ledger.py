@@ -1,0 +1,124 @@
+"""The ledger: the one actor that knows who has what.
+
+Its state is the books (`actors.rules.books`), a fold of its own events; what may move is decided in
+`actors.rules.ledger`, and what the facts of tasks and completions demand in `actors.rules.settlement`.
+
+Rules: at its first start it opens the declared accounts and makes the one genesis transfer. At each start it proves
+that the books add up, and does not start on books that do not. A command that is refused for want of money, or because
+a hold has ended, is answered with a refused transfer that sticks to its id; a malformed one is refused without a trace.
+"""
+
+from typing import ClassVar
+
+import msgspec
+
+from actors.rules import books, ledger, settlement
+from actors.rules.books import Books
+from actors.runtime import PersistentActor, Subscription
+from bus.errors import ConservationBroken
+from bus.messages.base import Event, Message, TransferId
+from bus.messages.completions import CompletionCompleted, CompletionFailed, CompletionUnknown
+from bus.messages.ledger import (
+    Balances,
+    CheckConservation,
+    Conservation,
+    HoldTransfer,
+    PostTransfer,
+    ReadBalances,
+    ReadTransfer,
+    Transfer,
+    TransferHeld,
+    TransferView,
+    VoidTransfer,
+)
+from bus.messages.tasks import TaskCancelled, TaskCompleted, TaskCreated, TaskExpired, TaskFailed
+
+
+class LedgerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where money comes from."""
+
+    genesis_msat: int = 1_000_000_000
+    """What the treasury gets at the very first start, in msat; a later change has no effect."""
+
+
+class HoldDue(Message, frozen=True):
+    """Told to oneself when a hold's time is over."""
+
+    wire_name = "hold.due"
+
+    hold: TransferId
+
+
+class Ledger(PersistentActor[Books]):
+    """The one actor that moves money."""
+
+    state_type: ClassVar[type[Books]] = Books
+
+    def __init__(self, options: LedgerOptions) -> None:
+        self._options = options
+
+    def initial(self) -> Books:
+        return Books()
+
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        ends = ("task.completed", "task.failed", "task.cancelled", "task.expired")
+        costs = ("completion.completed", "completion.failed", "completion.unknown")
+        return tuple(Subscription(topic) for topic in ("task.created", *ends, *costs))
+
+    def apply(self, event: Event) -> None:
+        books.apply(self.state, event)
+
+    def on_recovered(self) -> None:
+        """Raises `ConservationBroken` for books that do not add up: nothing may be moved on them."""
+        proof = books.prove(self.state)
+        if not proof.is_conserved:
+            raise ConservationBroken(proof.problems)
+        self._record(ledger.decide_genesis(self.state, self._options.genesis_msat))
+        for hold in self.state.expiring:
+            self._await_expiry(hold)
+
+    # Facts
+
+    def on_task_fact(self, fact: TaskCreated | TaskCompleted | TaskFailed | TaskCancelled | TaskExpired) -> None:
+        self._record(settlement.decide_settlement(self.state, fact, self.now_us))
+
+    def on_completion_fact(self, fact: CompletionCompleted | CompletionFailed | CompletionUnknown) -> None:
+        self._record(settlement.decide_settlement(self.state, fact, self.now_us))
+
+    # Commands
+
+    def on_money_command(self, command: Transfer | HoldTransfer | PostTransfer | VoidTransfer) -> TransferView:
+        ledger.check_command(command)
+        self._record(ledger.decide(self.state, command, self.now_us))
+        return ledger.first_result(self.state, command)
+
+    def on_hold_due(self, message: HoldDue) -> None:
+        self._record(ledger.decide_expiry(self.state, message.hold, self.now_us))
+        self._await_expiry(message.hold)  # again, should the wall clock have been set back
+
+    # Queries
+
+    def on_read_balances(self, query: ReadBalances) -> Balances:
+        return Balances(books.balances(self.state, query.account, query.currency))
+
+    def on_read_transfer(self, query: ReadTransfer) -> TransferView:
+        return books.view(self.state, query.transfer)
+
+    def on_check_conservation(self, query: CheckConservation) -> Conservation:
+        return books.prove(self.state)
+
+    # Private
+
+    def _record(self, events: tuple[Event, ...]) -> None:
+        if not events:
+            return
+        self.persist(*events)
+        for event in events:
+            if isinstance(event, TransferHeld):
+                self._await_expiry(event.transfer)
+
+    def _await_expiry(self, hold: TransferId) -> None:
+        due_us = self.state.expiring.get(hold)
+        if due_us is not None:
+            left_s = max(0.0, (due_us - self.now_us) / 1_000_000)
+            self.start_timer(f"hold/{hold}", left_s, HoldDue(hold))

@@ -1,0 +1,118 @@
+"""Who still has to answer which open auction, and whom to ask again once it has a hand free.
+
+Rules: an auction can close early when no agent that could take the task has yet to answer. An agent that has its hands
+full is not held to its answer: it is owed another invitation, oldest auction first, when it is free. What is kept here
+is a convenience, not a promise: it is never journaled, and after a restart everyone who has not bid is asked again.
+
+Pure: no clock, no messages sent.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from bus.messages.base import AgentId, TaskId
+
+DOUBLINGS_MAX = 16
+
+
+@dataclass
+class Round:
+    """One open auction."""
+
+    attempt: int
+    unanswered: set[AgentId] = field(default_factory=set)
+    invited_late: set[AgentId] = field(default_factory=set)
+    """Those of the unanswered that were invited since the last time the window was over."""
+    owed: set[AgentId] = field(default_factory=set)
+    is_past: bool = False
+    """The window is over: the first bid that can be used closes the auction."""
+    waits: int = 0
+    """How often the window was over while somebody could still come free."""
+
+
+class Invitations:
+    """All open auctions, by task."""
+
+    def __init__(self) -> None:
+        self.rounds: dict[TaskId, Round] = {}
+        self._owed: dict[AgentId, dict[TaskId, None]] = {}
+
+    def open(self, task: TaskId, attempt: int, free: Iterable[AgentId], later: Iterable[AgentId]) -> None:
+        """An auction opens: the free hear of it now, the others of those that can do it when they are free."""
+        self.close(task)
+        self.rounds[task] = Round(attempt, set(free))
+        for agent in later:
+            self.owe(task, agent)
+
+    def remind(self, task: TaskId, agents: Iterable[AgentId]) -> None:
+        """The agents may not have heard of the auction, or their answer was lost: ask them again."""
+        one = self.rounds[task]
+        for agent in agents:
+            one.owed.add(agent)
+            self._owed.setdefault(agent, {})[task] = None
+
+    def close(self, task: TaskId) -> None:
+        """The auction is over; a task without one is fine."""
+        closed = self.rounds.pop(task, None)
+        if closed is not None:
+            for agent in closed.owed:
+                self._owed[agent].pop(task, None)
+
+    def answer(self, task: TaskId, agent: AgentId) -> None:
+        """The agent has bid or declined."""
+        one = self.rounds.get(task)
+        if one is not None:
+            one.unanswered.discard(agent)
+            one.invited_late.discard(agent)
+            self._settle(one, task, agent)
+
+    def owe(self, task: TaskId, agent: AgentId) -> None:
+        """The agent could not answer for want of a free hand: it is asked again later."""
+        one = self.rounds.get(task)
+        if one is not None:
+            one.unanswered.discard(agent)
+            one.invited_late.discard(agent)
+            one.owed.add(agent)
+            self._owed.setdefault(agent, {})[task] = None
+
+    def take_owed(self, agent: AgentId, count_max: int) -> tuple[TaskId, ...]:
+        """Up to `count_max` auctions to invite the agent to now, oldest first; its answers are awaited again."""
+        taken = tuple(task for task, _ in zip(self._owed.get(agent, {}), range(count_max), strict=False))
+        for task in taken:
+            one = self.rounds[task]
+            self._settle(one, task, agent)
+            one.unanswered.add(agent)
+            one.invited_late.add(agent)
+        return taken
+
+    def is_awaiting(self, task: TaskId, is_free: Callable[[AgentId], bool]) -> bool:
+        """Whether an agent that could take the task has yet to answer, and has time to."""
+        one = self.rounds[task]
+        return not one.is_past and any(is_free(agent) for agent in one.unanswered)
+
+    def pass_window(self, task: TaskId, bidders: Iterable[AgentId], is_busy: Callable[[AgentId], bool]) -> bool:
+        """The window is over without a bid that can be used: whether somebody may still come free and take it."""
+        one = self.rounds[task]
+        one.is_past = True
+        for agent in [agent for agent in one.unanswered if is_busy(agent)]:
+            self.owe(task, agent)
+        may_come = bool(one.invited_late) or any(map(is_busy, one.owed)) or any(map(is_busy, bidders))
+        one.invited_late.clear()
+        one.waits += 1
+        return may_come
+
+    def patience(self, task: TaskId) -> int:
+        """How many windows to wait before the next look: doubled each time, so that waiting costs little."""
+        return 1 << min(self.rounds[task].waits, DOUBLINGS_MAX)
+
+    def forget(self, agent: AgentId) -> None:
+        """The agent has left."""
+        for task in self._owed.pop(agent, {}):
+            self.rounds[task].owed.discard(agent)
+        for one in self.rounds.values():
+            one.unanswered.discard(agent)
+            one.invited_late.discard(agent)
+
+    def _settle(self, one: Round, task: TaskId, agent: AgentId) -> None:
+        one.owed.discard(agent)
+        self._owed.get(agent, {}).pop(task, None)
