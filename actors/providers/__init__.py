@@ -1,0 +1,22 @@
+"""One adapter per dialect: pure encode and decode, over one small transport."""
+
+from actors.providers.dialect import ModelReply, Prompt, ProviderFault
+from actors.providers.discovery import discover, probe_http
+from actors.providers.options import ProviderOptions
+from actors.providers.provider import Provider, open_provider
+from actors.providers.seats import Seat, Seats
+from actors.providers.transport import Transport
+
+__all__ = [
+    "ModelReply",
+    "Prompt",
+    "Provider",
+    "ProviderFault",
+    "ProviderOptions",
+    "Seat",
+    "Seats",
+    "Transport",
+    "discover",
+    "open_provider",
+    "probe_http",
+]

@@ -1,0 +1,96 @@
+"""The native dialect of Ollama: `POST /api/chat`, without a stream.
+
+Source: https://github.com/ollama/ollama/blob/main/docs/api.md. A reply is whole when `done` is true and `done_reason`
+says why; `thinking` is dropped.
+
+Pure: encode and decode.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import msgspec
+import orjson
+
+from actors.providers.dialect import (
+    Dialect,
+    HttpReply,
+    HttpRequest,
+    ModelReply,
+    Prompt,
+    answer,
+    finish,
+    parse,
+    refuse_garbage,
+)
+from actors.providers.options import ProviderOptions
+from bus.messages.completions import FinishReason
+
+TAGS_PATH = "/api/tags"
+
+_FINISH: Mapping[str, FinishReason] = MappingProxyType({"stop": "stop", "length": "length"})
+
+
+class _Message(msgspec.Struct):
+    content: str | None = None
+
+
+class _Chat(msgspec.Struct):
+    model: str = ""
+    message: _Message | None = None
+    done: bool = False
+    done_reason: str | None = None
+    prompt_eval_count: int | None = None
+    eval_count: int | None = None
+
+
+class _Model(msgspec.Struct):
+    name: str = ""
+
+
+class _Tags(msgspec.Struct):
+    models: tuple[_Model, ...] = ()
+
+
+_chat_decoder = msgspec.json.Decoder(_Chat)
+_tags_decoder = msgspec.json.Decoder(_Tags)
+
+
+def encode(options: ProviderOptions, key: str, prompt: Prompt) -> HttpRequest:
+    """The request for one answer; a key is for an Ollama behind a gateway."""
+    headers = {"content-type": "application/json"}
+    if key:
+        headers["authorization"] = f"Bearer {key}"
+    body = {
+        "model": prompt.model,
+        "messages": [{"role": message.role, "content": message.content} for message in prompt.messages],
+        "stream": False,
+        "options": {"num_predict": prompt.tokens_max},
+    }
+    return HttpRequest(options.base_url.rstrip("/") + "/api/chat", headers, orjson.dumps(body))
+
+
+def decode(prompt: Prompt, reply: HttpReply) -> ModelReply:
+    """The answer in a reply.
+
+    Raises:
+        ProviderFault: there is none.
+    """
+    chat = parse(_chat_decoder, reply)
+    if chat.message is None:
+        refuse_garbage("the reply has no message")
+    reason = finish(_FINISH, (), chat.done_reason if chat.done else None)
+    text = chat.message.content or ""
+    return answer(prompt, text, chat.model, chat.prompt_eval_count, chat.eval_count, reason)
+
+
+def first_model(body: bytes) -> str:
+    """The first model that an Ollama lists, or empty if it has none or is something else."""
+    try:
+        models = _tags_decoder.decode(body).models
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+    return models[0].name if models else ""
+
+
+DIALECT = Dialect(encode, decode)

@@ -1,0 +1,119 @@
+"""The dialect of `POST /chat/completions`, which most engines and gateways speak.
+
+llama.cpp, vLLM, LM Studio, OpenRouter, OpenAI and others differ in small things: content may be a list of parts, usage
+may be missing, and a gateway may wrap a failure into a success. Reasoning fields are dropped.
+Source: https://platform.openai.com/docs/api-reference/chat.
+
+Pure: encode and decode.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from urllib.parse import urlsplit
+
+import msgspec
+import orjson
+
+from actors.providers.dialect import (
+    Dialect,
+    HttpReply,
+    HttpRequest,
+    ModelReply,
+    Prompt,
+    answer,
+    fault_of,
+    finish,
+    parse,
+    refuse_garbage,
+)
+from actors.providers.options import ProviderOptions
+from bus.messages.completions import FinishReason
+
+_FINISH: Mapping[str, FinishReason] = MappingProxyType(
+    {"stop": "stop", "eos": "stop", "length": "length", "max_tokens": "length"}
+)
+_FILTERED = ("content_filter",)
+_NEW_LIMIT_HOST = "api.openai.com"
+"""OpenAI itself takes only `max_completion_tokens` for its newer models; the others know only `max_tokens`."""
+
+
+class _Part(msgspec.Struct):
+    type: str = ""
+    text: str | None = None
+
+
+class _Message(msgspec.Struct):
+    content: str | tuple[_Part, ...] | None = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Message | None = None
+    finish_reason: str | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class _Error(msgspec.Struct):
+    code: int | str | None = None
+
+
+class _Chat(msgspec.Struct):
+    model: str | None = None
+    choices: tuple[_Choice, ...] | None = None
+    usage: _Usage | None = None
+    error: _Error | str | None = None
+
+
+_decoder = msgspec.json.Decoder(_Chat)
+
+
+def encode(options: ProviderOptions, key: str, prompt: Prompt) -> HttpRequest:
+    """The request for one answer."""
+    headers = {"content-type": "application/json"}
+    if key:
+        headers["authorization"] = f"Bearer {key}"
+    is_new = urlsplit(options.base_url).hostname == _NEW_LIMIT_HOST
+    body = {
+        "model": prompt.model,
+        "messages": [{"role": message.role, "content": message.content} for message in prompt.messages],
+        "max_completion_tokens" if is_new else "max_tokens": prompt.tokens_max,
+        "stream": False,
+    }
+    return HttpRequest(options.base_url.rstrip("/") + "/chat/completions", headers, orjson.dumps(body))
+
+
+def decode(prompt: Prompt, reply: HttpReply) -> ModelReply:
+    """The answer in a reply.
+
+    Raises:
+        ProviderFault: there is none.
+    """
+    chat = parse(_decoder, reply)
+    if not chat.choices:
+        if chat.error is not None:
+            code = chat.error.code if isinstance(chat.error, _Error) else None
+            raise fault_of(reply, status=code if isinstance(code, int) and code >= 400 else 500)
+        refuse_garbage("the reply has no choices")
+    choice = chat.choices[0]
+    if choice.message is None:
+        refuse_garbage("the reply has no message")
+    reason = finish(_FINISH, _FILTERED, choice.finish_reason)
+    usage = chat.usage or _Usage()
+    text = _text(choice.message)
+    return answer(prompt, text, chat.model or "", usage.prompt_tokens, usage.completion_tokens, reason)
+
+
+def _text(message: _Message) -> str:
+    match message.content:
+        case None:
+            return ""
+        case str(text):
+            return text
+        case parts:
+            return "".join(part.text or "" for part in parts if part.type == "text")
+
+
+DIALECT = Dialect(encode, decode)

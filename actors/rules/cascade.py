@@ -1,0 +1,314 @@
+"""Choose which provider answers next, and what follows from each kind of failure.
+
+Rules: providers are tried in their order, each at most once per round. One that is disabled, or whose breaker or gate
+lets nobody through, is skipped, never tried; when none is left that can still be tried in time, the completion ends
+at once, so that a caller never waits on a dead cascade. Waiting happens in three cases only, inside the deadline: for
+a provider that is merely busy; for one that said when to come back; and, when everyone failed in a way that may pass,
+for the next round. One deadline spans everything: no attempt starts with less than `attempt_min_s` left, and each
+leaves time for those that may have to follow it. What follows from a failure stands in one table.
+
+Pure: the router hands in what it sees and does what it is told.
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from types import MappingProxyType
+
+import msgspec
+
+from actors.rules.breaker import Outcome, Snapshot
+from bus.messages.base import Event, Microseconds
+from bus.messages.completions import (
+    BreakerClosed,
+    BreakerHalfOpened,
+    BreakerOpened,
+    BreakerState,
+    CompletionAttemptFailed,
+    CompletionCompleted,
+    ProviderDisabled,
+    ProviderEnabled,
+)
+
+
+class CascadeOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long and how often the cascade tries."""
+
+    attempt_min_s: float = 0.05
+    """No attempt starts with less time than this before the deadline."""
+    rounds_max: int = 2
+    """How often each provider may be tried for one completion."""
+    round_delay_s: float = 0.25
+    """The wait before the second round; it doubles with each further one, and jitter adds up to half of it."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings that make no sense.
+
+        Raises:
+            ValueError: it names the setting.
+        """
+        if self.attempt_min_s <= 0.0 or self.round_delay_s <= 0.0:
+            raise ValueError("`attempt_min_s` and `round_delay_s` must be above 0")
+        if not 1 <= self.rounds_max <= 5:
+            raise ValueError("`rounds_max` must be from 1 to 5")
+
+
+class ErrorClass(StrEnum):
+    """Why an attempt gave no answer."""
+
+    REFUSED = "refused"
+    """Nobody listens at the address."""
+    CONNECT = "connect"
+    """No connection came about: no such host, no route, a broken handshake."""
+    SERVER = "server"
+    """The provider said that it is in trouble (5xx)."""
+    TIMEOUT = "timeout"
+    TRUNCATED = "truncated"
+    """The reply ended early, or never said that it was whole."""
+    GARBAGE = "garbage"
+    """The reply was not what the dialect says."""
+    TOO_LARGE = "too_large"
+    """The reply was longer than any honest one."""
+    EMPTY = "empty"
+    """A whole reply with no text in it."""
+    FILTERED = "filtered"
+    """The provider will not speak about this; another may."""
+    OVERFLOW = "overflow"
+    """The prompt is longer than this model's context."""
+    REJECTED = "rejected"
+    """The request itself is wrong."""
+    UNAUTHORISED = "unauthorised"
+    UNKNOWN_MODEL = "unknown_model"
+    THROTTLED = "throttled"
+    CANCELLED = "cancelled"
+    """The caller no longer wants the answer."""
+
+
+class Next(StrEnum):
+    """Where a completion goes after a failed attempt."""
+
+    PROVIDER = "provider"
+    """On to the next provider."""
+    STOP = "stop"
+    """No other provider is asked."""
+
+
+class Consequence(msgspec.Struct, frozen=True):
+    """What follows from one class of failure."""
+
+    outcome: Outcome
+    """What the breaker hears."""
+    next: Next = Next.PROVIDER
+    disables: bool = False
+    """The provider leaves the cascade until someone looks at it."""
+    gates: bool = False
+    """The provider is left alone until its Retry-After is over."""
+    is_retryable: bool = False
+    """It may pass: the same provider may be tried again in a later round."""
+    may_cost: bool = False
+    """The provider may have charged for it: the attempt's estimate counts as spent."""
+
+
+CONSEQUENCES: Mapping[ErrorClass, Consequence] = MappingProxyType(
+    {
+        ErrorClass.REFUSED: Consequence(Outcome.REFUSED, is_retryable=True),
+        ErrorClass.CONNECT: Consequence(Outcome.FAILED, is_retryable=True),
+        ErrorClass.SERVER: Consequence(Outcome.FAILED, is_retryable=True),
+        ErrorClass.TIMEOUT: Consequence(Outcome.FAILED, is_retryable=True, may_cost=True),
+        ErrorClass.TRUNCATED: Consequence(Outcome.FAILED, is_retryable=True, may_cost=True),
+        ErrorClass.GARBAGE: Consequence(Outcome.FAILED, is_retryable=True, may_cost=True),
+        ErrorClass.TOO_LARGE: Consequence(Outcome.FAILED, may_cost=True),
+        ErrorClass.EMPTY: Consequence(Outcome.FAILED, is_retryable=True, may_cost=True),
+        ErrorClass.FILTERED: Consequence(Outcome.NEUTRAL, may_cost=True),
+        ErrorClass.OVERFLOW: Consequence(Outcome.NEUTRAL),
+        ErrorClass.REJECTED: Consequence(Outcome.NEUTRAL, next=Next.STOP),
+        ErrorClass.UNAUTHORISED: Consequence(Outcome.NEUTRAL, disables=True),
+        ErrorClass.UNKNOWN_MODEL: Consequence(Outcome.NEUTRAL, disables=True),
+        ErrorClass.THROTTLED: Consequence(Outcome.NEUTRAL, gates=True, is_retryable=True),
+        ErrorClass.CANCELLED: Consequence(Outcome.NEUTRAL, next=Next.STOP),
+    }
+)
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A provider as the choice sees it, in the cascade's order."""
+
+    name: str
+    is_enabled: bool = True
+    is_admitted: bool = True
+    """Its breaker would give a permit now."""
+    is_busy: bool = False
+    """It has as many calls under way as it takes."""
+    gate_left_s: float = 0.0
+    timeout_s: float = 60.0
+    needed_s: float = 2.0
+    """What those before it leave it of the deadline."""
+
+
+class Attempted(msgspec.Struct, frozen=True):
+    """A failed attempt of the completion at hand."""
+
+    provider: str
+    error: ErrorClass
+    round: int = 0
+
+
+class Try(msgspec.Struct, frozen=True):
+    """Call this provider and allow it so long."""
+
+    provider: str
+    limit_s: float
+
+
+class Queue(msgspec.Struct, frozen=True):
+    """Look again when a call of this provider ends, or when so much time is up."""
+
+    provider: str
+    delay_s: float
+
+
+class NextRound(msgspec.Struct, frozen=True):
+    """Begin the next round after so long."""
+
+    delay_s: float
+
+
+class GiveUp(msgspec.Struct, frozen=True):
+    """No provider can answer in time."""
+
+    reason: str
+
+
+Choice = Try | Queue | NextRound | GiveUp
+
+
+def choose(  # noqa: PLR0917 - all that the choice rests on
+    candidates: Sequence[Candidate],
+    attempted: Sequence[Attempted],
+    round_: int,
+    time_left_s: float,
+    options: CascadeOptions,
+    jitter: float,
+) -> Choice:
+    """What to do next for a completion with these failed attempts behind it and so much time before it.
+
+    `round_` counts from 0; `jitter` is in [0, 1).
+    """
+    if time_left_s < options.attempt_min_s:
+        return GiveUp("the deadline leaves no time for another attempt")
+    hopeless = {past.provider for past in attempted if not CONSEQUENCES[past.error].is_retryable}
+    hopeful = [one for one in candidates if one.is_enabled and one.name not in hopeless]
+    tried_now = {past.provider for past in attempted if past.round == round_}
+    ready = [one for one in hopeful if one.is_admitted and one.name not in tried_now]
+    if ready and ready[0].is_busy:
+        return Queue(ready[0].name, time_left_s - options.attempt_min_s)
+    if ready:
+        return Try(ready[0].name, _limit(ready[0], ready[1:], time_left_s))
+    later = [one for one in hopeful if one.is_admitted or one.gate_left_s > 0.0]
+    if later and round_ + 1 < options.rounds_max:
+        backoff_s = options.round_delay_s * 2.0**round_ * (1.0 + jitter / 2.0)
+        delay_s = max(backoff_s, min(one.gate_left_s for one in later))
+        if delay_s + options.attempt_min_s <= time_left_s:
+            return NextRound(delay_s)
+    return GiveUp("no provider is left to try")
+
+
+def why_skipped(candidate: Candidate) -> str:
+    """Why a provider that was not tried was not, in words; empty if nothing kept it from being tried."""
+    if not candidate.is_enabled:
+        return f"{candidate.name}: disabled"
+    if candidate.gate_left_s > 0.0:
+        return f"{candidate.name}: throttled for another {candidate.gate_left_s:.1f} s"
+    if not candidate.is_admitted:
+        return f"{candidate.name}: its breaker is open"
+    return ""
+
+
+def _limit(one: Candidate, later: Sequence[Candidate], time_left_s: float) -> float:
+    """How long this attempt may take: those that may have to follow get what they need, if half the time allows it."""
+    needed_s = min(sum(other.needed_s for other in later), time_left_s / 2.0)
+    return min(one.timeout_s, time_left_s - needed_s)
+
+
+# What is recorded of the providers, folded from events.
+
+
+class Standing(msgspec.Struct):
+    """A provider's record: what of it outlives the process."""
+
+    is_enabled: bool = True
+    disabled_reason: str = ""
+    is_disabled_by_router: bool = False
+    breaker: BreakerState = BreakerState.CLOSED
+    generation: int = 0
+    openings: int = 0
+    wait_s: float = 0.0
+    reopens_us: Microseconds = 0
+    completed: int = 0
+    failed: int = 0
+    spent_usd_micros: int = 0
+    last_error: str = ""
+
+
+class Cascade(msgspec.Struct):
+    """The records of all providers that were ever part of the cascade, by name."""
+
+    providers: dict[str, Standing] = msgspec.field(default_factory=dict)
+
+
+def standing(cascade: Cascade, provider: str) -> Standing:
+    """The record of a provider; a fresh one for a name that has none yet."""
+    return cascade.providers.get(provider) or Standing()
+
+
+def breaker_snapshot(record: Standing, now_us: Microseconds) -> Snapshot:
+    """The recorded breaker, with what is left of its wait; a clock that was set back cannot lengthen it."""
+    left_s = min(max(0.0, (record.reopens_us - now_us) / 1_000_000), record.wait_s)
+    return Snapshot(
+        state=record.breaker,
+        generation=record.generation,
+        openings=record.openings,
+        wait_left_s=left_s if record.breaker is BreakerState.OPEN else 0.0,
+    )
+
+
+def apply(cascade: Cascade, event: Event) -> None:
+    """Fold an event of the router; events that do not concern a provider change nothing."""
+    match event:
+        case BreakerOpened() | BreakerHalfOpened() | BreakerClosed():
+            _apply_breaker(_kept(cascade, event.provider), event)
+        case ProviderEnabled(provider):
+            record = _kept(cascade, provider)
+            record.is_enabled, record.disabled_reason, record.is_disabled_by_router = True, "", False
+        case ProviderDisabled(provider):
+            record = _kept(cascade, provider)
+            record.is_enabled = False
+            record.disabled_reason, record.is_disabled_by_router = event.reason, event.is_automatic
+        case CompletionAttemptFailed(provider=provider):
+            record = _kept(cascade, provider)
+            record.failed += 1
+            record.spent_usd_micros += event.cost_usd_micros
+            record.last_error = f"{event.error}: {event.reason}"
+        case CompletionCompleted(provider=provider):
+            record = _kept(cascade, provider)
+            record.completed += 1
+            record.spent_usd_micros += event.answer_cost_usd_micros
+        case _:
+            pass
+
+
+def _apply_breaker(record: Standing, event: BreakerOpened | BreakerHalfOpened | BreakerClosed) -> None:
+    record.generation = event.generation
+    match event:
+        case BreakerOpened():
+            record.breaker = BreakerState.OPEN
+            record.openings += 1
+            record.wait_s, record.reopens_us = event.wait_s, event.reopens_us
+        case BreakerHalfOpened():
+            record.breaker = BreakerState.HALF_OPEN
+        case BreakerClosed():
+            record.breaker = BreakerState.CLOSED
+            record.openings, record.wait_s, record.reopens_us = 0, 0.0, 0
+
+
+def _kept(cascade: Cascade, provider: str) -> Standing:
+    return cascade.providers.setdefault(provider, Standing())

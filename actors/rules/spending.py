@@ -1,0 +1,268 @@
+"""Decide whether a call may cost what it may cost, and keep the books of what was spent.
+
+Rules: before anything is sent, the dearest attempt that a completion may make is reserved; what attempts really cost
+is settled as they end, and the rest of the reservation is released. A budget is never exceeded by more than a provider
+charges beyond its own estimate: a call whose reservation does not fit is refused. If it would fit once the calls under
+way are settled, the refusal says to come back; if not, the budget is spent, and it stays so until it is raised (or, for
+the day's, until the next day in UTC). At 80 % there is one warning. An intent without an outcome after a restart counts
+as spent in full. Money is integer USD micros; a price is integer USD micros per million tokens; rounding is upwards.
+
+Pure: the day and the limits are handed in.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import msgspec
+
+from bus.errors import BudgetExhausted, Overloaded, Refused
+from bus.messages.base import AgentId, CompletionId, Event, Microseconds, TaskId
+from bus.messages.completions import (
+    BudgetRaised,
+    BudgetSpent,
+    BudgetWarned,
+    ChatMessage,
+    CompletionAttemptFailed,
+    CompletionCompleted,
+    CompletionFailed,
+    CompletionRequested,
+    CompletionUnknown,
+)
+
+WARN_SHARE_PERCENT = 80
+RESERVED_RETRY_S = 1.0
+"""When to come back if only the calls under way stand between a call and its budget."""
+RUN = "run"
+DAY = "day"
+DAY_US = 86_400_000_000
+BYTES_PER_TOKEN = 3
+"""English has some four to a token, other scripts three: a reservation rather errs upwards."""
+TOKENS_PER_MESSAGE = 4
+"""Role and separators of a chat message."""
+MICROS = 1_000_000
+
+
+class Price(msgspec.Struct, frozen=True):
+    """USD micros per million tokens, in and out."""
+
+    in_micros: int = 0
+    out_micros: int = 0
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """The configured budgets in USD micros; 0 means without a limit."""
+
+    run: int = 0
+    day: int = 0
+    agent: int = 0
+
+
+class Intent(msgspec.Struct):
+    """A completion that was begun and has no outcome yet."""
+
+    agent: AgentId
+    task: TaskId
+    reserved: int
+    lost: int = 0
+    """What its failed attempts may have cost; already counted as spent."""
+
+
+class Spending(msgspec.Struct):
+    """The books, folded from events."""
+
+    requested: int = 0
+    """How many completions there ever were; the last one's number."""
+    run: int = 0
+    day: int = 0
+    day_number: int = 0
+    """Days since 1970-01-01 UTC that `day` is about."""
+    agents: dict[AgentId, int] = msgspec.field(default_factory=dict)
+    open: dict[CompletionId, Intent] = msgspec.field(default_factory=dict)
+    reserved: int = 0
+    run_limit: int | None = None
+    """The run's budget as an operator set it; it outranks the configured one."""
+    warned: dict[str, int] = msgspec.field(default_factory=dict)
+    """The limit at which each budget's warning was given."""
+    spent: dict[str, int] = msgspec.field(default_factory=dict)
+    """The limit at which each budget was found spent."""
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """One budget as it stands."""
+
+    name: str
+    limit: int
+    spent: int
+    reserved: int
+
+
+def parse_price(text: Decimal) -> int:
+    """USD per million tokens as integer micros.
+
+    Raises:
+        ValueError: negative, not a number, or finer than a micro.
+    """
+    micros = text * MICROS
+    if not text.is_finite() or text < 0 or micros != micros.to_integral_value():
+        raise ValueError(f"a price is at least 0 USD per million tokens and has at most six decimals, not {text}")
+    return int(micros)
+
+
+def cost(price: Price, tokens_in: int, tokens_out: int) -> int:
+    """What so many tokens cost, rounded upwards."""
+    return -(-(tokens_in * price.in_micros + tokens_out * price.out_micros) // MICROS)
+
+
+def estimate_tokens(text: str) -> int:
+    """About how many tokens a text has; rather too many."""
+    return -(-len(text.encode()) // BYTES_PER_TOKEN)
+
+
+def estimate_prompt(messages: Sequence[ChatMessage]) -> int:
+    """About how many tokens a prompt has; rather too many."""
+    return sum(estimate_tokens(message.content) + TOKENS_PER_MESSAGE for message in messages)
+
+
+def budgets(spending: Spending, limits: Limits, agent: AgentId, now_us: Microseconds) -> tuple[Budget, ...]:
+    """The budgets that a call of this agent draws on, those without a limit left out."""
+    shared = shared_budgets(spending, limits, now_us)
+    if not limits.agent:
+        return shared
+    reserved = sum(intent.reserved for intent in spending.open.values() if intent.agent == agent)
+    return (*shared, Budget(f"agent/{agent}", limits.agent, spending.agents.get(agent, 0), reserved))
+
+
+def shared_budgets(spending: Spending, limits: Limits, now_us: Microseconds) -> tuple[Budget, ...]:
+    """The budgets that every call draws on, those without a limit left out."""
+    day = f"{DAY}/{_day_number(spending, now_us)}"
+    both = (
+        Budget(RUN, run_limit(spending, limits), spending.run, spending.reserved),
+        Budget(day, limits.day, today(spending, now_us), spending.reserved),
+    )
+    return tuple(budget for budget in both if budget.limit)
+
+
+def is_shared(budget: str) -> bool:
+    """Is it everybody's budget, or an agent's own?"""
+    return budget == RUN or budget.startswith(f"{DAY}/")
+
+
+def today(spending: Spending, now_us: Microseconds) -> int:
+    """What was spent this day, UTC."""
+    return spending.day if spending.day_number == _day_number(spending, now_us) else 0
+
+
+def run_limit(spending: Spending, limits: Limits) -> int:
+    """The run's budget in force; 0 means without a limit."""
+    return limits.run if spending.run_limit is None else spending.run_limit
+
+
+def is_exhausted(spending: Spending, budget: Budget) -> bool:
+    """Was this budget found spent, and not raised since?"""
+    return budget.limit <= spending.spent.get(budget.name, 0)
+
+
+def refusal(
+    spending: Spending, drawn: Sequence[Budget], needed: int, already_reserved: int = 0
+) -> tuple[Refused | None, tuple[Event, ...]]:
+    """Why a call that may cost `needed` cannot be made, or None; and what is to be recorded of it.
+
+    `already_reserved` is the part of the reservations that the call itself holds.
+    """
+    for budget in drawn:
+        left = max(0, budget.limit - budget.spent)
+        if is_exhausted(spending, budget):
+            return BudgetExhausted(budget.name, left, needed), ()
+        if needed > left:
+            event = BudgetSpent(budget=budget.name, spent_usd_micros=budget.spent, limit_usd_micros=budget.limit)
+            return BudgetExhausted(budget.name, left, needed), (event,)
+        if needed > left - (budget.reserved - already_reserved):
+            return Overloaded(f"budget {budget.name}", RESERVED_RETRY_S), ()
+    return None, ()
+
+
+def warnings(spending: Spending, drawn: Sequence[Budget], needed: int) -> tuple[Event, ...]:
+    """The warnings that are due once `needed` is reserved: each budget's once, and once more if it was raised."""
+    due: list[Event] = []
+    for budget in drawn:
+        used = budget.spent + budget.reserved + needed
+        if used * 100 >= budget.limit * WARN_SHARE_PERCENT and spending.warned.get(budget.name, 0) < budget.limit:
+            due.append(BudgetWarned(budget=budget.name, spent_usd_micros=used, limit_usd_micros=budget.limit))
+    return tuple(due)
+
+
+def unknown(spending: Spending, now_us: Microseconds) -> tuple[CompletionUnknown, ...]:
+    """After a restart: each intent without an outcome, with all that it may have cost."""
+    return tuple(
+        CompletionUnknown(
+            completion=completion,
+            agent=intent.agent,
+            task=intent.task,
+            cost_usd_micros=intent.lost + intent.reserved,
+            found_us=now_us,
+        )
+        for completion, intent in spending.open.items()
+    )
+
+
+def apply(spending: Spending, event: Event) -> None:
+    """Fold an event of the router; events that do not concern money change nothing."""
+    match event:
+        case CompletionRequested():
+            spending.requested += 1
+            spending.open[event.completion] = Intent(event.agent, event.task, event.reserved_usd_micros)
+            spending.reserved += event.reserved_usd_micros
+            _begin_day(spending, event.requested_us)
+        case CompletionAttemptFailed():
+            intent = spending.open.get(event.completion)
+            if intent is not None:
+                intent.lost += event.cost_usd_micros
+                _spend(spending, intent.agent, event.cost_usd_micros)
+        case CompletionCompleted(completed_us=time_us) | CompletionFailed(failed_us=time_us):
+            _settle(spending, event.completion, event.cost_usd_micros, time_us)
+        case CompletionUnknown(found_us=time_us):
+            _settle(spending, event.completion, event.cost_usd_micros, time_us)
+        case BudgetWarned():
+            spending.warned[_key(spending.warned, event.budget)] = event.limit_usd_micros
+        case BudgetSpent():
+            spending.spent[_key(spending.spent, event.budget)] = event.limit_usd_micros
+        case BudgetRaised():
+            spending.run_limit = event.limit_usd_micros
+            spending.spent.pop(RUN, None)
+            spending.warned.pop(RUN, None)
+        case _:
+            pass
+
+
+def _day_number(spending: Spending, now_us: Microseconds) -> int:
+    """Days since 1970. A clock that was set back does not give a day's budget anew."""
+    return max(now_us // DAY_US, spending.day_number)
+
+
+def _settle(spending: Spending, completion: CompletionId, total: int, time_us: Microseconds) -> None:
+    _begin_day(spending, time_us)
+    intent = spending.open.pop(completion, None)
+    if intent is not None:
+        spending.reserved -= intent.reserved
+        _spend(spending, intent.agent, total - intent.lost)
+
+
+def _spend(spending: Spending, agent: AgentId, amount: int) -> None:
+    spending.run += amount
+    spending.day += amount
+    if amount:
+        spending.agents[agent] = spending.agents.get(agent, 0) + amount
+
+
+def _begin_day(spending: Spending, time_us: Microseconds) -> None:
+    day_number = time_us // DAY_US
+    if day_number > spending.day_number:
+        spending.day_number, spending.day = day_number, 0
+
+
+def _key(noted: dict[str, int], budget: str) -> str:
+    """The budget's name, after forgetting what was noted of days gone by: one day is kept, so the books stay small."""
+    if budget.startswith(f"{DAY}/"):
+        for name in [name for name in noted if name.startswith(f"{DAY}/")]:
+            del noted[name]
+    return budget
