@@ -5,7 +5,7 @@ It knows nothing of tasks, money or models, and can be used alone with `bus`.
 
 from actors.runtime.actor import Actor, Deferred, Job
 from actors.runtime.cell import ActorStatistics, ChildSpec
-from actors.runtime.log import EventWriter, GroupCommitLog, History, Log, Snapshot
+from actors.runtime.log import Checkpointed, EventWriter, GroupCommitLog, History, Log, Snapshot
 from actors.runtime.persistent import PersistentActor, Subscription
 from actors.runtime.supervision import Restart, Strategy, SupervisionOptions
 from actors.runtime.system import ActorSystem
@@ -14,6 +14,7 @@ __all__ = [
     "Actor",
     "ActorStatistics",
     "ActorSystem",
+    "Checkpointed",
     "ChildSpec",
     "Deferred",
     "EventWriter",

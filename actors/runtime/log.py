@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -44,6 +44,13 @@ class Snapshot(msgspec.Struct, frozen=True):
     cursor: Position
     state: bytes
     """Canonical JSON."""
+
+
+@runtime_checkable
+class Checkpointed(Protocol):
+    """An actor whose state checkpoints hold: every persistent one, and projections of what is committed."""
+
+    def snapshot(self) -> Snapshot: ...
 
 
 class EventWriter(Protocol):

@@ -16,8 +16,7 @@ from actors.runtime.delivery import Delivery
 from actors.runtime.dispatcher import Dispatcher
 from actors.runtime.incarnations import Incarnations
 from actors.runtime.lifecycle import Lifecycle
-from actors.runtime.log import GroupCommitLog, History, Snapshot
-from actors.runtime.persistent import PersistentActor
+from actors.runtime.log import Checkpointed, GroupCommitLog, History, Snapshot
 from actors.runtime.supervision import SupervisionOptions
 from actors.runtime.supervisor import Supervisor
 from actors.runtime.tasks import Tasks
@@ -134,6 +133,11 @@ class ActorSystem:
         answer = await self._delivery.exchange(to, envelope, timeout_s=timeout_s)
         return cast(Answer[R], answer)  # the request's type parameter is the contract of its handler
 
+    async def ask_inside(self, to: Address, request: Request[R], *, timeout_s: float) -> R:
+        """Ask on behalf of the system itself, while it stops too."""
+        answer = await self._delivery.exchange(to, Envelope(request), timeout_s=timeout_s)
+        return cast(R, answer.message)  # as above
+
     def tell(self, to: Address, message: Message) -> None:
         """Tell from outside, without waiting."""
         self._delivery.deliver(to, Envelope(message))
@@ -143,12 +147,13 @@ class ActorSystem:
         return tuple(cell.statistics() for cell in self._delivery.cells)
 
     def snapshots(self) -> dict[Address, Snapshot]:
-        """The state of every persistent actor, between turns."""
-        return {
-            cell.address: cell.actor.snapshot()
-            for cell in self._delivery.cells
-            if isinstance(cell.actor, PersistentActor) and cell.state in (Lifecycle.RUNNING, Lifecycle.PAUSED)
-        }
+        """The state of every actor that checkpoints hold, between turns."""
+        snapshots: dict[Address, Snapshot] = {}
+        for cell in self._delivery.cells:
+            actor: object = cell.actor
+            if cell.state in (Lifecycle.RUNNING, Lifecycle.PAUSED) and isinstance(actor, Checkpointed):
+                snapshots[cell.address] = actor.snapshot()
+        return snapshots
 
     def pause(self, address: Address) -> None:
         """After this returns no turn of the actor starts; its mailbox goes on taking messages."""

@@ -1,0 +1,44 @@
+"""The three personas of a society that nobody configured: they differ in what they can do and in what they ask."""
+
+from bus.messages.agents import Persona
+
+SUMMARISE = "summarise"
+ANALYSE = "analyse"
+WRITE = "write"
+
+DEFAULT_PERSONAS: tuple[Persona, ...] = (
+    Persona(
+        name="scout",
+        capabilities=(SUMMARISE,),
+        prompt=(
+            "You are Scout, a quick and literal reader. You say what a text says, in its own terms and in the order "
+            "of importance, and you leave out what it does not say."
+        ),
+        price_msat=300,
+        price_per_1000_characters_msat=4,
+        concurrency_max=2,
+    ),
+    Persona(
+        name="analyst",
+        capabilities=(SUMMARISE, ANALYSE),
+        prompt=(
+            "You are Analyst, a careful reader. You look for what a text claims, what it rests on, for whom it "
+            "matters and what is missing, and you keep claims and evidence apart."
+        ),
+        price_msat=360,
+        price_per_1000_characters_msat=2,
+        concurrency_max=2,
+    ),
+    Persona(
+        name="editor",
+        capabilities=(SUMMARISE, WRITE),
+        prompt=(
+            "You are Editor, a plain writer. You use short sentences and common words, you name who does what, and "
+            "you would rather cut than decorate."
+        ),
+        price_msat=320,
+        price_per_1000_characters_msat=3,
+        concurrency_max=1,
+    ),
+)
+"""With nothing in hand Scout is cheapest up to 20,000 characters, Editor up to 40,000, Analyst beyond."""

@@ -1,0 +1,251 @@
+"""What an agent does outside its turns: its steps, and the small questions it has for others.
+
+Each function here is the body of a job: it asks, waits, and tells the agent what came of it, in messages that carry
+the assignment as it was when the job began. It changes nothing by itself. An error never leaves it: the agent hears
+what the error means for the step (`actors.rules.agency.verdict`).
+"""
+
+import msgspec
+
+from actors.rules import agency
+from actors.rules.agency import Verdict, Work
+from actors.runtime import Job
+from bus.address import Address
+from bus.errors import AgoraError, Refused
+from bus.messages.agents import Persona, ThinkingCompleted, ToolCalled, ToolCompleted, ToolFailed, agent_address
+from bus.messages.artifacts import ARTIFACTS, ReadArtifact, ReadArtifactContent, WriteArtifact
+from bus.messages.base import AgentId, ArtifactId, Event, Message, TaskId
+from bus.messages.completions import ROUTER, Complete, Completion
+from bus.messages.tasks import (
+    COORDINATOR,
+    CompleteTask,
+    ReadTask,
+    RenewLease,
+    StartWork,
+    TaskBidding,
+    TaskSpec,
+    TaskState,
+)
+
+COMPLETION_MARGIN_S = 5.0
+"""What the ask waits beyond the deadline that it passes on, so that the router's own answer still arrives."""
+
+
+class AgentOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How all agents work."""
+
+    backlog_max: int = 1
+    """Assignments that may wait behind those in work: the coordinator can know of a free hand a moment earlier."""
+    tokens_max: int = 600
+    """The longest answer that a completion may have."""
+    completion_deadline_s: float = 120.0
+    """How long the whole cascade may take for one completion."""
+    document_characters_max: int = 48_000
+    """What of a document is shown to a model; some 12,000 tokens."""
+    heartbeat_s: float = 5.0
+    """Between renewals of a lease whose period is not known yet, as after a restart."""
+    retry_wait_s: float = 1.0
+    """Before the next try, when an actor that the step needed did not answer."""
+    budget_retry_s: float = 30.0
+    """Between looks at a spent budget, beside being told that it was raised."""
+    ask_timeout_s: float = 10.0
+    """For each answer of another actor, completions apart."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could never work. Raises ValueError, which names the setting."""
+        for name in ("tokens_max", "document_characters_max"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be at least 1")
+        for name in ("completion_deadline_s", "heartbeat_s", "retry_wait_s", "budget_retry_s", "ask_timeout_s"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"`{name}` must be above 0")
+        if self.backlog_max < 0:
+            raise ValueError("`backlog_max` must not be negative")
+
+
+class InputMeasured(Message, frozen=True):
+    """Sent by the job that looked up an auction's input; no length means that it could not be told."""
+
+    bidding: TaskBidding
+    characters: int | None
+
+
+class StepNoted(Message, frozen=True):
+    """Sent by a step for each thing that it did."""
+
+    work: Work
+    event: Event
+
+
+class StepWritten(Message, frozen=True):
+    """Sent by a step whose result is written."""
+
+    work: Work
+    artifact: ArtifactId
+    summary: str
+
+
+class StepStopped(Message, frozen=True):
+    """Sent by a step that came to no result."""
+
+    work: Work
+    verdict: Verdict
+    reason: str
+
+
+class HeartbeatDue(Message, frozen=True):
+    """Sent by the timer of an assignment's lease."""
+
+    task: TaskId
+
+
+class LeaseKept(Message, frozen=True):
+    """Sent by the job that renewed a lease."""
+
+    work: Work
+    lease_s: float
+
+
+class LeaseLost(Message, frozen=True):
+    """Sent by the job whose renewal, or whose report of a result, was refused."""
+
+    work: Work
+    reason: str
+
+
+class RetryDue(Message, frozen=True):
+    """Sent by the timer that parts two tries."""
+
+    task: TaskId
+
+
+class BudgetDue(Message, frozen=True):
+    """Sent by the slow timer of an agent that waits for money."""
+
+
+class Steps:
+    """The jobs of one agent."""
+
+    def __init__(self, agent: AgentId, options: AgentOptions) -> None:
+        self._agent = agent
+        self._address: Address = agent_address(agent)
+        self._options = options
+
+    async def measure(self, job: Job, bidding: TaskBidding) -> None:
+        """Look up how long an auction's input is. Whatever stands in the way, the agent bids: without a length."""
+        characters: int | None = None
+        try:
+            task = await job.ask(COORDINATOR, ReadTask(bidding.task), timeout_s=self._options.ask_timeout_s)
+            if task.spec.input:
+                read = ReadArtifact(task.spec.input)
+                characters = (await job.ask(ARTIFACTS, read, timeout_s=self._options.ask_timeout_s)).size_bytes
+        except AgoraError:
+            characters = None
+        job.tell(self._address, InputMeasured(bidding, characters))
+
+    async def renew(self, job: Job, work: Work) -> None:
+        """Renew the lease of an assignment. No answer is no news: the next heartbeat tries again."""
+        request = RenewLease(work.task, self._agent, work.attempt)
+        try:
+            renewed = await job.ask(COORDINATOR, request, timeout_s=self._options.ask_timeout_s)
+        except Refused as refused:
+            job.tell(self._address, LeaseLost(work, str(refused)))
+        except AgoraError:
+            return
+        else:
+            job.tell(self._address, LeaseKept(work, renewed.lease_s))
+
+    async def confirm(self, job: Job, work: Work) -> None:
+        """Report a result again that nobody confirmed; the confirmation itself comes as a fact."""
+        request = complete_task(self._agent, work)
+        try:
+            await job.ask(COORDINATOR, request, timeout_s=self._options.ask_timeout_s)
+        except Refused as refused:
+            job.tell(self._address, LeaseLost(work, str(refused)))
+        except AgoraError:
+            return
+
+    async def run(self, job: Job, work: Work, persona: Persona) -> None:
+        """Read, think, write. `work` is the assignment with the try that this is."""
+        try:
+            spec = await self._start(job, work)
+            document = await self._read(job, work, spec)
+            completion = await self._think(job, work, persona, spec, document)
+            artifact = await self._write(job, work, spec, completion)
+        except AgoraError as error:
+            job.tell(self._address, StepStopped(work, agency.verdict(error), str(error)))
+        else:
+            summary = f"{len(completion.text)} characters by {completion.provider}"
+            job.tell(self._address, StepWritten(work, artifact, summary))
+
+    async def _start(self, job: Job, work: Work) -> TaskSpec:
+        task = await job.ask(COORDINATOR, ReadTask(work.task), timeout_s=self._options.ask_timeout_s)
+        if task.state is not TaskState.RUNNING or (task.agent, task.attempt) != (self._agent, work.attempt):
+            # Refused with an illegal transition when the assignment is no longer this agent's.
+            request = StartWork(work.task, self._agent, work.attempt)
+            await job.ask(COORDINATOR, request, timeout_s=self._options.ask_timeout_s)
+        return task.spec
+
+    async def _read(self, job: Job, work: Work, spec: TaskSpec) -> str:
+        if not spec.input:
+            return ""
+        tool = agency.READ_ARTIFACT
+        self._note(job, work, ToolCalled(agent=self._agent, task=work.task, tool=tool, argument=spec.input))
+        try:
+            request = ReadArtifactContent(spec.input)
+            content = await job.ask(ARTIFACTS, request, timeout_s=self._options.ask_timeout_s)
+        except AgoraError as error:
+            failed = ToolFailed(agent=self._agent, task=work.task, tool=tool, reason=str(error))
+            self._note(job, work, failed)
+            raise
+        result = f"{len(content.text)} characters"
+        self._note(job, work, ToolCompleted(agent=self._agent, task=work.task, tool=tool, result=result))
+        return content.text
+
+    async def _think(self, job: Job, work: Work, persona: Persona, spec: TaskSpec, document: str) -> Completion:
+        bound = self._options.document_characters_max
+        request = Complete(
+            messages=agency.prompt(persona, spec, document, document_characters_max=bound),
+            tokens_max=self._options.tokens_max,
+            deadline_s=self._options.completion_deadline_s,
+            agent=self._agent,
+            task=work.task,
+            model=persona.model,
+        )
+        timeout_s = self._options.completion_deadline_s + COMPLETION_MARGIN_S
+        completion = await job.ask(ROUTER, request, timeout_s=timeout_s)
+        self._note(
+            job,
+            work,
+            ThinkingCompleted(
+                agent=self._agent,
+                task=work.task,
+                completion=completion.completion,
+                provider=completion.provider,
+                model=completion.model,
+                tokens_in=completion.tokens_in,
+                tokens_out=completion.tokens_out,
+                cost_usd_micros=completion.cost_usd_micros,
+            ),
+        )
+        return completion
+
+    async def _write(self, job: Job, work: Work, spec: TaskSpec, completion: Completion) -> ArtifactId:
+        request = WriteArtifact(
+            name=spec.title,
+            text=completion.text,
+            owner=self._agent,
+            task=work.task,
+            # Each try has its own key: a later one may have been given other words by the model.
+            idempotency_key=f"{work.task}/{work.attempt}/{work.attempt_try}",
+        )
+        written = await job.ask(ARTIFACTS, request, timeout_s=self._options.ask_timeout_s)
+        return written.artifact
+
+    def _note(self, job: Job, work: Work, event: Event) -> None:
+        job.tell(self._address, StepNoted(work, event))
+
+
+def complete_task(agent: AgentId, work: Work) -> CompleteTask:
+    """The report of a finished assignment; the same each time that it is sent."""
+    return CompleteTask(work.task, agent, work.attempt, work.artifact, work.summary)
