@@ -5,10 +5,11 @@ docstrings, so code and README cannot disagree: a test fails while they do.
 """
 
 import ast
+import importlib
 import inspect
 import re
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import pairwise
 
@@ -17,7 +18,7 @@ import msgspec
 from actors.config import Config
 from bus.errors import AgoraError
 from bus.messages.catalogue import EVENTS
-from tests.house.tree import ROOT
+from tests.house.tree import ROOT, modules
 
 README = ROOT / "README.md"
 
@@ -30,11 +31,13 @@ def events() -> str:
         (f"`{event.wire_name}`", _field_names(event.__struct_fields__, event.sealed), _first_sentence(event))
         for event in sorted(EVENTS, key=lambda event: event.wire_name)
     ]
-    return _table(("event", "fields (sealed ones in brackets)", "recorded"), rows)
+    return _table(("event", "fields (sealed ones in brackets)", "when"), rows)
 
 
 def errors() -> str:
-    """A row per code that edges show."""
+    """A row per code that edges show, wherever in the source the error is defined."""
+    for module in modules():
+        importlib.import_module(module.dotted)
     kinds = {kind.code: kind for kind in sorted(_kinds(AgoraError), key=lambda kind: kind.__name__)}
     return _table(("code", "meaning"), [(f"`{code}`", _first_sentence(kinds[code])) for code in sorted(kinds)])
 
@@ -125,7 +128,7 @@ def _kinds(kind: type[AgoraError]) -> Iterator[type[AgoraError]]:
         yield from _kinds(below)
 
 
-def _table(head: Row, rows: list[Row]) -> str:
+def _table(head: Row, rows: Sequence[Row]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
     return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
 

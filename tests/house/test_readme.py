@@ -3,9 +3,11 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from actors.config import load
 from bus.errors import AgoraError
 from tests.house.reference import README, setting_keys, with_reference
 from tests.house.tree import ROOT
@@ -48,6 +50,14 @@ def test_every_setting_is_in_the_readme_with_its_meaning() -> None:
     assert [key for key in setting_keys() if key not in rows] == []
     without_meaning = re.findall(r"^\| `([^`]+)` \| [^|]* \|  \|$", TEXT, re.MULTILINE)
     assert without_meaning == []
+
+
+def test_the_settings_that_the_readme_shows_are_accepted(tmp_path: Path) -> None:
+    [example] = re.findall(r"^```toml\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
+    file = tmp_path / "agora.toml"
+    file.write_text(example, encoding="utf-8")
+    config = load(file, {}, {})
+    assert [provider.dialect for provider in config.router.providers] == ["ollama", "openai", "anthropic", "extractive"]
 
 
 def test_every_error_has_a_code_of_its_own() -> None:

@@ -23,6 +23,11 @@ class Module(NamedTuple):
     def is_test(self) -> bool:
         return self.name.startswith("tests/")
 
+    @property
+    def dotted(self) -> str:
+        """Its name as imports have it."""
+        return self.name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
     def functions(self) -> Iterator[Function]:
         for node in ast.walk(self.tree):
             if isinstance(node, Function):

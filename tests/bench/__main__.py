@@ -1,0 +1,66 @@
+"""The command `python -m tests.bench [GROUP]... [--json] [--quick]`: measures, and prints a line per figure."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated
+
+import anyio
+import msgspec
+import typer
+
+from tests.bench import journal, live, market, router, runtime
+from tests.bench.harness import Figure, Scale
+
+GROUPS: dict[str, Callable[[Scale], AsyncIterator[Figure]]] = {
+    "runtime": runtime.figures,
+    "journal": journal.figures,
+    "router": router.figures,
+    "market": market.figures,
+    "live": live.figures,
+}
+
+
+def main(
+    groups: Annotated[list[str] | None, typer.Argument(help=f"Any of: {', '.join(GROUPS)}.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Show that every benchmark runs; judge nothing.")] = False,
+) -> None:
+    """Measure Agora beside what else could do the same work."""
+    chosen = groups or list(GROUPS)
+    if unknown := [name for name in chosen if name not in GROUPS]:
+        raise typer.BadParameter(f"no group is called {unknown[0]!r}; there are {', '.join(GROUPS)}")
+    anyio.run(_report, chosen, as_json, Scale(quick))
+
+
+async def _report(chosen: list[str], as_json: bool, scale: Scale) -> None:
+    met: list[bool] = []
+    for group in chosen:
+        if not as_json:
+            print(f"{group}:", flush=True)
+        async for figure in GROUPS[group](scale):
+            met += [] if figure.met is None else [figure.met]
+            print(msgspec.json.encode(figure).decode() if as_json else _line(figure), flush=True)
+    if not as_json and met:
+        print(f"{sum(met)} of {len(met)} aims met")
+
+
+def _line(figure: Figure) -> str:
+    """Such as `tell  1.62 M messages/s, baseline 349 k, ratio 4.64, aim 2: met`."""
+    text = f"  {figure.name:<52} {_number(figure.ours):>8} {figure.unit}"
+    if figure.baseline is not None and figure.ratio is not None:
+        text += f", baseline {_number(figure.baseline)}, ratio {figure.ratio:.2f}"
+    if figure.aim is not None:
+        text += f", aim {figure.aim:g}"
+    if figure.met is not None:
+        text += ": met" if figure.met else ": MISSED"
+    return text
+
+
+def _number(value: float) -> str:
+    for bound, suffix in ((1e6, " M"), (1e3, " k")):
+        if value >= bound:
+            return f"{value / bound:.3g}{suffix}"
+    return f"{value:.3g}"
+
+
+if __name__ == "__main__":
+    typer.run(main)

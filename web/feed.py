@@ -1,0 +1,271 @@
+"""The live socket: one reader and one writer per client around a pure session.
+
+Rules: the writer alone sends. It sends answers first, then what is due, from the ring as frames that all clients share,
+or from storage for who is older than the ring. A client that takes nothing for `stall_s` is told and closed; whatever
+it does costs nobody else anything. What waits to be sent is bounded: the reader stops reading when it is full.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import anyio
+from anyio.abc import TaskGroup
+from starlette.responses import Response
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from bus.errors import AgoraError, NotAuthenticated, Overloaded
+from bus.messages.base import Position
+from bus.messages.system import JOURNAL, EventPage, ReadEvents
+from web.auth import Principal
+from web.edge import ASK_TIMEOUT_S, Edge, with_position
+from web.frames import (
+    NORMAL,
+    RESTART,
+    SUBPROTOCOL,
+    Ask,
+    Close,
+    Due,
+    Identify,
+    Limits,
+    Output,
+    ReadRing,
+    ReadState,
+    ReadStorage,
+    Send,
+    ShowState,
+)
+from web.hub import batch_frame
+from web.problems import problem_response
+from web.protocol import Session
+from web.ring import Batch
+from web.wire import encode, encode_event, encode_page
+
+OUTBOX_MAX = 64
+"""Answers that wait for a client that does not read; then its own requests wait."""
+CLOSE_S = 1.0
+"""How long the closing words to a client may take."""
+STORAGE_EVENTS = 256
+"""Events per page from storage: some 100 KB."""
+
+Farewell = Callable[[Sequence[str], int, str], None]
+
+
+class Feed:
+    """The endpoint."""
+
+    def __init__(self, edge: Edge, limits: Limits | None = None) -> None:
+        self._edge = edge
+        self.limits = limits or Limits(stall_s=edge.options.stall_s)
+        self.stalled = 0
+        """Clients that were closed because they took nothing."""
+
+    async def __call__(self, websocket: WebSocket) -> None:
+        """Serve one client until it goes or is closed."""
+        client = Client(websocket, self._edge, self.limits)
+        try:
+            with self._edge.hub.client(client.ring_bell):
+                await client.serve()
+        except Overloaded as error:
+            await _deny(websocket, problem_response(error))
+        finally:
+            self.stalled += client.is_stalled
+
+
+class Client:
+    """One live socket."""
+
+    def __init__(self, websocket: WebSocket, edge: Edge, limits: Limits) -> None:
+        self._websocket = websocket
+        self._edge = edge
+        self._hub = edge.hub
+        self._limits = limits
+        self._session = Session(edge.hub.epoch, limits, edge.clock.monotonic_s())
+        self._outbox: deque[Send | Close] = deque()
+        self._bell = anyio.Event()
+        self._room = anyio.Event()
+        self._beat_at_s = edge.clock.monotonic_s() + limits.beat_s
+        self.is_stalled = False
+
+    def ring_bell(self) -> None:
+        """There may be something to send."""
+        self._bell.set()
+
+    async def serve(self) -> None:
+        """Accept, then read and write until either side ends it."""
+        offered = self._websocket.scope.get("subprotocols", [])
+        try:
+            await self._websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._read, group)
+                await self._write()
+                group.cancel_scope.cancel()
+        except* (WebSocketDisconnect, anyio.BrokenResourceError):
+            return  # the client has gone; what it was owed is in the journal
+
+    async def _read(self, group: TaskGroup) -> None:
+        with anyio.move_on_after(self._limits.hello_s):
+            while self._session.is_opening:
+                await self._receive(group)
+        self._take(self._session.hello_is_late(), group)
+        while not self._session.is_closed:
+            while len(self._outbox) >= OUTBOX_MAX:
+                self._room = anyio.Event()
+                await self._room.wait()
+            await self._receive(group)
+
+    async def _receive(self, group: TaskGroup) -> None:
+        message = await self._websocket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code", NORMAL))
+        text = message.get("text")
+        if isinstance(text, str):
+            self._take(self._session.receive(text, self._edge.clock.monotonic_s(), self._hub.horizon), group)
+        else:
+            self._take(self._session.received_binary(), group)
+
+    def _take(self, outputs: Sequence[Output], group: TaskGroup) -> None:
+        for output in outputs:
+            match output:
+                case Send() | Close():
+                    self._outbox.append(output)
+                case Identify():
+                    self._take(self._session.identified(self._identify(output.token), self._hub.horizon), group)
+                case Ask():
+                    group.start_soon(self._ask, output)
+                case ShowState():
+                    self._outbox.append(self._session.answered(output.id, self._hub.state()))
+        self._bell.set()
+
+    def _identify(self, token: str) -> Principal | None:
+        if token:
+            return self._edge.keyring.principal_of_token(token)
+        try:
+            return self._edge.principal(self._websocket)
+        except NotAuthenticated:
+            return None
+
+    async def _ask(self, ask: Ask) -> None:
+        try:
+            answer = await self._edge.ask(ask.to, ask.request)
+        except AgoraError as error:
+            self._outbox.append(self._session.refused(ask.id, error))
+        else:
+            if isinstance(answer.message, EventPage):
+                result = encode_page(answer.message, self._hub.epoch, None)
+            else:
+                result = with_position(answer)
+            self._outbox.append(self._session.answered(ask.id, result))
+        self._bell.set()
+
+    async def _write(self) -> None:
+        while True:
+            self._bell = anyio.Event()
+            if self._outbox:
+                output = self._outbox.popleft()
+                self._room.set()
+                if isinstance(output, Close):
+                    await self._close(output)
+                    return
+                text = output.text
+            else:
+                due = self._session.due(self._hub.horizon)
+                if due is None:
+                    await self._idle()
+                    continue
+                found = await self._frame(due)
+                if found is None:
+                    continue
+                text = found
+            if not await self._send(text):
+                return
+
+    async def _idle(self) -> None:
+        wait_s = self._beat_at_s - self._edge.clock.monotonic_s()
+        if wait_s <= 0:
+            self._beat_at_s = self._edge.clock.monotonic_s() + self._limits.beat_s
+            if self._session.principal is not None:
+                beat = {"t": "beat", "head": self._hub.horizon.head, "now_us": self._hub.now_us}
+                self._outbox.append(Send(encode(beat).decode()))
+            return
+        with anyio.move_on_after(wait_s):
+            await self._bell.wait()
+
+    async def _frame(self, due: Due) -> str | None:
+        """The frame for what is due; None when there is none after all."""
+        match due:
+            case Send():
+                return due.text
+            case ReadRing():
+                text, last = self._hub.batch_frame(due, self._limits.batch_bytes)
+            case ReadState():
+                text, last = self._hub.state_frame(due)
+            case ReadStorage():
+                try:
+                    batch = await self._read_storage(due)
+                except AgoraError:
+                    self._outbox.extend(_spoken(self._session.restart("the journal cannot be read now")))
+                    return None
+                if not self._session.is_current(due.subscription):
+                    return None
+                text, last = batch_frame(due.subscription.name, batch), batch.last
+        self._session.scanned(due.subscription, last)
+        return text
+
+    async def _read_storage(self, due: ReadStorage) -> Batch:
+        wanted = due.wanted
+        request = ReadEvents(
+            types=wanted.topics or wanted.types,
+            source=wanted.source,
+            task=wanted.task,
+            agent=wanted.agent,
+            after=Position(due.first - 1),
+            limit=STORAGE_EVENTS,
+            is_newest_first=False,
+        )
+        answer = await self._edge.gateway.exchange(JOURNAL, request, timeout_s=ASK_TIMEOUT_S)
+        page = answer.message
+        found: list[bytes] = []
+        size = 0
+        for event in page.events:
+            if not wanted.matches(event.type, event.source, event.task, event.agent):
+                continue
+            found.append(encode_event(event, self._hub.epoch))
+            size += len(found[-1])
+            if size >= self._limits.batch_bytes:
+                return Batch(due.first, event.position, _list(found), len(found))
+        return Batch(due.first, max(page.scanned, due.first), _list(found), len(found))
+
+    async def _send(self, text: str) -> bool:
+        """Send, unless the client takes nothing for too long: then say so and end it."""
+        with anyio.move_on_after(self._limits.stall_s):
+            await self._websocket.send_text(text)
+            return True
+        self.is_stalled = True
+        *words, close = _spoken(self._session.stall())
+        assert isinstance(close, Close)
+        texts = [word.text for word in words if isinstance(word, Send)]
+        farewell = self._websocket.scope.get("extensions", {}).get("agora.farewell")
+        if farewell is not None:
+            farewell(texts, close.code, close.reason)
+        else:
+            await self._close(close)
+        return False
+
+    async def _close(self, close: Close) -> None:
+        """Close, within bounds: nobody waits for a client that does not read."""
+        with anyio.move_on_after(CLOSE_S):
+            if self._websocket.application_state is WebSocketState.CONNECTED:
+                await self._websocket.close(close.code, close.reason)
+
+
+def _spoken(outputs: Sequence[Output]) -> list[Send | Close]:
+    return [output for output in outputs if isinstance(output, Send | Close)]
+
+
+def _list(events: Sequence[bytes]) -> bytes:
+    return b"[" + b",".join(events) + b"]"
+
+
+async def _deny(websocket: WebSocket, response: Response) -> None:
+    """Refuse the upgrade in the words of HTTP."""
+    await websocket.send_denial_response(response)

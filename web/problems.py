@@ -1,0 +1,125 @@
+"""Errors as clients see them: RFC 9457 documents and, on the socket, the same code and words.
+
+Rules: the `type` is stable (`urn:agora:problem:<code>`); a refusal's own words are shown, since they are made for
+people; of a fault only its kind is shown, never what an exception said, a path or a traceback.
+"""
+
+import math
+from http import HTTPStatus
+
+from starlette.responses import Response
+
+from bus import errors
+from bus.errors import AgoraError
+from web.wire import encode
+
+MEDIA_TYPE = "application/problem+json"
+TYPE = "urn:agora:problem:"
+
+STATUS: dict[type[AgoraError], int] = {
+    errors.Malformed: 400,
+    errors.ProtocolViolation: 400,
+    errors.NotAuthenticated: 401,
+    errors.InsufficientFunds: 402,
+    errors.BudgetExhausted: 402,
+    errors.NotPermitted: 403,
+    errors.NotFound: 404,
+    errors.IllegalTransition: 409,
+    errors.IdempotencyConflict: 409,
+    errors.StaleEpoch: 409,
+    errors.TooLarge: 413,
+    errors.InvalidField: 422,
+    errors.RequestRejected: 422,
+    errors.Refused: 422,
+    errors.Overloaded: 429,
+    errors.AllProvidersFailed: 502,
+    errors.MailboxFull: 503,
+    errors.ActorStopped: 503,
+    errors.NoSuchActor: 503,
+    errors.SystemStopping: 503,
+    errors.StorageError: 503,
+    errors.DeadlinePassed: 504,
+    errors.AgoraError: 500,
+}
+"""By error class; the closest base counts."""
+STATUS_BY_CODE = {"disk_full": 507}
+"""For errors of floors that the web does not see."""
+
+RETRYABLE = (
+    errors.Overloaded,
+    errors.AllProvidersFailed,
+    errors.MailboxFull,
+    errors.ActorStopped,
+    errors.NoSuchActor,
+    errors.SystemStopping,
+    errors.StorageError,
+    errors.DeadlinePassed,
+)
+"""The same request, with the same key, may succeed later."""
+RETRY_AFTER_S = 1.0
+
+
+class Problem(AgoraError):
+    """A plain HTTP refusal, such as an unknown path."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.problem = code
+
+
+def status_of(error: AgoraError) -> int:
+    """The HTTP status of an error."""
+    if isinstance(error, Problem):
+        return error.status
+    if error.code in STATUS_BY_CODE:
+        return STATUS_BY_CODE[error.code]
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def code_of(error: AgoraError) -> str:
+    """The stable name of an error."""
+    return error.problem if isinstance(error, Problem) else error.code
+
+
+def detail_of(error: AgoraError) -> str:
+    """What a client may read of an error."""
+    match error:
+        case errors.Refused() | errors.DeadlinePassed() | errors.SystemStopping() | errors.MailboxFull() | Problem():
+            return str(error)
+        case errors.ActorStopped() | errors.NoSuchActor():
+            return f"{error.address} is not running; try again"
+        case errors.ActorFault():
+            return f"{error.address} failed while handling {error.message}; the fault is recorded"
+        case errors.StorageError():
+            return "the journal cannot be reached; what became of the request is unknown"
+        case _:
+            return "the server failed; the fault is recorded"
+
+
+def is_retryable(error: AgoraError) -> bool:
+    """Whether the same request may succeed later."""
+    return isinstance(error, RETRYABLE)
+
+
+def problem_response(error: AgoraError) -> Response:
+    """The document, with Retry-After where there is one."""
+    status = status_of(error)
+    code = code_of(error)
+    document: dict[str, object] = {
+        "type": TYPE + code,
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail_of(error),
+        "code": code,
+        "retryable": is_retryable(error),
+    }
+    headers: dict[str, str] = {"cache-control": "no-store"}
+    if isinstance(error, errors.InvalidField):
+        document["path"] = error.path
+    if status in (429, 503):
+        wait_s = error.retry_after_s if isinstance(error, errors.Overloaded) else RETRY_AFTER_S
+        headers["retry-after"] = str(max(1, math.ceil(wait_s)))
+    if status == 401:
+        headers["www-authenticate"] = "Bearer"
+    return Response(encode(document), status, headers, MEDIA_TYPE)

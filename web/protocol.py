@@ -1,0 +1,390 @@
+"""A live session, as pure rules: parsed frames in, outputs out. No socket, loop or clock.
+
+Rules:
+- `hello` comes first and once. It names the client (a token, or nobody on loopback) and may name the position from
+  which the client goes on; a position of another epoch ends the session with 4409.
+- A subscription scans positions one after another. Each batch says which it has scanned, first to last, matching or
+  not, so that `next.first == last + 1` proves that nothing was missed; what cannot be sent is told as a gap.
+- A lossless subscription is fed from the ring, from storage when it is older than the ring. A conflating one skips to
+  the newest events when it falls behind, and says so. The `state` is always conflated: the whole, then patches.
+- Everything that acts needs its scope. A frame that breaks the contract ends the session; a wrong field is an answer.
+"""
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Literal
+
+from bus.address import Address
+from bus.errors import (
+    AgoraError,
+    InvalidField,
+    Malformed,
+    NotAuthenticated,
+    NotPermitted,
+    Overloaded,
+    StaleEpoch,
+)
+from bus.messages.base import Message, Position, Request, TaskId
+from bus.messages.completions import ROUTER, ReadRouter
+from bus.messages.ledger import LEDGER, ReadBalances
+from bus.messages.system import EVENTS_LIMIT_MAX, JOURNAL, ReadEvents
+from bus.messages.tasks import COORDINATOR, CancelTask, CreateTask, ListTasks, ReadTask, TaskSpec
+from web.auth import Principal, Scope
+from web.frames import (
+    FORBIDDEN,
+    LAST_MAX,
+    NAME_MAX,
+    NO_HELLO,
+    PROTOCOL,
+    RATE,
+    RESTART,
+    STALE,
+    SUBPROTOCOL,
+    TOO_SLOW,
+    UNAUTHENTICATED,
+    Ask,
+    Cancel,
+    Close,
+    Due,
+    Empty,
+    Frame,
+    From,
+    Hello,
+    Horizon,
+    Identify,
+    Limits,
+    Look,
+    Output,
+    ReadRing,
+    ReadState,
+    ReadStorage,
+    Send,
+    ShowState,
+    Subscribe,
+    Subscription,
+    Unsubscribe,
+)
+from web.problems import code_of, detail_of, is_retryable
+from web.wire import Filter, check_patterns, decode, encode
+
+LAG_EVENTS = 1_000
+"""From this distance on a client is told that it lags, once until it has caught up."""
+CONFLATED_KEPT = 256
+"""What a conflating subscription is left with when it skips, where the ring holds as much."""
+REFUSALS_MAX = 200
+"""Frames over the rate that are answered before the session ends."""
+
+
+class Phase(Enum):
+    OPENING = "opening"
+    IDENTIFYING = "identifying"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class Session:
+    """One client's session."""
+
+    def __init__(self, epoch: int, limits: Limits, now_s: float) -> None:
+        self._epoch = epoch
+        self._limits = limits
+        self._phase = Phase.OPENING
+        self._hello_id: int | str = 0
+        self._resume: Position | None = None
+        self._principal: Principal | None = None
+        self._subscriptions: dict[str, Subscription] = {}
+        self._in_flight: set[int | str] = set()
+        self._tokens = float(limits.frames_burst)
+        self._filled_s = now_s
+        self._refusals = 0
+
+    @property
+    def is_opening(self) -> bool:
+        """Whether the client has not said hello yet."""
+        return self._phase is Phase.OPENING
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing may be sent any more but the close."""
+        return self._phase is Phase.CLOSED
+
+    @property
+    def principal(self) -> Principal | None:
+        """Who the client is, once it has said hello."""
+        return self._principal
+
+    def receive(self, text: str, now_s: float, horizon: Horizon) -> Sequence[Output]:
+        """Take a text frame."""
+        if self._phase is Phase.CLOSED:
+            return ()
+        if len(text) > self._limits.frame_bytes or len(text.encode("utf-8", "replace")) > self._limits.frame_bytes:
+            return self._end(PROTOCOL, f"a frame has more than {self._limits.frame_bytes} bytes")
+        try:
+            frame = decode(text.encode("utf-8", "surrogatepass"), Frame)
+        except (Malformed, InvalidField) as error:
+            return self._end(PROTOCOL, f"not a frame of {SUBPROTOCOL}: {error}")
+        if isinstance(frame.id, str) and len(frame.id) > NAME_MAX:
+            return self._end(PROTOCOL, f"id: is longer than {NAME_MAX} characters")
+        if not self._admit(now_s):
+            self._refusals += 1
+            if self._refusals > REFUSALS_MAX:
+                return self._end(RATE, "too many frames")
+            return (self._error(frame.id, Overloaded("this session", 1.0 / self._limits.frames_per_s)),)
+        if frame.method == "hello":
+            return self._hello(frame)
+        if self._phase is not Phase.OPEN:
+            return self._end(PROTOCOL, "the first frame is not hello")
+        try:
+            return self._dispatch(frame, horizon)
+        except AgoraError as error:
+            return (self._error(frame.id, error),)
+
+    def received_binary(self) -> Sequence[Output]:
+        """Take a binary frame: there are none."""
+        return self._end(PROTOCOL, "frames are text")
+
+    def hello_is_late(self) -> Sequence[Output]:
+        """The time for hello is over."""
+        return self._end(NO_HELLO, "no hello came in time") if self._phase is Phase.OPENING else ()
+
+    def identified(self, principal: Principal | None, horizon: Horizon) -> Sequence[Output]:
+        """Take the answer to `Identify`."""
+        assert self._phase is Phase.IDENTIFYING
+        if principal is None:
+            error = NotAuthenticated("the token is not known, or one is needed here")
+            return (self._error(self._hello_id, error), *self._end(UNAUTHENTICATED, str(error)))
+        if not principal.may("read"):
+            refusal = NotPermitted("the scope read is needed")
+            return (self._error(self._hello_id, refusal), *self._end(FORBIDDEN, str(refusal)))
+        self._principal = principal
+        self._phase = Phase.OPEN
+        result = {
+            "epoch": self._epoch,
+            "head": horizon.head,
+            "oldest": horizon.oldest,
+            "principal": principal.name,
+            "scopes": sorted(principal.scopes),
+            "limits": self._limits,
+        }
+        return (Send(encode({"t": "welcome", "id": self._hello_id, "result": result}).decode()),)
+
+    def answered(self, id_: int | str, result: bytes) -> Send:
+        """Answer a request: `result` is JSON."""
+        self._in_flight.discard(id_)
+        return Send((b'{"id":' + encode(id_) + b',"result":' + result + b"}").decode())
+
+    def refused(self, id_: int | str, error: AgoraError) -> Send:
+        """Answer a request with an error."""
+        self._in_flight.discard(id_)
+        return self._error(id_, error)
+
+    def stall(self) -> Sequence[Output]:
+        """The client took nothing for too long."""
+        return self._goodbye(TOO_SLOW, "too slow: nothing was taken in time", 1_000)
+
+    def restart(self, reason: str) -> Sequence[Output]:
+        """The server cannot go on with this session; another try may."""
+        return self._goodbye(RESTART, reason, 500)
+
+    def due(self, horizon: Horizon) -> Due | None:
+        """What is to be sent next, fairly among the subscriptions; None when all are at the head."""
+        if self._phase is not Phase.OPEN:
+            return None
+        for name in tuple(self._subscriptions):
+            subscription = self._subscriptions[name]
+            due = self._due(subscription, horizon)
+            if due is not None:
+                del self._subscriptions[name]  # it goes to the end of the line
+                self._subscriptions[name] = subscription
+                return due
+        return None
+
+    def is_current(self, subscription: Subscription) -> bool:
+        """Whether the client still has the subscription: it may have ended while storage was read."""
+        return self._phase is Phase.OPEN and self._subscriptions.get(subscription.name) is subscription
+
+    def scanned(self, subscription: Subscription, last: Position) -> None:
+        """A batch up to `last`, or the state at `last`, goes to the client."""
+        subscription.next = Position(last + 1) if subscription.wanted is not None else last
+
+    def _due(self, subscription: Subscription, horizon: Horizon) -> Due | None:
+        if subscription.wanted is None:
+            return ReadState(subscription, subscription.next) if subscription.next < horizon.head else None
+        behind = horizon.head - subscription.next + 1
+        if behind <= 0:
+            subscription.is_behind = False
+            return None
+        if subscription.next < horizon.oldest:
+            return self._skip(subscription, horizon.oldest, "pruned")
+        if subscription.is_conflating and (behind > LAG_EVENTS or subscription.next < horizon.ring_first):
+            return self._skip(
+                subscription, Position(max(horizon.head - CONFLATED_KEPT + 1, horizon.ring_first)), "conflated"
+            )
+        if behind > LAG_EVENTS and not subscription.is_behind:
+            subscription.is_behind = True
+            return Send(encode({"t": "lag", "sub": subscription.name, "behind": behind}).decode())
+        if subscription.next < horizon.ring_first:
+            return ReadStorage(subscription, subscription.wanted, subscription.next)
+        last = min(horizon.head, subscription.next + self._limits.batch_events - 1)
+        return ReadRing(subscription, subscription.wanted, subscription.next, Position(last))
+
+    def _skip(self, subscription: Subscription, to: Position, reason: str) -> Send:
+        first, subscription.next = subscription.next, to
+        gap = {"t": "gap", "sub": subscription.name, "from": first, "to": to - 1, "reason": reason}
+        return Send(encode(gap).decode())
+
+    def _hello(self, frame: Frame) -> Sequence[Output]:
+        if self._phase is not Phase.OPENING:
+            return self._end(PROTOCOL, "hello comes once")
+        try:
+            hello = decode(frame.params, Hello, "params")
+        except (Malformed, InvalidField) as error:
+            return (self._error(frame.id, error), *self._end(PROTOCOL, str(error)))
+        self._hello_id = frame.id
+        if hello.resume is not None:
+            if hello.resume.epoch != self._epoch:
+                return self._stale(frame.id, hello.resume.epoch)
+            self._resume = Position(max(0, hello.resume.position))
+        self._phase = Phase.IDENTIFYING
+        return (Identify(hello.token),)
+
+    def _dispatch(self, frame: Frame, horizon: Horizon) -> Sequence[Output]:
+        match frame.method:
+            case "subscribe":
+                return self._subscribe(frame, decode(frame.params, Subscribe, "params"), horizon)
+            case "unsubscribe":
+                name = decode(frame.params, Unsubscribe, "params").sub
+                is_there = self._subscriptions.pop(name, None) is not None
+                return (self.answered(frame.id, encode({"sub": name, "ended": is_there})),)
+            case "ping":
+                decode(frame.params, Empty, "params")
+                return (self.answered(frame.id, encode({"head": horizon.head})),)
+            case "query":
+                return self._query(frame, decode(frame.params, Look, "params"))
+            case "task.create":
+                spec = decode(frame.params, TaskSpec, "params")
+                return self._ask(frame, "task", COORDINATOR, CreateTask(spec, idempotency_key=frame.idem))
+            case "task.cancel":
+                cancel = decode(frame.params, Cancel, "params")
+                return self._ask(frame, "task", COORDINATOR, CancelTask(TaskId(cancel.task), cancel.reason))
+            case _:
+                raise InvalidField("method", f"{frame.method[:NAME_MAX]!r} is not a method")
+
+    def _subscribe(self, frame: Frame, wish: Subscribe, horizon: Horizon) -> Sequence[Output]:
+        if not 0 < len(wish.sub) <= NAME_MAX:
+            raise InvalidField("params.sub", f"is not a name of 1 to {NAME_MAX} characters")
+        if wish.sub not in self._subscriptions and len(self._subscriptions) >= self._limits.subscriptions:
+            raise Overloaded(f"the session with {self._limits.subscriptions} subscriptions", 1.0)
+        if wish.topics == "state":
+            self._subscriptions[wish.sub] = Subscription(wish.sub, None, Position(-1))
+            return (self.answered(frame.id, encode({"sub": wish.sub, "head": horizon.head})),)
+        if isinstance(wish.start, From) and wish.start.epoch not in (None, self._epoch):
+            return self._stale(frame.id, wish.start.epoch or 0)
+        topics = (wish.topics,) if isinstance(wish.topics, str) else wish.topics
+        types = (wish.filter.type,) if isinstance(wish.filter.type, str) else wish.filter.type
+        wanted = Filter(
+            topics=() if "#" in topics else check_patterns("params.topics", topics),
+            types=check_patterns("params.filter.type", types),
+            task=wish.filter.task,
+            agent=wish.filter.agent,
+            source=wish.filter.source,
+        )
+        start = self._start(wish.start, horizon)
+        self._subscriptions[wish.sub] = Subscription(wish.sub, wanted, start, wish.policy == "conflate", is_behind=True)
+        return (self.answered(frame.id, encode({"sub": wish.sub, "next": start, "head": horizon.head})),)
+
+    def _start(self, start: Literal["head"] | From | None, horizon: Horizon) -> Position:
+        """The first position to scan."""
+        if start is None and self._resume is not None:
+            start = From(position=self._resume)
+        if not isinstance(start, From):
+            return Position(horizon.head + 1)
+        if (start.last is None) == (start.position is None):
+            raise InvalidField("params.from", "names either last or position")
+        if start.last is not None:
+            if not 0 <= start.last <= LAST_MAX:
+                raise InvalidField("params.from.last", f"is not between 0 and {LAST_MAX}")
+            return Position(max(horizon.head - start.last + 1, horizon.oldest, 1))
+        position = start.position or 0
+        if not 0 <= position <= horizon.head:
+            raise InvalidField("params.from.position", f"is not between 0 and the head {horizon.head}")
+        return Position(position + 1)
+
+    def _query(self, frame: Frame, look: Look) -> Sequence[Output]:
+        match look.what:
+            case "state":
+                return (ShowState(frame.id),)
+            case "task":
+                return self._ask(frame, "read", COORDINATOR, ReadTask(TaskId(look.task)))
+            case "tasks":
+                return self._ask(frame, "read", COORDINATOR, ListTasks(limit=_limit(look.limit)))
+            case "balances":
+                return self._ask(frame, "read", LEDGER, ReadBalances())
+            case "router":
+                return self._ask(frame, "read", ROUTER, ReadRouter())
+            case "events":
+                request = ReadEvents(
+                    types=check_patterns("params.types", look.types),
+                    source=look.source,
+                    task=look.task,
+                    agent=look.agent,
+                    correlation=look.correlation,
+                    after=Position(max(0, look.after)),
+                    before=Position(max(0, look.before)),
+                    limit=_limit(look.limit),
+                    is_newest_first=not look.after,
+                )
+                return self._ask(frame, "read", JOURNAL, request)
+
+    def _ask(self, frame: Frame, scope: Scope, to: Address, request: Request[Message]) -> Sequence[Output]:
+        assert self._principal is not None
+        if not self._principal.may(scope):
+            raise NotPermitted(f"the scope {scope} is needed")
+        if len(frame.idem) > 256:
+            raise InvalidField("idem", "is longer than 256 characters")
+        if frame.id in self._in_flight:
+            raise InvalidField("id", "is that of a request that is still under way")
+        if len(self._in_flight) >= self._limits.commands_in_flight:
+            raise Overloaded(f"the session with {len(self._in_flight)} requests under way", 0.5)
+        self._in_flight.add(frame.id)
+        return (Ask(frame.id, to, request),)
+
+    def _admit(self, now_s: float) -> bool:
+        self._tokens = min(
+            float(self._limits.frames_burst), self._tokens + (now_s - self._filled_s) * self._limits.frames_per_s
+        )
+        self._filled_s = now_s
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True
+
+    def _error(self, id_: int | str, error: AgoraError) -> Send:
+        data: dict[str, object] = {"retryable": is_retryable(error)}
+        if isinstance(error, InvalidField):
+            data["path"] = error.path
+        if isinstance(error, Overloaded):
+            data["retry_after_s"] = error.retry_after_s
+        return Send(
+            encode({"id": id_, "error": {"code": code_of(error), "message": detail_of(error), "data": data}}).decode()
+        )
+
+    def _stale(self, id_: int | str, epoch: int) -> Sequence[Output]:
+        error = StaleEpoch(epoch, self._epoch)
+        return (self._error(id_, error), *self._end(STALE, str(error)))
+
+    def _goodbye(self, code: int, reason: str, retry_ms: int) -> Sequence[Output]:
+        bye = Send(encode({"t": "bye", "reason": reason, "retry_ms": retry_ms}).decode())
+        return (bye, *self._end(code, reason))
+
+    def _end(self, code: int, reason: str) -> Sequence[Output]:
+        self._phase = Phase.CLOSED
+        self._subscriptions.clear()
+        # A close frame holds 123 bytes of reason.
+        return (Close(code, reason.encode("utf-8", "replace")[:120].decode("utf-8", "ignore")),)
+
+
+def _limit(limit: int) -> int:
+    if not 1 <= limit <= EVENTS_LIMIT_MAX:
+        raise InvalidField("params.limit", f"is not between 1 and {EVENTS_LIMIT_MAX}")
+    return limit

@@ -1,0 +1,79 @@
+// The page: what is on the screen, and how it starts.
+
+import { openSession, readSession } from "./api.js";
+import { Rail, TopBar } from "./frame.js";
+import { listen, overlay } from "./keys.js";
+import { lazy } from "./lazy.js";
+import { Activity } from "./pages/activity.js";
+import { Command, LINK_COMMAND } from "./parts.js";
+import { PAGES, route } from "./route.js";
+import { begin, connection, isStale, notice, opened, session, tell } from "./store.js";
+import { useSignals } from "./use.js";
+import { html, render, useEffect, useErrorBoundary } from "./vendor/htm-preact-standalone.module.js";
+
+const VIEWS = {
+  activity: Activity,
+  tasks: lazy(() => import("./pages/tasks.js"), "Tasks"),
+  agents: lazy(() => import("./pages/agents.js"), "Agents"),
+  ledger: lazy(() => import("./pages/ledger.js"), "Ledger"),
+  router: lazy(() => import("./pages/router.js"), "Router"),
+  system: lazy(() => import("./pages/system.js"), "System"),
+};
+const Drawer = lazy(() => import("./drawer.js"), "Drawer");
+const Help = lazy(() => import("./overlays.js"), "Help");
+const Palette = lazy(() => import("./overlays.js"), "Palette");
+
+function Page({ route: { page, id, query } }) {
+  const [error, reset] = useErrorBoundary();
+  useEffect(() => {
+    document.title = `${PAGES.find((each) => each.id === page)?.name} · Agora`;
+  }, [page]);
+  if (error) {
+    return html`<div class="trouble" role="alert"><p>This page could not be drawn: ${error.message}. The connection and the data are kept.</p>
+      <button onClick=${reset}>Draw it again</button></div>`;
+  }
+  return html`<${VIEWS[page]} id=${id} query=${query} />`;
+}
+
+/** One line for who may only read. */
+function ReadOnly() {
+  return html`<p class="read-only">Read only. To act, open the link that this prints: <${Command} text=${LINK_COMMAND} /></p>`;
+}
+
+function App() {
+  const [where, stale, who, said, shown, { phase }, event] = useSignals(route, isStale, session, notice, overlay, connection, opened);
+  const isReadOnly = who.isKnown && phase !== "connecting" && who.scopes.every((scope) => scope.startsWith("read"));
+  return html`
+    <div class="frame" data-stale=${stale ? "" : undefined}>
+      <button class="skip" onClick=${() => document.getElementById("main")?.focus()}>Skip to the page</button>
+      <${Rail} page=${where.page} />
+      <div class="side">
+        <${TopBar} />
+        ${isReadOnly && html`<${ReadOnly} />`}
+        <main id="main" tabindex="-1" class=${`page page-${where.page}`} key=${where.page}><${Page} route=${where} key=${where.page} /></main>
+      </div>
+      ${event && html`<${Drawer} event=${event} />`}
+      ${shown === "help" && html`<${Help} />`}
+      ${shown === "palette" && html`<${Palette} />`}
+      <div class="notice-frame" role="status">${said && html`<p class="notice" data-error=${said.isError ? "" : undefined}>${said.text}</p>`}</div>
+    </div>`;
+}
+
+/** A one-use link carries its code in the fragment, which never leaves the browser; it is removed before anything else. */
+async function enter() {
+  const code = /^#token=(.+)$/.exec(location.hash)?.[1];
+  if (!code) return readSession();
+  history.replaceState(null, "", "/");
+  try {
+    await openSession(decodeURIComponent(code));
+    tell("You can act now.");
+  } catch (error) {
+    await readSession();
+    tell(`The link was not accepted: ${error.message}. Links work once; print a new one.`, true);
+  }
+}
+
+listen();
+render(html`<${App} />`, document.getElementById("app"));
+begin();
+enter().catch((error) => tell(`The session could not be read: ${error.message}`, true));

@@ -1,0 +1,91 @@
+// What stays on the screen whatever the page: the rail, and the bar that says how things are.
+
+import { dollars, number } from "./format.js";
+import { overlay } from "./keys.js";
+import { Icon, Sparkline } from "./parts.js";
+import { address, PAGES } from "./route.js";
+import { behind, connection, lag_ms, now_ms, rates, spend, state } from "./store.js";
+import { useSignals } from "./use.js";
+import { html, useState } from "./vendor/htm-preact-standalone.module.js";
+
+export const Rail = ({ page }) => html`
+  <nav class="rail" aria-label="Pages">
+    <a class="mark" href="#/activity" aria-label="Agora, activity" tabindex="-1"><img src="/static/icon.svg" alt="" width="20" height="20" /><span>Agora</span></a>
+    ${PAGES.map(({ id, name, key }) => html`
+      <a key=${id} href=${address(id)} aria-current=${id === page ? "page" : undefined} title=${`${name} (g ${key})`}>
+        <${Icon} name=${id} /><span>${name}</span>
+      </a>`)}
+  </nav>`;
+
+/** Whether what is on the screen is true now, and how late it is. */
+function Live() {
+  const [{ phase, reason, retry_at }, lag, now, missing] = useSignals(connection, lag_ms, now_ms, behind);
+  const words = { connecting: "connecting", lost: "reconnecting" };
+  const lateness = missing ? `${number(missing)} behind` : lag === null ? "" : lag < 1 ? "<1 ms" : `${Math.round(lag)} ms`;
+  const wait = phase === "lost" ? Math.max(0, Math.ceil((retry_at - now) / 1000)) : 0;
+  const title = phase === "lost"
+    ? `Connection lost${reason ? `: ${reason}` : ""}. What you see is the last that was known; next try in ${wait} s.`
+    : "Round trip to the server";
+  return html`
+    <span class="live" data-phase=${phase} title=${title}>
+      <i aria-hidden="true"></i><span role="status">${words[phase] ?? "live"}</span>${phase === "live" && lateness && html`<span class="lag">${lateness}</span>`}
+    </span>`;
+}
+
+function Rate() {
+  const [values] = useSignals(rates);
+  const last = values.slice(-5);
+  const mean = last.length ? last.reduce((sum, value) => sum + value, 0) / last.length : 0;
+  return html`
+    <span class="rate" title="Events per second over the last minute; the figure is the mean of five seconds">
+      <${Sparkline} values=${values} width="72" height="18" /><span><b>${number(mean < 10 ? Math.round(mean * 10) / 10 : Math.round(mean))}</b> events/s</span>
+    </span>`;
+}
+
+/** The run's money against its budget: the part that is spent is drawn. */
+function Spend() {
+  const [money] = useSignals(spend);
+  if (!money) return null;
+  const budget = money.budget_run_usd_micros;
+  const share = budget ? Math.min(1, money.run_usd_micros / budget) : 0;
+  return html`
+    <span class="spend" title=${`Spent today: ${dollars(money.today_usd_micros)}. This run: ${dollars(money.run_usd_micros)}.`}>
+      ${budget > 0 && html`<span class="meter" data-high=${share >= 0.8 ? "" : undefined} aria-hidden="true"><i style=${{ width: `${share * 100}%` }}></i></span>`}
+      <span><b>${dollars(money.run_usd_micros)}</b> ${budget ? `of ${dollars(budget)}` : "spent"}</span>
+    </span>`;
+}
+
+const scheme = () => document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark");
+
+export function toggleTheme() {
+  const next = scheme() === "dark" ? "light" : "dark";
+  document.documentElement.dataset.theme = next;
+  try {
+    localStorage.setItem("agora.theme", next);
+  } catch {
+    // storage is blocked: the choice lasts as long as the page
+  }
+}
+
+function Theme() {
+  const [, redraw] = useState(0);
+  const next = scheme() === "dark" ? "light" : "dark";
+  return html`<button class="quiet" aria-label=${`Switch to the ${next} scheme`} title=${`Switch to ${next}`}
+    onClick=${() => { toggleTheme(); redraw((count) => count + 1); }}><${Icon} name=${next === "light" ? "sun" : "moon"} /></button>`;
+}
+
+export function TopBar() {
+  const [whole] = useSignals(state);
+  return html`
+    <header class="topbar">
+      <span class="served" title="The run that is served">${whole ? html`<span class="faint">run</span> <b>${whole.run}</b>${whole.status && whole.status !== "running" ? html` <span class="badge">${whole.status}</span>` : ""}` : "Agora"}</span>
+      <${Live} />
+      <${Rate} />
+      <${Spend} />
+      <span class="hands">
+        <button class="quiet find" title="Find and do (Ctrl-K)" aria-label="Find and do" onClick=${() => (overlay.value = "palette")}><${Icon} name="search" /><kbd>Ctrl K</kbd></button>
+        <${Theme} />
+        <button class="quiet" title="Keys and help (?)" aria-label="Keys and help" onClick=${() => (overlay.value = "help")}>?</button>
+      </span>
+    </header>`;
+}

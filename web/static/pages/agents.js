@@ -1,0 +1,99 @@
+// Agents: who is there, what each does now, how often it wins, what it earned; and one of them with its own feed.
+
+import { Events } from "../eventlist.js";
+import { number, percent } from "../format.js";
+import { Ago, Choice, Facts, Money } from "../details.js";
+import { Empty, Icon, Panel, State } from "../parts.js";
+import { address, setQuery } from "../route.js";
+import { agents, state, tasks, titleOf } from "../store.js";
+import { useSignals } from "../use.js";
+import { html, useMemo } from "../vendor/htm-preact-standalone.module.js";
+
+/** Auctions won of those that ended, as far as the agent has learned. */
+function wins(agent) {
+  const won = agent.completed + agent.failed + (agent.tasks?.length ?? 0);
+  return { won, of: won + agent.lost };
+}
+
+const winRate = (agent) => {
+  const { won, of } = wins(agent);
+  return html`<span title=${`${number(won)} of ${number(of)} auctions`}>${percent(won, of)}</span>`;
+};
+
+/** What it does now, or why it does nothing. */
+function Doing({ agent }) {
+  const [first, ...more] = agent.tasks ?? [];
+  if (!first) return html`<span class="faint">${agent.reason || "no task"}</span>`;
+  return html`<a href=${address("tasks", first)}>${titleOf(first) ?? first}</a>${more.length > 0 && html` <span class="faint">and ${more.length} more</span>`}`;
+}
+
+const Capabilities = ({ agent }) => html`<span class="tags">${(agent.capabilities ?? []).map((each) => html`<span key=${each}>${each}</span>`)}</span>`;
+
+const AgentCard = ({ agent }) => html`
+  <li class="agent-card">
+    <header><a data-item href=${address("agents", agent.agent)}><h2>${agent.agent}</h2></a><${State} state=${agent.status} /></header>
+    <p class="doing"><${Doing} agent=${agent} /></p>
+    <dl class="quads">
+      <div><dt>wins</dt><dd>${winRate(agent)}</dd></div>
+      <div><dt>done</dt><dd>${number(agent.completed)}${agent.failed > 0 && html` <span class="fault">${number(agent.failed)} failed</span>`}</dd></div>
+      <div><dt>earned</dt><dd><${Money} amount=${agent.earned_msat} /></dd></div>
+      <div><dt>asks from</dt><dd><${Money} amount=${agent.price_msat} /></dd></div>
+    </dl>
+    <${Capabilities} agent=${agent} />
+  </li>`;
+
+const Table = ({ list }) => html`
+  <div class="scroll" tabindex="0" role="region" aria-label="Agents as a table"><table>
+    <thead><tr><th>Agent</th><th>State</th><th>Now</th><th>Can</th><th class="figure">Wins</th><th class="figure">Done</th><th class="figure">Failed</th><th class="figure">Lost bids</th><th class="figure">Earned</th><th class="figure">Asks from</th></tr></thead>
+    <tbody>${list.map((agent) => html`
+      <tr key=${agent.agent}>
+        <td><a data-item href=${address("agents", agent.agent)}>${agent.agent}</a></td><td><${State} state=${agent.status} /></td>
+        <td class="wide"><${Doing} agent=${agent} /></td><td><${Capabilities} agent=${agent} /></td>
+        <td class="figure">${winRate(agent)}</td><td class="figure">${number(agent.completed)}</td><td class="figure">${number(agent.failed)}</td>
+        <td class="figure">${number(agent.lost)}</td><td class="figure"><${Money} amount=${agent.earned_msat} /></td><td class="figure"><${Money} amount=${agent.price_msat} /></td>
+      </tr>`)}</tbody>
+  </table></div>`;
+
+function Agent({ id }) {
+  const [people, whole, work] = useSignals(agents, state, tasks);
+  const tokens = useMemo(() => [{ key: "agent", value: id }], [id]);
+  const agent = people[id];
+  const back = html`<a class="back" href="#/agents"><${Icon} name="back" />Agents</a>`;
+  if (!agent) return html`${back}<${Empty}>${whole ? `There is no agent ${id}.` : "Reading …"}<//>`;
+  const recent = Object.values(work).filter((task) => task.agent === id).sort((a, b) => b.updated_us - a.updated_us).slice(0, 8);
+  return html`
+    ${back}
+    <header class="page-head"><h1>${id}</h1><${State} state=${agent.status} />${agent.since_us && html`<span class="faint"><${Ago} us=${agent.since_us} /></span>`}</header>
+    <div class="columns">
+      <div class="main-column"><${Panel} title="What it did" name="own-feed"><${Events} tokens=${tokens} label=${`Events of ${id}, newest first`} /><//></div>
+      <div class="side-column">
+        <${Panel} title="Facts"><${Facts} facts=${[
+          ["now", html`<${Doing} agent=${agent} />`], ["wins", winRate(agent)], ["done", number(agent.completed)], ["failed", number(agent.failed)],
+          ["lost bids", number(agent.lost)], ["earned", html`<${Money} amount=${agent.earned_msat} />`], ["asks from", html`<${Money} amount=${agent.price_msat} />`],
+          ["can", html`<${Capabilities} agent=${agent} />`],
+        ]} /><//>
+        <${Panel} title="Its last tasks">${recent.length
+          ? html`<ul class="lines">${recent.map((task) => html`<li key=${task.task}><a href=${address("tasks", task.task)}>${task.title}</a><${State} state=${task.state} /></li>`)}</ul>`
+          : html`<p class="faint">It has not won a task yet.</p>`}<//>
+      </div>
+    </div>`;
+}
+
+export function Agents({ id, query }) {
+  const [people] = useSignals(agents);
+  if (id) return html`<${Agent} id=${id} />`;
+  const text = (query.get("q") ?? "").toLowerCase();
+  const view = query.get("view") ?? "cards";
+  const all = Object.values(people);
+  const list = all.filter((agent) => `${agent.agent} ${agent.status} ${(agent.capabilities ?? []).join(" ")}`.toLowerCase().includes(text));
+  return html`
+    <header class="page-head">
+      <h1>Agents</h1>
+      <input data-search class="search" type="search" placeholder="Search names and capabilities" aria-label="Search agents" value=${query.get("q") ?? ""}
+        onInput=${(event) => setQuery({ q: event.target.value })} />
+      <${Choice} label="View" value=${view} options=${[["cards", "Cards", "board"], ["table", "Table", "table"]]} choose=${(next) => setQuery({ view: next === "cards" ? "" : next })} />
+    </header>
+    ${!all.length
+      ? html`<${Empty} command="python -m actors.main status">Agents appear here when they join: their state, what they do now and what they have earned.<//>`
+      : view === "table" ? html`<${Table} list=${list} />` : html`<ul class="cards">${list.map((agent) => html`<${AgentCard} key=${agent.agent} agent=${agent} />`)}</ul>`}`;
+}
