@@ -8,16 +8,18 @@ reverse order.
 import logging
 import secrets
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import msgspec
 
 from actors.agent import Agent
 from actors.artifacts import Artifacts
+from actors.broadcaster import Broadcaster, BroadcasterOptions
 from actors.config import Config
 from actors.coordinator import Coordinator
 from actors.journal import Journal, JournalHistory, RunIdentity
@@ -29,21 +31,28 @@ from bus.clock import SystemClock
 from bus.codec import Catalogue
 from bus.dice import Dice
 from bus.errors import AgoraError
-from bus.messages.agents import agent_address
+from bus.messages.agents import AgentJoined, agent_address
 from bus.messages.artifacts import ARTIFACTS
-from bus.messages.base import AgentId, RunId
+from bus.messages.base import AgentId, Position, RunId
 from bus.messages.catalogue import EVENTS
 from bus.messages.completions import ROUTER
 from bus.messages.ledger import LEDGER
-from bus.messages.system import JOURNAL, SaveCheckpoint
+from bus.messages.system import BROADCASTER, JOURNAL, EventsCommitted, SaveCheckpoint
 from bus.messages.tasks import COORDINATOR
 from storage.checkpoints import CheckpointStore
 from storage.events import EventStore
+from web.app import build_app
+from web.auth import ADMIN_SCOPES, Keyring, load_or_create_admin_token
+from web.edge import Edge
+from web.hub import Hub
+from web.ring import Ring
+from web.server import bound, listen, serving, url_of
 
 logger = logging.getLogger(__name__)
 
 MAIN_RUN = RunId("main")
 """The served society; other runs are processes of their own."""
+TOKEN_NAME = "admin.token"
 DRAIN_MAX_S = 5.0
 """How long messages may go on flowing after a stop was asked for."""
 STOP_CHECKPOINT_MAX_S = 15.0
@@ -51,53 +60,142 @@ SWITCH_INTERVAL_S = 0.0005
 """A busy loop gives the interpreter to the journal's thread this often; the default starves it (measured)."""
 
 
-class Running(msgspec.Struct):
+class Running(msgspec.Struct, frozen=True):
     """A society that runs in this process."""
 
     system: ActorSystem
-    data: Path
     providers: tuple[ProviderOptions, ...]
     """The cascade in its order."""
     replayed: int
     """Events that were folded on top of the checkpoint."""
+    url: str
+    """Where it is served; empty when it runs headless."""
+    token_path: Path
+    """The file with the admin token, which only the owner can read."""
+    link: Callable[[], str]
+    """Makes a fresh address of the page that opens one session with all rights."""
 
 
 @asynccontextmanager
-async def running(config: Config, environment: Mapping[str, str]) -> AsyncIterator[Running]:
-    """Run the society of a data directory until the block ends.
+async def running(config: Config, environment: Mapping[str, str], *, web: bool) -> AsyncIterator[Running]:
+    """Run the society of a data directory until the block ends; with `web`, serve it as the config says.
 
-    Raises StorageError when the directory cannot be used, and what a start raises.
+    Raises CannotListen when the port is taken, StorageError when the directory cannot be used, and what a start raises.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    data = Path(config.data)
     clock = SystemClock()
-    providers = config.router.providers or await discover(environment, probe_http)
+    async with AsyncExitStack() as stack:
+        listener = stack.enter_context(listen(config.web)) if web and config.web.enabled else None
+        providers = config.router.providers or await discover(environment, probe_http)
+        past = await stack.enter_async_context(_past(config, clock))
+        hub = Hub(
+            epoch=past.events.epoch,
+            ring=Ring(past.events.epoch, events_max=config.web.events_cached, bytes_max=config.web.bytes_cached),
+            clock=clock,
+            clients_max=config.web.sockets_max,
+        )
+        log = GroupCommitLog(past.events, head=past.events.head, epoch=past.events.epoch, clock=clock)
+        dice = Dice(secrets.token_hex(8))
+        system = await stack.enter_async_context(ActorSystem(log=log, history=past.history, clock=clock, dice=dice))
+        await system.start(
+            _journal(config, past, system),
+            *_society(config, providers, environment),
+            *[_agent(config, agent) for agent in await _former_agents(config, past)],
+            _broadcaster(config, providers, past, system, hub),
+        )
+        log.on_commit(lambda stored: system.tell(BROADCASTER, EventsCommitted(stored)))
+        stack.push_async_callback(_wind_down, system)
+        token_path = Path(config.data) / TOKEN_NAME
+        keyring = Keyring(clock)
+        token = await anyio.to_thread.run_sync(load_or_create_admin_token, token_path)
+        keyring.add_token(token, "admin", ADMIN_SCOPES)
+        url = ""
+        if listener is not None:
+            url = url_of(listener, config.web)
+            edge = Edge(
+                gateway=system,
+                hub=hub,
+                keyring=keyring,
+                options=bound(listener, config.web),
+                clock=clock,
+                complaints=lambda: _complaints(system),
+            )
+            await stack.enter_async_context(serving(build_app(edge), hub, listener))
+        yield Running(
+            system=system,
+            providers=providers,
+            replayed=past.replayed,
+            url=url,
+            token_path=token_path,
+            link=lambda: f"{url}/#token={keyring.issue_link()}",
+        )
+
+
+class _Past(msgspec.Struct, frozen=True):
+    """What is on disk, opened and held."""
+
+    events: EventStore
+    checkpoints: CheckpointStore
+    history: JournalHistory
+    replayed: int
+
+
+@asynccontextmanager
+async def _past(config: Config, clock: SystemClock) -> AsyncIterator[_Past]:
+    data = Path(config.data)
     async with (
         EventStore.open(data, Catalogue(EVENTS), clock) as events,
         CheckpointStore.open(config.journal.checkpoints_in(data)) as checkpoints,
     ):
         checkpoint = await checkpoints.load_newest(events.holds)
-        history = JournalHistory(events, checkpoint)
-        log = GroupCommitLog(events, head=events.head, epoch=events.epoch, clock=clock)
-        async with ActorSystem(log=log, history=history, clock=clock, dice=Dice(secrets.token_hex(8))) as system:
-            journal = ChildSpec(
-                JOURNAL,
-                lambda: Journal(
-                    events=events,
-                    checkpoints=checkpoints,
-                    history=history,
-                    log=log,
-                    snapshots=system.snapshots,
-                    identity=RunIdentity(MAIN_RUN, config.hash, version("agora")),
-                    options=config.journal,
-                ),
-            )
-            await system.start(journal, *_society(config, providers, environment))
-            replayed = events.head - (checkpoint.view.position if checkpoint is not None else 0)
-            try:
-                yield Running(system=system, data=data, providers=providers, replayed=replayed)
-            finally:
-                await _wind_down(system)
+        replayed = events.head - (checkpoint.view.position if checkpoint is not None else 0)
+        yield _Past(events, checkpoints, JournalHistory(events, checkpoint), replayed)
+
+
+async def _former_agents(config: Config, past: _Past) -> list[AgentId]:
+    """Agents that have joined once and are no longer configured: they give back what they hold and leave."""
+    known = {persona.name for persona in config.society}
+    found: dict[AgentId, None] = {}
+    async for records in past.history.facts((AgentJoined.wire_name,), None, Position(0), past.events.head):
+        for record in records:
+            if isinstance(record.event, AgentJoined) and record.event.agent not in known:
+                found[record.event.agent] = None
+    return list(found)
+
+
+def _journal(config: Config, past: _Past, system: ActorSystem) -> ChildSpec:
+    identity = RunIdentity(MAIN_RUN, config.hash, version("agora"))
+    return ChildSpec(
+        JOURNAL,
+        lambda: Journal(
+            events=past.events,
+            checkpoints=past.checkpoints,
+            history=past.history,
+            log=system.log,
+            snapshots=system.snapshots,
+            identity=identity,
+            options=config.journal,
+        ),
+    )
+
+
+def _broadcaster(
+    config: Config, providers: tuple[ProviderOptions, ...], past: _Past, system: ActorSystem, hub: Hub
+) -> ChildSpec:
+    options = BroadcasterOptions(
+        providers=tuple(provider.name for provider in providers),
+        budget_run_usd_micros=config.router.budget_run_usd_micros,
+    )
+    return ChildSpec(BROADCASTER, lambda: Broadcaster(hub, past.history, system.log, options))
+
+
+def _complaints(system: ActorSystem) -> list[str]:
+    """Why the society is not ready, one line each."""
+    parked = [actor for actor in system.statistics() if actor.parked_at]
+    found = [f"{actor.address} is parked at position {actor.parked_at}" for actor in parked]
+    if system.log.has_failed:
+        found.append("the journal cannot be written")
+    return found
 
 
 def _society(

@@ -11,12 +11,11 @@ from typing import TypeVar
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
-from bus import messages
 from bus.address import Address
 from bus.clock import Clock
 from bus.envelope import Answer
 from bus.errors import NotAuthenticated, NotPermitted, Overloaded
-from bus.messages.base import R
+from bus.messages.base import Message, R
 from bus.messages.base import Request as ActorRequest
 from web.auth import ANONYMOUS, Keyring, Principal, Scope, is_loopback
 from web.gateway import Gateway
@@ -107,9 +106,8 @@ class Edge:
     def authorise(self, request: Request, scope: Scope) -> Principal:
         """Who asks, if they may. Raises NotAuthenticated, NotPermitted or Overloaded."""
         is_acting = request.method not in ("GET", "HEAD")
-        peer = request.client.host if request.client else "local"
         if is_acting:
-            self._throttle.take(peer)
+            self.throttle(request)
         principal = self.principal(request)
         if not principal.may(scope):
             if principal == ANONYMOUS:
@@ -118,6 +116,10 @@ class Edge:
         if is_acting and "authorization" not in request.headers and "origin" not in request.headers:
             raise NotPermitted("a session acts only from its own page: the Origin header is missing")
         return principal
+
+    def throttle(self, request: Request) -> None:
+        """Count a request that acts against its client. Raises Overloaded."""
+        self._throttle.take(request.client.host if request.client else "local")
 
     async def ask(self, to: Address, request: ActorRequest[R], *, timeout_s: float = ASK_TIMEOUT_S) -> Answer[R]:
         """Ask an actor. Raises what `Gateway.exchange` raises."""
@@ -139,12 +141,12 @@ def raw_json(body: bytes, status: int = 200) -> Response:
     return Response(body, status, {"cache-control": "no-store"}, "application/json")
 
 
-def accepted(answer: Answer[messages.Message], status: int) -> Response:
+def accepted(answer: Answer[Message], status: int) -> Response:
     """The reply to a command, with the position of its first event."""
     return raw_json(with_position(answer), status)
 
 
-def with_position(answer: Answer[messages.Message]) -> bytes:
+def with_position(answer: Answer[Message]) -> bytes:
     """A reply's fields and the position of the first event that the request caused."""
     body = encode(answer.message)
     comma = b"" if body == b"{}" else b","

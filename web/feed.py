@@ -6,7 +6,7 @@ it does costs nobody else anything. What waits to be sent is bounded: the reader
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import anyio
 from anyio.abc import TaskGroup
@@ -20,7 +20,6 @@ from web.auth import Principal
 from web.edge import ASK_TIMEOUT_S, Edge, with_position
 from web.frames import (
     NORMAL,
-    RESTART,
     SUBPROTOCOL,
     Ask,
     Close,
@@ -47,8 +46,6 @@ CLOSE_S = 1.0
 STORAGE_EVENTS = 256
 """Events per page from storage: some 100 KB."""
 
-Farewell = Callable[[Sequence[str], int, str], None]
-
 
 class Feed:
     """The endpoint."""
@@ -63,6 +60,8 @@ class Feed:
         """Serve one client until it goes or is closed."""
         client = Client(websocket, self._edge, self.limits)
         try:
+            if not self._edge.hub.is_ready:
+                raise Overloaded("the start", 1.0)
             with self._edge.hub.client(client.ring_bell):
                 await client.serve()
         except Overloaded as error:
@@ -85,6 +84,7 @@ class Client:
         self._room = anyio.Event()
         self._beat_at_s = edge.clock.monotonic_s() + limits.beat_s
         self.is_stalled = False
+        self._is_leaving = False
 
     def ring_bell(self) -> None:
         """There may be something to send."""
@@ -100,7 +100,7 @@ class Client:
                 await self._write()
                 group.cancel_scope.cancel()
         except* (WebSocketDisconnect, anyio.BrokenResourceError):
-            return  # the client has gone; what it was owed is in the journal
+            pass  # the client has gone; what it was owed is in the journal
 
     async def _read(self, group: TaskGroup) -> None:
         with anyio.move_on_after(self._limits.hello_s):
@@ -160,6 +160,9 @@ class Client:
     async def _write(self) -> None:
         while True:
             self._bell = anyio.Event()
+            if self._hub.is_closing and not self._is_leaving:
+                self._is_leaving = True
+                self._outbox.extend(_spoken(self._session.restart("the server is stopping")))
             if self._outbox:
                 output = self._outbox.popleft()
                 self._room.set()
@@ -233,7 +236,8 @@ class Client:
             size += len(found[-1])
             if size >= self._limits.batch_bytes:
                 return Batch(due.first, event.position, _list(found), len(found))
-        return Batch(due.first, max(page.scanned, due.first), _list(found), len(found))
+        assert page.scanned >= due.first, "what is committed can be read"
+        return Batch(due.first, page.scanned, _list(found), len(found))
 
     async def _send(self, text: str) -> bool:
         """Send, unless the client takes nothing for too long: then say so and end it."""
@@ -246,7 +250,7 @@ class Client:
         texts = [word.text for word in words if isinstance(word, Send)]
         farewell = self._websocket.scope.get("extensions", {}).get("agora.farewell")
         if farewell is not None:
-            farewell(texts, close.code, close.reason)
+            farewell["say"](texts, close.code, close.reason)
         else:
             await self._close(close)
         return False

@@ -21,9 +21,11 @@ from web.frames import Horizon, ReadRing, ReadState
 from web.ring import Batch, Ring
 from web.wire import encode
 
+FIRST = Position(1)
 TICK_S = 0.016
 """One frame of a 60 Hz screen: nobody sees events that come faster apart."""
 FRAMES_CACHED_MAX = 256
+GAUGES_MAX = 256
 FRAMES_BYTES_MAX = 16 * 1024 * 1024
 
 
@@ -53,6 +55,8 @@ class Hub:
         """Committed events by type, since the start."""
         self.frames_built = 0
         self.frames_shared = 0
+        self.gauges: dict[str, float] = {}
+        """The last value of each gauge that actors have told, for the metrics."""
         self._clock = clock
         self._state: StateView | None = None
         self._head = Position(0)
@@ -62,6 +66,9 @@ class Hub:
         self._frames: dict[tuple[object, ...], tuple[str, Position]] = {}
         self._frames_bytes = 0
         self._changed = anyio.Event()
+        self._left = anyio.Event()
+        self.is_closing = False
+        """Whether clients are being told to go."""
 
     @property
     def is_ready(self) -> bool:
@@ -87,7 +94,7 @@ class Hub:
         """What clients may be shown now."""
         return Horizon(self._head, min(self.ring.first, Position(self._head + 1)), self._oldest)
 
-    def attach(self, state: StateView, oldest: Position = Position(1)) -> None:
+    def attach(self, state: StateView, oldest: Position = FIRST) -> None:
         """Show this overview from now on; the ring goes on from its position."""
         self._state = state
         self._oldest = oldest
@@ -102,6 +109,11 @@ class Hub:
         self.types.update(event.type for event in events)
         assert self._state.position == self.ring.head, "the overview and the ring go together"
         self._changed.set()
+
+    def set_gauge(self, name: str, value: float) -> None:
+        """Remember a gauge's value; past the bound new names are left out."""
+        if name in self.gauges or len(self.gauges) < GAUGES_MAX:
+            self.gauges[name] = value
 
     async def run(self) -> None:
         """Tick for ever."""
@@ -125,6 +137,16 @@ class Hub:
             yield
         finally:
             del self._bells[client]
+            self._left.set()
+
+    async def say_goodbye(self) -> None:
+        """Have every client told that the server stops; returns when all have gone."""
+        self.is_closing = True
+        while self._bells:
+            self._left = anyio.Event()
+            for ring_bell in tuple(self._bells.values()):
+                ring_bell()
+            await self._left.wait()
 
     def batch_frame(self, due: ReadRing, bytes_max: int) -> tuple[str, Position]:
         """The frame of a batch from the ring, and the last position that it scanned."""

@@ -22,6 +22,8 @@ from bus.errors import (
     NotAuthenticated,
     NotPermitted,
     Overloaded,
+    ProtocolViolation,
+    Refused,
     StaleEpoch,
 )
 from bus.messages.base import Message, Position, Request, TaskId
@@ -117,27 +119,15 @@ class Session:
         """Take a text frame."""
         if self._phase is Phase.CLOSED:
             return ()
-        if len(text) > self._limits.frame_bytes or len(text.encode("utf-8", "replace")) > self._limits.frame_bytes:
-            return self._end(PROTOCOL, f"a frame has more than {self._limits.frame_bytes} bytes")
         try:
-            frame = decode(text.encode("utf-8", "surrogatepass"), Frame)
-        except (Malformed, InvalidField) as error:
-            return self._end(PROTOCOL, f"not a frame of {SUBPROTOCOL}: {error}")
-        if isinstance(frame.id, str) and len(frame.id) > NAME_MAX:
-            return self._end(PROTOCOL, f"id: is longer than {NAME_MAX} characters")
-        if not self._admit(now_s):
-            self._refusals += 1
-            if self._refusals > REFUSALS_MAX:
-                return self._end(RATE, "too many frames")
-            return (self._error(frame.id, Overloaded("this session", 1.0 / self._limits.frames_per_s)),)
-        if frame.method == "hello":
-            return self._hello(frame)
-        if self._phase is not Phase.OPEN:
-            return self._end(PROTOCOL, "the first frame is not hello")
-        try:
-            return self._dispatch(frame, horizon)
-        except AgoraError as error:
-            return (self._error(frame.id, error),)
+            frame = self._parse(text)
+            try:
+                self._pay(now_s)
+                return self._hello(frame) if frame.method == "hello" else self._dispatch(frame, horizon)
+            except Refused as error:
+                return (self._error(frame.id, error),)
+        except ProtocolViolation as error:
+            return self._end(error.close_code, error.reason)
 
     def received_binary(self) -> Sequence[Output]:
         """Take a binary frame: there are none."""
@@ -210,32 +200,62 @@ class Session:
     def _due(self, subscription: Subscription, horizon: Horizon) -> Due | None:
         if subscription.wanted is None:
             return ReadState(subscription, subscription.next) if subscription.next < horizon.head else None
-        behind = horizon.head - subscription.next + 1
-        if behind <= 0:
+        if subscription.next > horizon.head:
             subscription.is_behind = False
             return None
-        if subscription.next < horizon.oldest:
-            return self._skip(subscription, horizon.oldest, "pruned")
-        if subscription.is_conflating and (behind > LAG_EVENTS or subscription.next < horizon.ring_first):
-            return self._skip(
-                subscription, Position(max(horizon.head - CONFLATED_KEPT + 1, horizon.ring_first)), "conflated"
-            )
-        if behind > LAG_EVENTS and not subscription.is_behind:
-            subscription.is_behind = True
-            return Send(encode({"t": "lag", "sub": subscription.name, "behind": behind}).decode())
+        notice = self._notice(subscription, horizon)
+        if notice is not None:
+            return notice
         if subscription.next < horizon.ring_first:
             return ReadStorage(subscription, subscription.wanted, subscription.next)
         last = min(horizon.head, subscription.next + self._limits.batch_events - 1)
         return ReadRing(subscription, subscription.wanted, subscription.next, Position(last))
+
+    def _notice(self, subscription: Subscription, horizon: Horizon) -> Send | None:
+        """What the client must know before it gets a batch: that something is skipped, or that it lags."""
+        behind = horizon.head - subscription.next + 1
+        if subscription.next < horizon.oldest:
+            return self._skip(subscription, horizon.oldest, "pruned")
+        if subscription.is_conflating and (behind > LAG_EVENTS or subscription.next < horizon.ring_first):
+            newest = Position(max(horizon.head - CONFLATED_KEPT + 1, horizon.ring_first))
+            return self._skip(subscription, newest, "conflated")
+        if behind > LAG_EVENTS and not subscription.is_behind:
+            subscription.is_behind = True
+            return Send(encode({"t": "lag", "sub": subscription.name, "behind": behind}).decode())
+        return None
 
     def _skip(self, subscription: Subscription, to: Position, reason: str) -> Send:
         first, subscription.next = subscription.next, to
         gap = {"t": "gap", "sub": subscription.name, "from": first, "to": to - 1, "reason": reason}
         return Send(encode(gap).decode())
 
+    def _parse(self, text: str) -> Frame:
+        if len(text.encode("utf-8", "replace")) > self._limits.frame_bytes:
+            raise ProtocolViolation(PROTOCOL, f"a frame has more than {self._limits.frame_bytes} bytes")
+        try:
+            frame = decode(text.encode("utf-8", "surrogatepass"), Frame)
+        except (Malformed, InvalidField) as error:
+            raise ProtocolViolation(PROTOCOL, f"not a frame of {SUBPROTOCOL}: {error}") from error
+        if isinstance(frame.id, str) and len(frame.id) > NAME_MAX:
+            raise ProtocolViolation(PROTOCOL, f"id: is longer than {NAME_MAX} characters")
+        if (frame.method == "hello") is not (self._phase is Phase.OPENING):
+            raise ProtocolViolation(PROTOCOL, "hello comes first, and once")
+        return frame
+
+    def _pay(self, now_s: float) -> None:
+        """Count the frame against the rate. Raises Overloaded, and ProtocolViolation when that does not help."""
+        burst = float(self._limits.frames_burst)
+        self._tokens = min(burst, self._tokens + (now_s - self._filled_s) * self._limits.frames_per_s)
+        self._filled_s = now_s
+        if self._tokens >= 1.0:
+            self._tokens -= 1.0
+            return
+        self._refusals += 1
+        if self._refusals > REFUSALS_MAX:
+            raise ProtocolViolation(RATE, "too many frames")
+        raise Overloaded("this session", 1.0 / self._limits.frames_per_s)
+
     def _hello(self, frame: Frame) -> Sequence[Output]:
-        if self._phase is not Phase.OPENING:
-            return self._end(PROTOCOL, "hello comes once")
         try:
             hello = decode(frame.params, Hello, "params")
         except (Malformed, InvalidField) as error:
@@ -348,16 +368,6 @@ class Session:
             raise Overloaded(f"the session with {len(self._in_flight)} requests under way", 0.5)
         self._in_flight.add(frame.id)
         return (Ask(frame.id, to, request),)
-
-    def _admit(self, now_s: float) -> bool:
-        self._tokens = min(
-            float(self._limits.frames_burst), self._tokens + (now_s - self._filled_s) * self._limits.frames_per_s
-        )
-        self._filled_s = now_s
-        if self._tokens < 1.0:
-            return False
-        self._tokens -= 1.0
-        return True
 
     def _error(self, id_: int | str, error: AgoraError) -> Send:
         data: dict[str, object] = {"retryable": is_retryable(error)}

@@ -84,15 +84,16 @@ class Ring:
         found: list[bytes] = []
         size = 0
         offset = self._start - self.first
-        position = first
+        scanned = first
         for position in range(first, last + 1):
+            scanned = Position(position)
             entry = self._entries[position + offset]
             if wanted.matches(entry.type, entry.source, entry.task, entry.agent):
                 found.append(entry.json)
                 size += len(entry.json)
                 if size >= bytes_max:
                     break
-        return Batch(first, Position(position), b"[" + b",".join(found) + b"]", len(found))
+        return Batch(first, scanned, b"[" + b",".join(found) + b"]", len(found))
 
     def _trim(self) -> None:
         while len(self) > self._events_max or (self._size_bytes > self._bytes_max and len(self) > 0):

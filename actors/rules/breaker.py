@@ -169,7 +169,7 @@ def judge(options: BreakerOptions, elapsed_s: float) -> Outcome:
     return Outcome.SLOW if elapsed_s >= options.slow_call_s else Outcome.OK
 
 
-def record(  # noqa: PLR0917 - the permit, what came of it, and when
+def record(  # noqa: PLR0917  # the permit, what came of it, and when
     breaker: Breaker, options: BreakerOptions, permit: Permit, outcome: Outcome, now_s: float, jitter: float
 ) -> Opened | Closed | None:
     """Give a permit back with what came of the call."""

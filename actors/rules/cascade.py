@@ -79,6 +79,8 @@ class ErrorClass(StrEnum):
     UNAUTHORISED = "unauthorised"
     UNKNOWN_MODEL = "unknown_model"
     THROTTLED = "throttled"
+    LATE = "late"
+    """Nothing was sent: the deadline was used up before the attempt could begin."""
     CANCELLED = "cancelled"
     """The caller no longer wants the answer."""
 
@@ -124,6 +126,7 @@ CONSEQUENCES: Mapping[ErrorClass, Consequence] = MappingProxyType(
         ErrorClass.UNAUTHORISED: Consequence(Outcome.NEUTRAL, disables=True),
         ErrorClass.UNKNOWN_MODEL: Consequence(Outcome.NEUTRAL, disables=True),
         ErrorClass.THROTTLED: Consequence(Outcome.NEUTRAL, gates=True, is_retryable=True),
+        ErrorClass.LATE: Consequence(Outcome.NEUTRAL),
         ErrorClass.CANCELLED: Consequence(Outcome.NEUTRAL, next=Next.STOP),
     }
 )
@@ -181,7 +184,7 @@ class GiveUp(msgspec.Struct, frozen=True):
 Choice = Try | Queue | NextRound | GiveUp
 
 
-def choose(  # noqa: PLR0917 - all that the choice rests on
+def choose(  # noqa: PLR0917  # all that the choice rests on
     candidates: Sequence[Candidate],
     attempted: Sequence[Attempted],
     round_: int,

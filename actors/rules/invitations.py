@@ -19,7 +19,6 @@ DOUBLINGS_MAX = 16
 class Round:
     """One open auction."""
 
-    attempt: int
     unanswered: set[AgentId] = field(default_factory=set)
     invited_late: set[AgentId] = field(default_factory=set)
     """Those of the unanswered that were invited since the last time the window was over."""
@@ -34,33 +33,37 @@ class Invitations:
     """All open auctions, by task."""
 
     def __init__(self) -> None:
-        self.rounds: dict[TaskId, Round] = {}
+        self._rounds: dict[TaskId, Round] = {}
         self._owed: dict[AgentId, dict[TaskId, None]] = {}
 
-    def open(self, task: TaskId, attempt: int, free: Iterable[AgentId], later: Iterable[AgentId]) -> None:
+    def open(self, task: TaskId, free: Iterable[AgentId], later: Iterable[AgentId]) -> None:
         """An auction opens: the free hear of it now, the others of those that can do it when they are free."""
         self.close(task)
-        self.rounds[task] = Round(attempt, set(free))
+        self._rounds[task] = Round(set(free))
         for agent in later:
             self.owe(task, agent)
 
-    def remind(self, task: TaskId, agents: Iterable[AgentId]) -> None:
-        """The agents may not have heard of the auction, or their answer was lost: ask them again."""
-        one = self.rounds[task]
-        for agent in agents:
+    def is_open(self, task: TaskId) -> bool:
+        """Whether the task has an auction."""
+        return task in self._rounds
+
+    def remind(self, task: TaskId) -> None:
+        """Who is awaited may not have heard of the auction, or its answer was lost: it is to be asked again."""
+        one = self._rounds[task]
+        for agent in one.unanswered:
             one.owed.add(agent)
             self._owed.setdefault(agent, {})[task] = None
 
     def close(self, task: TaskId) -> None:
         """The auction is over; a task without one is fine."""
-        closed = self.rounds.pop(task, None)
+        closed = self._rounds.pop(task, None)
         if closed is not None:
             for agent in closed.owed:
                 self._owed[agent].pop(task, None)
 
     def answer(self, task: TaskId, agent: AgentId) -> None:
         """The agent has bid or declined."""
-        one = self.rounds.get(task)
+        one = self._rounds.get(task)
         if one is not None:
             one.unanswered.discard(agent)
             one.invited_late.discard(agent)
@@ -68,7 +71,7 @@ class Invitations:
 
     def owe(self, task: TaskId, agent: AgentId) -> None:
         """The agent could not answer for want of a free hand: it is asked again later."""
-        one = self.rounds.get(task)
+        one = self._rounds.get(task)
         if one is not None:
             one.unanswered.discard(agent)
             one.invited_late.discard(agent)
@@ -79,7 +82,7 @@ class Invitations:
         """Up to `count_max` auctions to invite the agent to now, oldest first; its answers are awaited again."""
         taken = tuple(task for task, _ in zip(self._owed.get(agent, {}), range(count_max), strict=False))
         for task in taken:
-            one = self.rounds[task]
+            one = self._rounds[task]
             self._settle(one, task, agent)
             one.unanswered.add(agent)
             one.invited_late.add(agent)
@@ -87,12 +90,12 @@ class Invitations:
 
     def is_awaiting(self, task: TaskId, is_free: Callable[[AgentId], bool]) -> bool:
         """Whether an agent that could take the task has yet to answer, and has time to."""
-        one = self.rounds[task]
+        one = self._rounds[task]
         return not one.is_past and any(is_free(agent) for agent in one.unanswered)
 
     def pass_window(self, task: TaskId, bidders: Iterable[AgentId], is_busy: Callable[[AgentId], bool]) -> bool:
         """The window is over without a bid that can be used: whether somebody may still come free and take it."""
-        one = self.rounds[task]
+        one = self._rounds[task]
         one.is_past = True
         for agent in [agent for agent in one.unanswered if is_busy(agent)]:
             self.owe(task, agent)
@@ -103,13 +106,13 @@ class Invitations:
 
     def patience(self, task: TaskId) -> int:
         """How many windows to wait before the next look: doubled each time, so that waiting costs little."""
-        return 1 << min(self.rounds[task].waits, DOUBLINGS_MAX)
+        return 1 << min(self._rounds[task].waits, DOUBLINGS_MAX)
 
     def forget(self, agent: AgentId) -> None:
         """The agent has left."""
         for task in self._owed.pop(agent, {}):
-            self.rounds[task].owed.discard(agent)
-        for one in self.rounds.values():
+            self._rounds[task].owed.discard(agent)
+        for one in self._rounds.values():
             one.unanswered.discard(agent)
             one.invited_late.discard(agent)
 

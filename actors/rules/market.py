@@ -215,19 +215,18 @@ def decide_close(
     return (closed, assigned)
 
 
-def decide_start(board: Board, command: StartWork, now_us: Microseconds) -> tuple[Event, ...]:
-    """See `tasks.decide_start`."""
-    return tasks.decide_start(task_of(board, command.task), command, now_us)
-
-
-def decide_complete(board: Board, command: CompleteTask, now_us: Microseconds) -> tuple[Event, ...]:
-    """See `tasks.decide_complete`."""
-    return tasks.decide_complete(task_of(board, command.task), command, now_us)
-
-
-def decide_fail(board: Board, command: FailTask, now_us: Microseconds, terms: Terms) -> tuple[Event, ...]:
-    """See `tasks.decide_fail`."""
-    return tasks.decide_fail(task_of(board, command.task), command, now_us, terms.bid_window_s)
+def decide_work(
+    board: Board, command: StartWork | CompleteTask | FailTask, now_us: Microseconds, terms: Terms
+) -> tuple[Event, ...]:
+    """What an agent says of its assignment; see `tasks` for the rules of each."""
+    task = task_of(board, command.task)
+    match command:
+        case StartWork():
+            return tasks.decide_start(task, command, now_us)
+        case CompleteTask():
+            return tasks.decide_complete(task, command, now_us)
+        case FailTask():
+            return tasks.decide_fail(task, command, now_us, terms.bid_window_s)
 
 
 def decide_cancel(board: Board, command: CancelTask, now_us: Microseconds) -> tuple[Event, ...]:

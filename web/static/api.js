@@ -1,19 +1,18 @@
-// Plain HTTP to the server: reads, and opening a session from a one-use link.
+// Plain HTTP to the server.
 
-import { live, session } from "./store.js";
+import { session } from "./store.js";
 
 const DEADLINE_MS = 15_000;
 
 /** What the server said no to, in its words (RFC 9457). */
 export class Problem extends Error {
-  /** @param {number} status @param {any} body */
   constructor(status, body) {
     super(body?.detail || body?.title || `the server answered ${status}`);
     this.status = status;
   }
 }
 
-async function call(path, options = {}) {
+export async function call(path, options = {}) {
   const response = await fetch(path, { ...options, credentials: "same-origin", signal: AbortSignal.timeout(DEADLINE_MS) });
   const isJson = (response.headers.get("content-type") ?? "").includes("json");
   const body = isJson ? await response.json() : await response.text();
@@ -21,10 +20,9 @@ async function call(path, options = {}) {
   return body;
 }
 
-/** @param {string} path */
 export const read = (path) => call(path, { headers: { accept: "application/json" } });
 
-/** An artifact's text. @param {string} id @returns {Promise<string>} */
+/** An artifact's text. @returns {Promise<string>} */
 export async function readText(id) {
   const body = await call(`/api/artifacts/${encodeURIComponent(id)}/content`);
   return typeof body === "string" ? body : body.text ?? JSON.stringify(body, null, 2);
@@ -38,19 +36,8 @@ export async function readEvents(query) {
 
 export async function readSession() {
   const found = await read("/api/session").catch((problem) => {
-    if (problem instanceof Problem) return { principal: "", scopes: [] };
+    if (problem instanceof Problem) return {};
     throw problem;
   });
   session.value = { principal: found.principal ?? "", scopes: found.scopes ?? [], isKnown: true };
-}
-
-/** Trade the code of a one-use link for a session. @param {string} code */
-export async function openSession(code) {
-  await call("/api/session", {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({ link: code }),
-  });
-  await readSession();
-  live.reopen();
 }

@@ -1,14 +1,13 @@
 // The page: what is on the screen, and how it starts.
 
-import { openSession, readSession } from "./api.js";
+import { readSession } from "./api.js";
 import { Rail, TopBar } from "./frame.js";
 import { listen, overlay } from "./keys.js";
-import { lazy } from "./lazy.js";
 import { Activity } from "./pages/activity.js";
 import { Command, LINK_COMMAND } from "./parts.js";
 import { PAGES, route } from "./route.js";
 import { begin, connection, isStale, notice, opened, session, tell } from "./store.js";
-import { useSignals } from "./use.js";
+import { lazy, useSignals } from "./use.js";
 import { html, render, useEffect, useErrorBoundary } from "./vendor/htm-preact-standalone.module.js";
 
 const VIEWS = {
@@ -24,7 +23,7 @@ const Help = lazy(() => import("./overlays.js"), "Help");
 const Palette = lazy(() => import("./overlays.js"), "Palette");
 
 function Page({ route: { page, id, query } }) {
-  const [error, reset] = useErrorBoundary();
+  const [error, reset] = useErrorBoundary((fault) => console.error(fault));
   useEffect(() => {
     document.title = `${PAGES.find((each) => each.id === page)?.name} · Agora`;
   }, [page]);
@@ -64,13 +63,7 @@ async function enter() {
   const code = /^#token=(.+)$/.exec(location.hash)?.[1];
   if (!code) return readSession();
   history.replaceState(null, "", "/");
-  try {
-    await openSession(decodeURIComponent(code));
-    tell("You can act now.");
-  } catch (error) {
-    await readSession();
-    tell(`The link was not accepted: ${error.message}. Links work once; print a new one.`, true);
-  }
+  return (await import("./link.js")).enter(decodeURIComponent(code));
 }
 
 listen();

@@ -1,19 +1,27 @@
 // The pieces of the pages behind the first one: times, countdowns, choices, facts, dialogs, and what is read over HTTP.
 
-import * as format from "./format.js";
-import { Icon } from "./parts.js";
+import { money } from "./format.js";
+import { ago, moment } from "./times.js";
+import { Icon, ICONS } from "./parts.js";
 import { isStale, may, now_ms, serverNow, session } from "./store.js";
 import { useSignal } from "./use.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact-standalone.module.js";
+
+Object.assign(ICONS, {
+  plus: "M8 3v10M3 8h10",
+  back: "M9.5 3.500L5 8l4.5 4.5",
+  board: "M2.5 2.500h3v11h-3zM6.5 2.500h3v7h-3zM10.5 2.500h3v9h-3z",
+  table: "M2.5 3.500h11M2.5 8h11M2.5 12.500h11",
+});
 
 /** Relative, with the exact time on hover. @param {{us: number}} props */
 export function Ago({ us }) {
   const now = useSignal(now_ms);
   if (!us) return html`<span class="faint">–</span>`;
-  return html`<time title=${format.moment(us / 1000)} dateTime=${new Date(us / 1000).toISOString()}>${format.ago(us / 1000, now)}</time>`;
+  return html`<time title=${moment(us / 1000)} dateTime=${new Date(us / 1000).toISOString()}>${ago(us / 1000, now)}</time>`;
 }
 
-export const Money = ({ amount, currency = "msat" }) => html`<span class="money">${format.money(amount, currency)}</span>`;
+export const Money = ({ amount, currency = "msat" }) => html`<span class="money">${money(amount, currency)}</span>`;
 
 /** An auction's time: a ring that empties, driven by the style sheet; the seconds are beside it for who sees no motion. */
 export function Countdown({ opened_us, closes_us }) {

@@ -2,10 +2,11 @@
 
 import { readEvents } from "./api.js";
 import { formatToken } from "./feed.js";
-import { milliseconds, moment, number } from "./format.js";
+import { milliseconds, number } from "./format.js";
 import { Chip, Copy, Icon } from "./parts.js";
 import { plain, sentence } from "./sentences.js";
 import { feed, opened, titleOf } from "./store.js";
+import { moment } from "./times.js";
 import { html, useEffect, useState } from "./vendor/htm-preact-standalone.module.js";
 
 const CAUSES_MAX = 32;

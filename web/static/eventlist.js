@@ -156,7 +156,7 @@ export let current = null;
  * @param {{tokens: import("./feed.js").Token[], status?: (status: any) => void, label?: string, empty?: any}} props
  */
 export function Events({ tokens, status = () => {}, label = "Events, newest first", empty = undefined }) {
-  const element = useRef(/** @type {any} */ (null));
+  const element = useRef(null);
   const [length, setLength] = useState(0);
   const key = JSON.stringify(tokens);
   useEffect(() => {
@@ -188,7 +188,7 @@ export function Events({ tokens, status = () => {}, label = "Events, newest firs
 
 /** What a screen reader hears of the feed: how much is new and the last of it, now and then. */
 export function Summary() {
-  const element = useRef(/** @type {any} */ (null));
+  const element = useRef(null);
   useEffect(() => {
     let last = feed.events.at(-1)?.position ?? 0;
     const timer = setInterval(() => {

@@ -50,7 +50,6 @@ export class Feed {
     for (let index = low; index < this.events.length; index++) yield this.events[index];
   }
 
-  /** @param {number} position */
   find(position) {
     const { value } = this.after(position - 1).next();
     return value?.position === position ? value : undefined;
@@ -61,7 +60,7 @@ export class Feed {
 
 const SERVER_KEYS = ["type", "agent", "task", "source", "run", "correlation"];
 
-/** `type:task.* agent:scout brief` @param {string} text @returns {Token[]} */
+/** `type:task.* agent:scout brief` @returns {Token[]} */
 export function parseTokens(text) {
   return [...text.matchAll(/(?:(\w+):)?(?:"([^"]*)"|(\S+))/g)].map((match) => {
     const key = match[1] ?? "text";
@@ -76,7 +75,7 @@ export function formatToken({ key, value }) {
   return key === "text" ? quoted : `${key}:${quoted}`;
 }
 
-/** A topic pattern over type names: `*` is one word, `#` any number of them. @param {string} pattern */
+/** A topic pattern over type names: `*` is one word, `#` any number of them. */
 function topic(pattern) {
   const escape = (word) => word.replace(/[^\w]/g, "\\$&");
   const source = pattern.split(".").map((word) => (word === "*" ? "[^.]+" : word === "#" ? ".*" : escape(word))).join("\\.");
@@ -86,7 +85,7 @@ function topic(pattern) {
 /** The fields by which the journal is asked, from an event. */
 function field(event, key) {
   if (key === "task") return event.task || event.data?.task || "";
-  if (key === "agent") return event.agent || event.data?.agent || event.data?.winner || "";
+  if (key === "agent") return event.agent || event.data?.agent || "";
   if (key === "run") return event.run || event.data?.run || "";
   return event[key] ?? "";
 }

@@ -7,10 +7,7 @@ import { nextFrame } from "./use.js";
 const OVERSCAN = 6; // rows beyond each edge, so that a quick wheel shows no blank before the next frame
 
 export class RowList {
-  /**
-   * @param {HTMLElement} viewport the element that scrolls
-   * @param {{make: () => HTMLElement, fill: (row: HTMLElement, index: number) => void, scrolled?: () => void}} parts
-   */
+  /** @param {HTMLElement} viewport what scrolls @param {{make: () => HTMLElement, fill: (row: HTMLElement, index: number) => void, scrolled?: () => void}} parts */
   constructor(viewport, parts) {
     this.viewport = viewport;
     this.parts = parts;
@@ -38,7 +35,6 @@ export class RowList {
     nextFrame(this.draw);
   }
 
-  /** @param {number} count */
   update(count) {
     this.count = count;
     nextFrame(this.draw);
@@ -61,7 +57,7 @@ export class RowList {
     });
   }
 
-  /** Bring an item into sight, moving no more than needed. @param {number} index */
+  /** Bring an item into sight, moving no more than needed. */
   reveal(index) {
     const top = index * this.rowHeight;
     if (top < this.viewport.scrollTop) this.viewport.scrollTop = top;

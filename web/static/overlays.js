@@ -46,7 +46,9 @@ export function Palette() {
   const input = useRef(/** @type {any} */ (null));
   useEffect(() => input.current.focus(), []);
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-  const found = choices().filter(({ kind, name }) => words.every((word) => `${kind} ${name}`.toLowerCase().includes(word))).slice(0, FOUND_MAX);
+  const found = choices().filter(({ kind, name }) => words.every((word) => `${kind} ${name}`.toLowerCase().includes(word)));
+  const isMissed = ({ name }) => Number(!name.toLowerCase().includes(text.trim().toLowerCase())); // as it was typed comes first
+  found.sort((a, b) => isMissed(a) - isMissed(b)).splice(FOUND_MAX);
   const take = (choice) => {
     close();
     choice?.act();

@@ -5,7 +5,7 @@ import { RATE_SECONDS, tell } from "./store.js";
 import { html } from "./vendor/htm-preact-standalone.module.js";
 
 /** Drawn on a 16 px grid with one stroke. */
-const ICONS = {
+export const ICONS = {
   activity: "M1.5 8h3l2-5 3 10 2-5h3",
   tasks: "M2.5 2.5h4v11h-4zM9.5 2.5h4v7h-4z",
   agents: "M8 7.5a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5zM3 13.5c.4-2.6 2.3-4 5-4s4.6 1.4 5 4",
@@ -19,10 +19,6 @@ const ICONS = {
   play: "M5 3.500l7 4.5-7 4.500z",
   moon: "M13 9.500A5.5 5.5 0 1 1 6.5 3a4.5 4.5 0 0 0 6.5 6.500z",
   sun: "M8 11a3 3 0 1 0 0-6 3 3 0 0 0 0 6zM8 1v1.500M8 13.500V15M1 8h1.500M13.5 8H15M3 3l1 1M12 12l1 1M13 3l-1 1M4 12l-1 1",
-  plus: "M8 3v10M3 8h10",
-  back: "M9.5 3.500L5 8l4.5 4.5",
-  board: "M2.5 2.500h3v11h-3zM6.5 2.500h3v7h-3zM10.5 2.500h3v9h-3z",
-  table: "M2.5 3.500h11M2.5 8h11M2.5 12.500h11",
 };
 
 export const Icon = ({ name }) => html`
@@ -34,7 +30,7 @@ export const Chip = ({ type }) => html`<span class="chip" data-subject=${subject
 /** A task's or an agent's state: a shape and a word, so that the hue is never the only sign. */
 export const State = ({ state }) => html`<span class="state" data-state=${state}><i aria-hidden="true"></i>${state}</span>`;
 
-/** Put text on the clipboard, also where the page has no secure context. @param {string} text */
+/** Put text on the clipboard, also where the page has no secure context. */
 export async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
@@ -58,7 +54,7 @@ export const Empty = ({ children, command = "" }) => html`
 export const Trouble = ({ error, retry = undefined }) => html`
   <div class="trouble" role="alert"><p>${error.message}</p>${retry && html`<button onClick=${retry}>Try again</button>`}</div>`;
 
-/** A line of the last minute, one value a second; the newest is at the right. @param {{values: number[], width?: number, height?: number}} props */
+/** A line of the last minute, one value a second; the newest is at the right. */
 export function Sparkline({ values, width = 96, height = 20 }) {
   const top = Math.max(1, ...values);
   const step = width / (RATE_SECONDS - 1);

@@ -14,10 +14,10 @@ export class Session {
   constructor() {
     this.epoch = 0;
     this.scanned = 0;
+    this.isHolding = false; // whether the page shows something of an epoch
     this.nextId = 1;
     /** What is waited for, by id: hello, subscribe, or a request of the page. @type {Map<number, string>} */
     this.waiting = new Map();
-    /** @type {any} */
     this.state = null;
   }
 
@@ -28,11 +28,11 @@ export class Session {
     return [this.request("hello", resume, "hello").text];
   }
 
-  /** A request. @param {string} method @param {object} params */
-  request(method, params, purpose = "page") {
+  /** A request. */
+  request(method, params, purpose = "page", idem = undefined) {
     const id = this.nextId++;
     this.waiting.set(id, purpose);
-    return { id, text: JSON.stringify({ id, method, params }) };
+    return { id, text: JSON.stringify({ id, method, params, idem }) };
   }
 
   /** Give up the history: the next hello is a first visit. */
@@ -42,7 +42,7 @@ export class Session {
     this.state = null;
   }
 
-  /** @param {string} text @returns {{send: string[], outputs: Output[]}} */
+  /** @returns {{send: string[], outputs: Output[]}} */
   receive(text) {
     const frame = JSON.parse(text);
     if (frame.id !== undefined) return this.#answer(frame);
@@ -51,14 +51,14 @@ export class Session {
         return { send: [], outputs: this.#batch(frame) };
       case "state":
         this.state = frame.state;
-        return { send: [], outputs: [{ kind: "state", state: this.state, whole: true }] };
+        return { send: [], outputs: [{ kind: "state", state: this.state }] };
       case "change":
         this.state = merge(this.state, frame.patch);
-        return { send: [], outputs: [{ kind: "state", state: this.state, whole: false }] };
+        return { send: [], outputs: [{ kind: "state", state: this.state }] };
       case "gap":
         return { send: [], outputs: frame.sub === STATE ? [] : [this.#gap(frame.from, frame.to, frame.reason)] };
       case "beat":
-        return { send: [], outputs: [{ kind: "head", head: frame.head }] };
+        return { send: [], outputs: [{ kind: "head", head: frame.head, now_us: frame.now_us }] };
       case "lag":
         return { send: [], outputs: [{ kind: "lag", behind: frame.behind }] };
       case "bye":
@@ -74,19 +74,19 @@ export class Session {
     if (purpose === "page") return { send: [], outputs: [{ kind: "reply", ...frame }] };
     if (frame.error) {
       this.forget();
-      return { send: [], outputs: [{ kind: "refused", error: frame.error }] };
+      return { send: [], outputs: frame.error.code === "stale_epoch" ? [] : [{ kind: "refused", error: frame.error }] };
     }
     return purpose === "hello" ? this.#welcome(frame.result) : { send: [], outputs: [] };
   }
 
   #welcome(result) {
-    /** @type {Output[]} */
     const outputs = [];
-    if (this.epoch && this.epoch !== result.epoch) {
+    if (this.epoch !== result.epoch) {
       this.forget();
-      outputs.push({ kind: "reset" });
+      if (this.isHolding) outputs.push({ kind: "reset" });
     }
     this.epoch = result.epoch;
+    this.isHolding = true;
     const from = this.scanned ? { position: this.scanned, epoch: this.epoch } : { last: FEED_LAST };
     outputs.push({ kind: "welcome", ...result });
     return {
@@ -99,7 +99,6 @@ export class Session {
   }
 
   #batch(frame) {
-    /** @type {Output[]} */
     const outputs = [];
     if (this.scanned && frame.first > this.scanned + 1) {
       outputs.push(this.#gap(this.scanned + 1, frame.first - 1, "the server did not send them"));
@@ -116,7 +115,7 @@ export class Session {
   }
 }
 
-/** RFC 7396, without touching the target: what did not change keeps its identity. @param {any} target @param {any} patch */
+/** RFC 7396, without touching the target: what did not change keeps its identity. */
 export function merge(target, patch) {
   if (patch === null || typeof patch !== "object" || Array.isArray(patch)) return patch;
   const result = target !== null && typeof target === "object" && !Array.isArray(target) ? { ...target } : {};

@@ -11,7 +11,7 @@ export const PAGES = [
   { id: "system", name: "System", key: "s" },
 ];
 
-/** @param {string} hash @returns {{page: string, id: string, query: URLSearchParams}} */
+/** @returns {{page: string, id: string, query: URLSearchParams}} */
 export function parse(hash) {
   const [path, query = ""] = hash.replace(/^#\/?/, "").split("?", 2);
   const [page, ...rest] = path.split("/");
@@ -30,10 +30,8 @@ function decode(text) {
 export const route = signal(parse(location.hash));
 addEventListener("hashchange", () => (route.value = parse(location.hash)));
 
-/** @param {string} page @param {string} id */
 export const address = (page, id = "") => `#/${page}${id ? `/${encodeURIComponent(id)}` : ""}`;
 
-/** @param {string} hash */
 export function go(hash) {
   location.hash = hash;
 }
@@ -41,8 +39,10 @@ export function go(hash) {
 /** Change the query in place, without a step in the history. @param {Record<string, string>} changes */
 export function setQuery(changes) {
   const { page, id, query } = parse(location.hash);
+  const before = query.toString();
   for (const [key, value] of Object.entries(changes)) value ? query.set(key, value) : query.delete(key);
   const text = query.toString();
+  if (text === before) return;
   history.replaceState(null, "", address(page, id) + (text ? `?${text}` : ""));
   route.value = parse(location.hash);
 }

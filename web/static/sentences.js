@@ -5,11 +5,9 @@ import { bytes, dollars, duration, money, number, plural } from "./format.js";
 
 /** @typedef {{kind: "agent" | "task" | "money" | "name", text: string, id?: string}} Mark */
 /** @typedef {string | Mark} Part */
-/** @typedef {(data: any, words: Words, event: any) => Part[]} Sentence */
 
 /** The template tag of a sentence: empty parts vanish. @returns {Part[]} */
 function say(strings, ...values) {
-  /** @type {Part[]} */
   const parts = [];
   strings.forEach((text, index) => {
     if (text) parts.push(text);
@@ -48,7 +46,7 @@ class Words {
   }
 }
 
-/** @type {Record<string, Sentence>} */
+/** @type {Record<string, (data: any, words: Words) => Part[]>} */
 const SENTENCES = {
   "task.created": (d, w) => say`${w.task(d.task, d.spec?.title)} was posted for at most ${paid(d.spec?.reward_msat)}`,
   "task.bidding": (d, w) => {
@@ -61,6 +59,7 @@ const SENTENCES = {
     d.winner
       ? say`${agent(d.winner)} won ${w.task(d.task)} with ${paid(d.price_msat)}${because(d.reason)}`
       : say`Nobody bid on ${w.task(d.task)}${because(d.reason)}`,
+  "bidder.changed": (d) => say`${agent(d.agent)} is ${d.presence} as a bidder, for ${plural(d.concurrency_max, "task")} at once`,
   "task.assigned": (d, w) => say`${w.task(d.task, d.spec?.title)} went to ${agent(d.agent)} with a lease of ${duration(d.lease_s)}`,
   "task.started": (d, w) => say`${agent(d.agent)} began ${w.task(d.task)}`,
   "task.completed": (d, w) => say`${agent(d.agent)} finished ${w.task(d.task)} for ${paid(d.price_msat)}`,
@@ -127,11 +126,11 @@ const SENTENCES = {
 
 /**
  * The sentence of an event. Never throws: what cannot be said is named by its type and subject.
- * @param {any} event @param {(task: string) => string | undefined} titleOf @returns {Part[]}
+ * @param {(task: string) => string | undefined} titleOf @returns {Part[]}
  */
 export function sentence(event, titleOf) {
   const found = Object.hasOwn(SENTENCES, event.type) ? SENTENCES[event.type] : undefined;
-  if (found) return found(event.data ?? {}, new Words(titleOf), event);
+  if (found) return found(event.data ?? {}, new Words(titleOf));
   return say`${name(event.type)}${event.subject ? ` about ${event.subject}` : ""}`;
 }
 
@@ -141,12 +140,12 @@ export const plain = (parts) => parts.map((part) => (typeof part === "string" ? 
 const FAULTS = new Set(["system.error", "tool.failed", "task.failed", "completion.failed", "completion.attempt_failed",
   "checkpoint.failed", "breaker.opened", "transfer.refused", "budget.spent", "page.gap"]);
 const SUBJECTS = {
-  task: "tasks", bid: "tasks", auction: "tasks", artifact: "tasks",
+  task: "tasks", bid: "tasks", bidder: "tasks", auction: "tasks", artifact: "tasks",
   agent: "agents", step: "agents", action: "agents", tool: "agents",
   transfer: "money", account: "money", budget: "money",
   completion: "models", thinking: "models", breaker: "models", provider: "models",
   approval: "approvals",
 };
 
-/** The subject whose hue a type's chip has. @param {string} type */
+/** The subject whose hue a type's chip has. */
 export const subject = (type) => (FAULTS.has(type) ? "faults" : SUBJECTS[type.split(".", 1)[0]] ?? "system");

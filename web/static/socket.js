@@ -11,7 +11,6 @@ const STALE_EPOCH = 4409;
 
 /** An answer that says no, or that never came. */
 export class CommandError extends Error {
-  /** @param {string} code @param {string} message @param {boolean} retryable */
   constructor(code, message, retryable) {
     super(message);
     this.code = code;
@@ -25,9 +24,8 @@ export class Live {
     this.listener = listener;
     this.session = new Session();
     this.patience = PATIENCE_MIN_MS;
-    /** @type {WebSocket | null} */
     this.socket = null;
-    /** @type {Map<number, {resolve: (result: any) => void, reject: (error: Error) => void, timer: number}>} */
+    /** By id, what settles each and its deadline's timer. */
     this.requests = new Map();
     this.retry_ms = 0;
     addEventListener("online", () => this.#hurry());
@@ -55,15 +53,12 @@ export class Live {
     this.open();
   }
 
-  /**
-   * A command or query; resolves with its result.
-   * @param {string} method @param {object} params @returns {Promise<any>}
-   */
-  ask(method, params = {}) {
+  /** A command or query; resolves with its result. The same key twice is carried out once. @returns {Promise<any>} */
+  ask(method, params = {}, idem = undefined) {
     if (this.socket?.readyState !== WebSocket.OPEN) {
       return Promise.reject(new CommandError("not_connected", "The server cannot be reached; nothing was sent.", true));
     }
-    const { id, text } = this.session.request(method, params);
+    const { id, text } = this.session.request(method, params, "page", idem);
     this.socket.send(text);
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => this.#fail(id, "deadline_passed", "No answer in time; it may have been carried out. Trying again is safe."), ANSWER_MS);

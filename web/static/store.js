@@ -8,12 +8,12 @@ import { batch, computed, signal } from "./vendor/signals-core.module.js";
 export const RATE_SECONDS = 60;
 const TITLES_MAX = 20_000;
 
-/** How the page stands with the server. @type {any} */
+/** How the page stands with the server. */
 export const connection = signal({ phase: "connecting" });
 export const lag_ms = signal(/** @type {number | null} */ (null));
 /** How many events the server still has to send. */
 export const behind = signal(0);
-export const state = signal(/** @type {any} */ (null));
+export const state = signal(null);
 export const session = signal({ principal: "", scopes: /** @type {string[]} */ ([]), isKnown: false });
 export const head = signal(0);
 export const epoch = signal(0);
@@ -23,9 +23,9 @@ export const arrived = signal(0);
 export const rates = signal(/** @type {number[]} */ ([]));
 export const now_ms = signal(Date.now());
 /** What was just done or refused: `{text, isError}`. */
-export const notice = signal(/** @type {any} */ (null));
+export const notice = signal(null);
 /** The event whose details are open. */
-export const opened = signal(/** @type {any} */ (null));
+export const opened = signal(null);
 
 export const feed = new Feed();
 
@@ -38,29 +38,29 @@ export const counts = computed(() => state.value?.tasks?.counts ?? {});
 export const spend = computed(() => state.value?.spend ?? null);
 export const isStale = computed(() => connection.value.phase === "lost");
 
-/** Server time minus ours: countdowns are the server's. */
-let ahead_ms = 0;
-export const serverNow = () => Date.now() + ahead_ms;
+/** Server time minus ours: countdowns are the server's. A frame can only be late, so the highest difference is the nearest. */
+let ahead_ms = -Infinity;
+export const serverNow = () => Date.now() + (Number.isFinite(ahead_ms) ? ahead_ms : 0);
+const heard = (now_us) => (ahead_ms = Math.max(ahead_ms, now_us ? now_us / 1000 - Date.now() : ahead_ms));
 
 /** @type {Map<string, string>} */
 const titles = new Map();
-/** @param {string} task */
 export const titleOf = (task) => tasks.peek()[task]?.title ?? titles.get(task);
 
-/** Whether the session may act with a scope. @param {string} scope */
+/** Whether the session may act with a scope. */
 export const may = (scope) => session.value.scopes.some((held) => held === scope || held === "admin" || held === "*");
 
 let live_from = 0;
 let received = 0;
 
-/** @param {any} output */
 function learn(output) {
   switch (output.kind) {
     case "welcome":
       epoch.value = output.epoch;
       head.value = Math.max(head.peek(), output.head);
       live_from = output.head;
-      if (Array.isArray(output.scopes)) session.value = { ...session.peek(), scopes: output.scopes };
+      ahead_ms = -Infinity;
+      session.value = { principal: output.principal ?? session.peek().principal, scopes: output.scopes ?? [], isKnown: true };
       break;
     case "reset":
       feed.clear();
@@ -70,7 +70,7 @@ function learn(output) {
       arrived.value++;
       break;
     case "state":
-      if (output.whole && output.state.now_us) ahead_ms = output.state.now_us / 1000 - Date.now();
+      heard(output.state.now_us);
       state.value = output.state;
       head.value = Math.max(head.peek(), output.state.position ?? 0);
       break;
@@ -82,8 +82,12 @@ function learn(output) {
       take([{ type: "page.gap", position: output.to, time: Date.now() * 1000, data: output, source: "page", subject: "" }]);
       break;
     case "head":
+      heard(output.now_us);
       head.value = Math.max(head.peek(), output.head);
       behind.value = 0;
+      break;
+    case "refused":
+      tell(`The server refused the connection: ${output.error.message}`, true);
       break;
     case "lag":
       behind.value = output.behind;
@@ -127,7 +131,6 @@ export function begin() {
 }
 
 let noticeTimer = 0;
-/** @param {string} text */
 export function tell(text, isError = false) {
   clearTimeout(noticeTimer);
   notice.value = { text, isError };

@@ -1,4 +1,4 @@
-// Before the first paint: the scheme that the reader chose, so that the page does not flash. A classic script on purpose.
+// The scheme that the reader chose, before the first paint: a classic script on purpose.
 try {
   const chosen = localStorage.getItem("agora.theme");
   if (chosen === "dark" || chosen === "light") document.documentElement.dataset.theme = chosen;

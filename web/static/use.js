@@ -1,6 +1,8 @@
-// Signals in components: a component redraws once per animation frame however often its signals change.
+// What components wait for: signals, after which they redraw once per animation frame however often those change, and
+// modules that are fetched when they are first wanted.
 
-import { useEffect, useReducer, useRef } from "./vendor/htm-preact-standalone.module.js";
+import { Trouble } from "./parts.js";
+import { html, useEffect, useReducer, useRef, useState } from "./vendor/htm-preact-standalone.module.js";
 import { effect } from "./vendor/signals-core.module.js";
 
 /** @type {Set<() => void>} */
@@ -39,3 +41,42 @@ export function useSignals(...signals) {
 
 /** @param {{value: any, peek: () => any}} signal */
 export const useSignal = (signal) => useSignals(signal)[0];
+
+/** The style sheet of all that comes later. @type {Promise<void> | undefined} */
+let sheet;
+
+function styles() {
+  sheet ??= new Promise((resolve, reject) => {
+    const link = Object.assign(document.createElement("link"), { rel: "stylesheet", href: "/static/pages.css" });
+    link.onload = () => resolve();
+    link.onerror = () => {
+      sheet = undefined;
+      link.remove();
+      reject(new Error("a style sheet could not be fetched"));
+    };
+    document.head.append(link);
+  });
+  return sheet;
+}
+
+/**
+ * A component that stands in for one of a module that is yet to come.
+ * @param {() => Promise<any>} load @param {string} name what the module exports
+ */
+export function lazy(load, name) {
+  let found;
+  return function Lazy(props) {
+    const [error, setError] = useState(/** @type {Error | undefined} */ (undefined));
+    const [, redraw] = useState(0);
+    const fetchIt = () => {
+      setError(undefined);
+      Promise.all([load(), styles()]).then(([module]) => {
+        found = module[name];
+        redraw((count) => count + 1);
+      }, setError);
+    };
+    useEffect(() => void (found || fetchIt()), []);
+    if (found) return html`<${found} ...${props} />`;
+    return error ? html`<${Trouble} error=${new Error(`This part of the page could not be fetched: ${error.message}`)} retry=${fetchIt} />` : null;
+  };
+}

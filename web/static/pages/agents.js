@@ -1,12 +1,13 @@
 // Agents: who is there, what each does now, how often it wins, what it earned; and one of them with its own feed.
 
 import { Events } from "../eventlist.js";
-import { number, percent } from "../format.js";
+import { number } from "../format.js";
 import { Ago, Choice, Facts, Money } from "../details.js";
 import { Empty, Icon, Panel, State } from "../parts.js";
 import { address, setQuery } from "../route.js";
 import { agents, state, tasks, titleOf } from "../store.js";
 import { useSignals } from "../use.js";
+import { percent } from "../times.js";
 import { html, useMemo } from "../vendor/htm-preact-standalone.module.js";
 
 /** Auctions won of those that ended, as far as the agent has learned. */

@@ -29,8 +29,8 @@ export function Post({ close, posted }) {
     setSending(true);
     setError("");
     try {
-      const params = { spec: { ...spec, title: spec.title.trim(), reward_msat: Number(spec.reward_msat) }, idempotency_key: `page-${key}` };
-      const { task } = await live.ask("task.create", params);
+      const wanted = { ...spec, title: spec.title.trim(), reward_msat: Number(spec.reward_msat) };
+      const { task } = await live.ask("task.create", wanted, `page-${key}`);
       tell(`Posted as ${task}`);
       close();
       posted(task);

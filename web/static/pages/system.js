@@ -3,9 +3,10 @@
 import { read } from "../api.js";
 import { Ago, Facts, useLoad } from "../details.js";
 import { Command, Copy, Empty, Panel, Sparkline, Trouble } from "../parts.js";
-import { bytes, duration, number, short } from "../format.js";
+import { bytes, duration, number } from "../format.js";
 import { connection, epoch, head, lag_ms, rates, session, state } from "../store.js";
 import { useSignals } from "../use.js";
+import { short } from "../times.js";
 import { html, useEffect } from "../vendor/htm-preact-standalone.module.js";
 
 const REFRESH_MS = 5_000;
@@ -69,7 +70,7 @@ function Access() {
   return html`
     <${Panel} title="This page"><${Facts} facts=${[
       ["connection", phase], ["round trip", lag === null ? "–" : duration(lag / 1000)],
-      ["acts as", who.principal || "nobody: read only"], ["may", who.scopes.length ? who.scopes.join(", ") : "read"],
+      ["acts as", !who.principal || who.principal === "anonymous" ? "nobody: read only" : who.principal], ["may", who.scopes.length ? who.scopes.join(", ") : "read"],
     ]} /><//>`;
 }
 

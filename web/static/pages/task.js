@@ -1,13 +1,14 @@
 // One task: what was asked, what came of it, who bid what, where the money is, and its events in order.
 
-import { Problem, read, readText } from "../api.js";
-import { duration, milliseconds, money, number, percent, time } from "../format.js";
+import { Problem, read, readEvents, readText } from "../api.js";
+import { duration, milliseconds, money, number, time } from "../format.js";
 import { Ago, Countdown, Dialog, Facts, Money, useLoad, useMay } from "../details.js";
 import { Chip, Copy, Empty, Icon, Panel, State, Trouble } from "../parts.js";
 import { address } from "../route.js";
 import { plain, sentence } from "../sentences.js";
 import { arrived, feed, live, now_ms, opened, serverNow, tasks, tell, titleOf } from "../store.js";
 import { useSignals } from "../use.js";
+import { percent } from "../times.js";
 import { html, useRef, useState } from "../vendor/htm-preact-standalone.module.js";
 import { Bids, isOver } from "./tasks.js";
 
@@ -60,17 +61,24 @@ function Reward({ task }) {
     </div>`;
 }
 
+/** Money moves by transfers whose ids name the task. */
+const concerns = ({ task, data }, id) =>
+  (task || data?.task) === id || [data?.transfer, data?.hold].some((name) => String(name ?? "").split("/")[1] === id);
+
 /** The task's events, first to last, with the time since it was posted; attempts are set apart. */
 function Timeline({ id, start_us }) {
   useSignals(arrived);
   const { value, error, again } = useLoad(async () => {
     const page = await read(`/api/tasks/${encodeURIComponent(id)}/events?limit=1000`);
-    return page.events ?? page;
+    const events = page.events ?? page;
+    const correlation = events[0]?.correlation;
+    const all = correlation ? await readEvents(new URLSearchParams({ correlation, limit: "1000" })) : [];
+    return [...events, ...all.filter((event) => concerns(event, id))];
   }, [id]);
   const own = useRef(/** @type {{seen: number, events: Map<number, any>}} */ ({ seen: 0, events: new Map() }));
   for (const event of feed.after(own.current.seen)) {
     own.current.seen = event.position;
-    if ((event.task || event.data?.task) === id) own.current.events.set(event.position, event);
+    if (concerns(event, id)) own.current.events.set(event.position, event);
   }
   for (const event of value ?? []) own.current.events.set(event.position, event);
   const events = [...own.current.events.values()].sort((a, b) => a.position - b.position);
@@ -142,7 +150,7 @@ export function Task({ id }) {
     </header>
     <div class="columns">
       <div class="main-column">
-        ${task.reason && task.state !== "completed" && html`<p class="callout" data-state=${task.state}>${task.reason}</p>`}
+        ${task.reason && task.state !== "completed" && html`<p class="callout" data-state=${task.state}><span class="faint">Reason:</span> ${task.reason}</p>`}
         ${task.artifact && html`
           <${Panel} title="Result" name="result" aside=${html`<span class="id">${task.artifact}</span><${Copy} text=${task.artifact} label="Copy id" />`}><${Text} artifact=${task.artifact} /><//>`}
         ${task.instructions && html`<${Panel} title="Instructions"><div class="text">${task.instructions}</div><//>`}

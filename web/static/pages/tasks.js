@@ -1,11 +1,12 @@
 // Tasks: the same tasks as a board by state or as a table; one of them in full; and a form to post the next.
 
-import { ago, duration, number } from "../format.js";
+import { duration, number } from "../format.js";
 import { Ago, Choice, Countdown, Money, useMay } from "../details.js";
 import { Empty, Icon, State } from "../parts.js";
 import { address, go, setQuery } from "../route.js";
 import { counts, now_ms, serverNow, tasks } from "../store.js";
 import { useSignals } from "../use.js";
+import { ago } from "../times.js";
 import { html } from "../vendor/htm-preact-standalone.module.js";
 import { Post } from "./post.js";
 import { Task } from "./task.js";
@@ -28,21 +29,20 @@ const newest = (list) => list.sort((a, b) => b.created_us - a.created_us || (a.t
 export const Bids = ({ bids }) => html`
   <span class="bids" aria-label=${`${bids} sealed ${bids === 1 ? "bid" : "bids"}`}>
     ${Array.from({ length: Math.min(bids, DOTS_MAX) }, (_, index) => html`<i key=${index}></i>`)}
-    ${bids > DOTS_MAX ? `+${bids - DOTS_MAX}` : bids === 0 ? "no bids yet" : ""}
+    ${bids > DOTS_MAX ? `+${bids - DOTS_MAX}` : bids === 0 ? "no bids" : ""}
   </span>`;
 
 /** What a state has to say on a card. */
 function Now({ task }) {
   switch (task.state) {
     case "bidding":
-      return html`<span class="card-line"><${Countdown} opened_us=${task.auction_opened_us} closes_us=${task.auction_closes_us} /><${Bids} bids=${task.bids ?? 0} /></span>`;
+      return html`<span class="card-line"><${Countdown} opened_us=${task.auction_opened_us} closes_us=${task.auction_closes_us} /><${Bids} bids=${task.bids ?? 0} /><${Money} amount=${task.reward_msat} /></span>`;
     case "assigned":
     case "running":
-      return html`<span class="card-line"><b data-kind="agent">${task.agent}</b><span>${task.attempt > 1 ? `attempt ${task.attempt}` : ""}</span></span>`;
     case "completed":
       return html`<span class="card-line"><b data-kind="agent">${task.agent}</b><${Money} amount=${task.price_msat} /></span>`;
     case "created":
-      return html`<span class="card-line"><span>waits for its money to be held</span></span>`;
+      return html`<span class="card-line"><span class="clip">waits for its money</span><${Money} amount=${task.reward_msat} /></span>`;
     default:
       return html`<span class="card-line"><${State} state=${task.state} /><span class="clip">${task.reason}</span></span>`;
   }
@@ -52,7 +52,7 @@ const Card = ({ task }) => html`
   <li><a class="card" data-item href=${address("tasks", task.task)}>
     <span class="card-title">${task.title}</span>
     <${Now} task=${task} />
-    <span class="card-foot"><span class="id">${task.task}</span><span>at most <${Money} amount=${task.reward_msat} /></span><${Ago} us=${task.updated_us} /></span>
+    <span class="card-foot"><span><span class="id">${task.task}</span>${task.attempt > 1 ? `, attempt ${task.attempt}` : ""}</span><${Ago} us=${task.updated_us} /></span>
   </a></li>`;
 
 function Board({ list, tally }) {

@@ -1,0 +1,114 @@
+"""The route table, and the boundary at which every fault ends.
+
+Rules: a refusal becomes a problem document; a fault is logged here, once, and becomes one without what it said. Behind
+the boundary stands the guard, then the routes; the page's files are served as they are, checked for changes each time.
+"""
+
+import logging
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bus.errors import AgoraError
+from web.api import WorkApi
+from web.edge import Edge
+from web.feed import Feed
+from web.frames import Limits
+from web.guard import Guard
+from web.history import HistoryApi
+from web.operations import OperationsApi
+from web.problems import Problem, problem_response
+from web.session import Sessions
+
+logger = logging.getLogger(__name__)
+
+STATIC = Path(__file__).parent / "static"
+MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".html": "text/html"}
+"""As the page needs them, whatever the machine's own table says."""
+INTERNAL_ERROR = 1011
+
+
+def build_app(edge: Edge, *, limits: Limits | None = None, static: Path = STATIC) -> ASGIApp:
+    """The whole application over its parts."""
+    feed = Feed(edge, limits)
+    files = PageFiles(directory=static, check_dir=False)
+
+    async def index(request: Request) -> Response:
+        return await files.get_response("index.html", request.scope)
+
+    application = Starlette(
+        routes=[
+            Route("/", index, methods=["GET"]),
+            *Sessions(edge).routes(),
+            *HistoryApi(edge).routes(),
+            *WorkApi(edge).routes(),
+            *OperationsApi(edge, feed).routes(),
+            WebSocketRoute("/ws", feed.__call__),
+            Mount("/static", files),
+        ],
+        exception_handlers={AgoraError: _refused, HTTPException: _not_served, Exception: _failed},
+    )
+    return Boundary(Guard(application, edge.options))
+
+
+class PageFiles(StaticFiles):
+    """The page's files: right types, and asked for again each time, answered with 304 while nothing changed."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        media_type = MEDIA_TYPES.get(Path(path).suffix)
+        if media_type is not None and "content-type" in response.headers:
+            response.headers["content-type"] = f"{media_type}; charset=utf-8"
+        response.headers["cache-control"] = "no-cache"
+        return response
+
+
+class Boundary:
+    """The outermost ASGI layer: nothing passes it but CancelledError."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on; whatever comes back as an exception ends here."""
+        is_started = False
+
+        async def noting(message: Message) -> None:
+            nonlocal is_started
+            is_started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except Exception:  # the ASGI boundary: a fault of ours must reach the log and never the client
+            logger.exception("a request failed", extra={"path": scope.get("path", ""), "kind": scope["type"]})
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": INTERNAL_ERROR})
+            elif not is_started:
+                await problem_response(AgoraError())(scope, receive, send)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, AgoraError)
+    return problem_response(error)
+
+
+async def _not_served(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code, detail = {
+        404: ("not_found", "nothing is at this path"),
+        405: ("method_not_allowed", "the path does not take this method"),
+    }.get(error.status_code, ("http_error", str(error.detail)))
+    response = problem_response(Problem(error.status_code, code, detail))
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    return problem_response(AgoraError())

@@ -1,0 +1,102 @@
+"""HTTP for what happened: events, their summary, and transfers as the events that they are.
+
+Rules: newest first, unless `after` asks for what follows a position. `next` continues in the same direction, as
+`before` or as `after`, and is null at the end; `scanned` is the last position that was looked at.
+"""
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from bus.envelope import StoredEvent
+from bus.messages.base import Position
+from bus.messages.system import JOURNAL, EventPage, ReadEvents, SummariseEvents
+from web.edge import Edge, json, raw_json
+from web.parameters import Parameters
+from web.wire import decode, encode_page, timestamp
+
+COMMON = ("after", "before", "since", "until", "limit")
+MINUTES_MAX = 7 * 24 * 60.0
+
+
+class HistoryApi:
+    """The endpoints for events."""
+
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/api/state", self.show_state, methods=["GET"]),
+            Route("/api/events", self.list_events, methods=["GET"]),
+            Route("/api/events/summary", self.summarise, methods=["GET"]),
+            Route("/api/tasks/{task}/events", self.list_events_of_task, methods=["GET"]),
+            Route("/api/ledger/transfers", self.list_transfers, methods=["GET"]),
+        ]
+
+    async def show_state(self, request: Request) -> Response:
+        self._edge.authorise(request, "read")
+        return raw_json(self._edge.hub.state())
+
+    async def list_events(self, request: Request) -> Response:
+        self._edge.authorise(request, "read")
+        wish = Parameters(request, ("type", "source", "task", "agent", "run", "correlation", *COMMON))
+        return await self._events(wish, wish.patterns("type"), wish.text("task"))
+
+    async def list_events_of_task(self, request: Request) -> Response:
+        self._edge.authorise(request, "read")
+        wish = Parameters(request, ("type", "source", "agent", "run", "correlation", *COMMON))
+        return await self._events(wish, wish.patterns("type"), request.path_params["task"])
+
+    async def summarise(self, request: Request) -> Response:
+        self._edge.authorise(request, "read")
+        minutes = Parameters(request, ("minutes",)).number("minutes", 60.0, 0.01, MINUTES_MAX)
+        return json((await self._edge.ask(JOURNAL, SummariseEvents(minutes))).message)
+
+    async def list_transfers(self, request: Request) -> Response:
+        self._edge.authorise(request, "read")
+        wish = Parameters(request, ("after", "before", "limit"))
+        page = await self._read(wish, ("transfer.*",), "")
+        return json(
+            {
+                "transfers": [_transfer(event) for event in page.events],
+                "next": _next(page, wish),
+                "head": page.head,
+            }
+        )
+
+    async def _events(self, wish: Parameters, types: tuple[str, ...], task: str) -> Response:
+        page = await self._read(wish, types, task)
+        return raw_json(encode_page(page, self._edge.hub.epoch, _next(page, wish)))
+
+    async def _read(self, wish: Parameters, types: tuple[str, ...], task: str) -> EventPage:
+        query = ReadEvents(
+            types=types,
+            source=wish.text("source"),
+            task=task,
+            agent=wish.text("agent"),
+            run=wish.text("run"),
+            correlation=wish.text("correlation"),
+            after=wish.position("after"),
+            before=wish.position("before"),
+            since_us=wish.time("since"),
+            until_us=wish.time("until"),
+            limit=wish.limit(),
+            is_newest_first=not wish.has("after"),
+        )
+        return (await self._edge.ask(JOURNAL, query)).message
+
+
+def _next(page: EventPage, wish: Parameters) -> Position | None:
+    return page.events[-1].position if len(page.events) >= wish.limit() else None
+
+
+def _transfer(event: StoredEvent) -> dict[str, object]:
+    fields = decode(event.data, dict[str, msgspec.Raw])
+    return {
+        "state": event.type.removeprefix("transfer."),
+        "position": event.position,
+        "time": timestamp(event.time_us),
+        **fields,
+    }

@@ -1,0 +1,241 @@
+"""HTTP for those who run it: money, the cascade, checkpoints, the journal, health.
+
+Rules: health says the truth from the outside: ready only when the journal answers and its watermark keeps up. Metrics
+are read from what is there when they are asked for; nothing is counted twice.
+"""
+
+import msgspec
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from bus.errors import AgoraError, NotFound
+from bus.messages.base import AccountId, TransferId
+from bus.messages.completions import ROUTER, DisableProvider, EnableProvider, ReadRouter, SetBudget
+from bus.messages.ledger import LEDGER, CheckConservation, ReadBalances, ReadTransfer, Transfer
+from bus.messages.system import JOURNAL, JournalView, ListCheckpoints, ReadJournal, SaveCheckpoint
+from web.edge import Edge, accepted, json, read_body
+from web.feed import Feed
+from web.problems import code_of
+from web.wire import decode
+
+WATERMARK_AGE_MAX_MS = 5_000.0
+"""Events that wait longer for the disk mean that it stands still."""
+HEALTH_TIMEOUT_S = 2.0
+CHECKPOINT_TIMEOUT_S = 60.0
+BREAKER_VALUES = {"closed": 0, "half_open": 1, "open": 2}
+
+
+class BudgetBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `POST /api/router/budget`."""
+
+    run_usd_micros: int
+
+
+class ProviderBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `PATCH /api/router/providers/{name}`."""
+
+    enabled: bool
+    reason: str = ""
+
+
+class CheckpointBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `POST /api/checkpoints`."""
+
+    label: str = ""
+
+
+class _TasksGlance(msgspec.Struct, frozen=True):
+    counts: dict[str, int]
+
+
+class _ProviderGlance(msgspec.Struct, frozen=True):
+    breaker: str
+    completed: int
+    failed: int
+
+
+class _RouterGlance(msgspec.Struct, frozen=True):
+    items: dict[str, _ProviderGlance]
+
+
+class _SpendGlance(msgspec.Struct, frozen=True):
+    run_usd_micros: int
+
+
+class _Glance(msgspec.Struct, frozen=True):
+    tasks: _TasksGlance
+    router: _RouterGlance
+    spend: _SpendGlance
+
+
+class OperationsApi:
+    """The endpoints for the ledger, the router, checkpoints and the system."""
+
+    def __init__(self, edge: Edge, feed: Feed) -> None:
+        self._edge = edge
+        self._feed = feed
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/api/ledger/accounts", self.list_accounts, methods=["GET"]),
+            Route("/api/ledger/accounts/{account:path}", self.show_account, methods=["GET"]),
+            Route("/api/ledger/check", self.check_ledger, methods=["GET"]),
+            Route("/api/ledger/transfers", self.transfer, methods=["POST"]),
+            Route("/api/ledger/transfers/{transfer:path}", self.show_transfer, methods=["GET"]),
+            Route("/api/router", self.show_router, methods=["GET"]),
+            Route("/api/router/budget", self.set_budget, methods=["POST"]),
+            Route("/api/router/providers/{provider}", self.switch_provider, methods=["PATCH"]),
+            Route("/api/checkpoints", self.list_checkpoints, methods=["GET"]),
+            Route("/api/checkpoints", self.save_checkpoint, methods=["POST"]),
+            Route("/api/system", self.show_system, methods=["GET"]),
+            Route("/healthz", self.healthz, methods=["GET"]),
+            Route("/readyz", self.readyz, methods=["GET"]),
+            Route("/metrics", self.metrics, methods=["GET"]),
+        ]
+
+    async def list_accounts(self, request: Request) -> Response:
+        self._edge.authorise(request, "read")
+        return json((await self._edge.ask(LEDGER, ReadBalances())).message)
+
+    async def show_account(self, request: Request) -> Response:
+        self._edge.authorise(request, "read")
+        account = request.path_params["account"]
+        found = (await self._edge.ask(LEDGER, ReadBalances(AccountId(account)))).message
+        if not found.balances:
+            raise NotFound("account", account)
+        return json(found)
+
+    async def check_ledger(self, request: Request) -> Response:
+        self._edge.authorise(request, "read")
+        return json((await self._edge.ask(LEDGER, CheckConservation())).message)
+
+    async def transfer(self, request: Request) -> Response:
+        self._edge.authorise(request, "ledger")
+        command = await read_body(request, Transfer)
+        return accepted(await self._edge.ask(LEDGER, command), 201)
+
+    async def show_transfer(self, request: Request) -> Response:
+        self._edge.authorise(request, "read")
+        query = ReadTransfer(TransferId(request.path_params["transfer"]))
+        return json((await self._edge.ask(LEDGER, query)).message)
+
+    async def show_router(self, request: Request) -> Response:
+        self._edge.authorise(request, "read")
+        return json((await self._edge.ask(ROUTER, ReadRouter())).message)
+
+    async def set_budget(self, request: Request) -> Response:
+        self._edge.authorise(request, "admin")
+        body = await read_body(request, BudgetBody)
+        return accepted(await self._edge.ask(ROUTER, SetBudget(body.run_usd_micros)), 200)
+
+    async def switch_provider(self, request: Request) -> Response:
+        self._edge.authorise(request, "admin")
+        body = await read_body(request, ProviderBody)
+        provider = request.path_params["provider"]
+        command = EnableProvider(provider) if body.enabled else DisableProvider(provider, body.reason)
+        return accepted(await self._edge.ask(ROUTER, command), 200)
+
+    async def list_checkpoints(self, request: Request) -> Response:
+        self._edge.authorise(request, "read")
+        return json((await self._edge.ask(JOURNAL, ListCheckpoints())).message)
+
+    async def save_checkpoint(self, request: Request) -> Response:
+        self._edge.authorise(request, "admin")
+        body = await read_body(request, CheckpointBody)
+        command = SaveCheckpoint(label=body.label)
+        return accepted(await self._edge.ask(JOURNAL, command, timeout_s=CHECKPOINT_TIMEOUT_S), 201)
+
+    async def show_system(self, request: Request) -> Response:
+        self._edge.authorise(request, "read")
+        journal = (await self._edge.ask(JOURNAL, ReadJournal())).message
+        hub = self._edge.hub
+        feed = {
+            "sockets": hub.clients,
+            "sockets_max": hub.clients_max,
+            "head": hub.head,
+            "events_cached": len(hub.ring),
+            "bytes_cached": hub.ring.size_bytes,
+        }
+        return json({"epoch": hub.epoch, "journal": journal, "feed": feed, "complaints": list(self._edge.complaints())})
+
+    async def healthz(self, request: Request) -> Response:
+        return json({"ok": True})
+
+    async def readyz(self, request: Request) -> Response:
+        """503 while anything stands in the way of work. Open to all: it says nothing of what is inside."""
+        reasons = list(self._edge.complaints())
+        if not self._edge.hub.is_ready:
+            reasons.append("the overview has not caught up yet")
+        journal = None
+        try:
+            journal = (await self._edge.ask(JOURNAL, ReadJournal(), timeout_s=HEALTH_TIMEOUT_S)).message
+        except AgoraError as error:
+            reasons.append(f"the journal does not answer: {code_of(error)}")
+        storage: dict[str, object] = {}
+        if journal is not None:
+            storage = {"watermark": journal.watermark, "watermark_age_ms": journal.watermark_age_ms}
+            if journal.watermark_age_ms > WATERMARK_AGE_MAX_MS:
+                reasons.append(f"events have waited {journal.watermark_age_ms / 1000:.1f} s for the disk")
+        document = {"ready": not reasons, "reasons": reasons, "storage": storage}
+        return json(document, 503 if reasons else 200)
+
+    async def metrics(self, request: Request) -> Response:
+        self._edge.authorise(request, "read")
+        journal = (await self._edge.ask(JOURNAL, ReadJournal(), timeout_s=HEALTH_TIMEOUT_S)).message
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Families(self._families(journal)))
+        return Response(generate_latest(registry), 200, {"cache-control": "no-store"}, CONTENT_TYPE_LATEST)
+
+    def _families(self, journal: JournalView) -> list[Metric]:
+        hub = self._edge.hub
+        glance = decode(hub.state(), _Glance)
+        events = CounterMetricFamily("agora_events", "Events committed since the start, by type.", labels=["type"])
+        for type_, count in hub.types.items():
+            events.add_metric([type_], count)
+        tasks = GaugeMetricFamily("agora_tasks", "Tasks by state, all time.", labels=["state"])
+        for state, count in glance.tasks.counts.items():
+            tasks.add_metric([state], count)
+        breakers = GaugeMetricFamily("agora_breaker", "0 closed, 1 half open, 2 open.", labels=["provider"])
+        completions = CounterMetricFamily(
+            "agora_completions", "Completions by provider and outcome.", labels=["provider", "outcome"]
+        )
+        for name, provider in glance.router.items.items():
+            breakers.add_metric([name], BREAKER_VALUES.get(provider.breaker, 2))
+            completions.add_metric([name, "completed"], provider.completed)
+            completions.add_metric([name, "failed"], provider.failed)
+        gauges = GaugeMetricFamily("agora_gauge", "What actors tell of themselves.", labels=["name"])
+        for name, value in hub.gauges.items():
+            gauges.add_metric([name], value)
+        return [
+            events,
+            gauges,
+            tasks,
+            breakers,
+            completions,
+            GaugeMetricFamily("agora_watermark", "The last durable position.", journal.watermark),
+            GaugeMetricFamily("agora_head", "The last position that was given.", journal.head),
+            GaugeMetricFamily(
+                "agora_watermark_age_seconds", "Wait of the oldest event.", journal.watermark_age_ms / 1e3
+            ),
+            GaugeMetricFamily("agora_commit_p99_seconds", "Commit time, 99 of 100.", journal.commit_p99_ms / 1e3),
+            CounterMetricFamily("agora_commits", "Transactions of the journal.", journal.commits),
+            GaugeMetricFamily("agora_journal_bytes", "Size of the journal on disk.", journal.size_bytes),
+            GaugeMetricFamily("agora_sockets", "Live sockets.", hub.clients),
+            CounterMetricFamily("agora_sockets_stalled", "Live sockets closed as too slow.", self._feed.stalled),
+            CounterMetricFamily("agora_frames_built", "Feed frames encoded.", hub.frames_built),
+            CounterMetricFamily("agora_frames_shared", "Feed frames sent from the cache.", hub.frames_shared),
+            GaugeMetricFamily("agora_spent_usd", "What the run has cost.", glance.spend.run_usd_micros / 1e6),
+        ]
+
+
+class _Families(Collector):
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> list[Metric]:
+        return self._families

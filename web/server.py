@@ -1,0 +1,178 @@
+"""Listening and serving.
+
+Rules: the socket is bound before anything else starts, so that a taken port is a clear error and nothing was begun.
+uvicorn serves without its signal handlers: the process has one owner, and it is not the web server. At the end every
+live socket is told, then closed; a client that does not listen is cut off after a moment.
+"""
+
+import errno
+import logging
+import os
+import socket
+import stat
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+
+import anyio
+import msgspec
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
+
+from bus.errors import CannotListen
+from web.frames import Limits
+from web.hub import Hub
+from web.options import WebOptions
+
+logger = logging.getLogger(__name__)
+
+BACKLOG = 512
+GRACE_S = 5
+"""How long requests that are under way may take when the server stops."""
+GOODBYE_S = 2.0
+LINGER_S = 10.0
+"""How long the last words to a client that does not read are kept."""
+REASONS = {
+    errno.EADDRINUSE: "the port is taken; choose another with --port, or stop what listens there",
+    errno.EACCES: "not permitted; ports below 1024 need privileges",
+    errno.EADDRNOTAVAIL: "this machine has no such address",
+}
+
+
+def listen(options: WebOptions) -> socket.socket:
+    """A bound socket. Blocking, for a moment: called before the loop is busy. Raises CannotListen."""
+    if options.socket_path:
+        return _listen_unix(Path(options.socket_path))
+    where = f"{options.host}:{options.port}"
+    try:
+        family, _, _, _, address = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM)[0]
+    except socket.gaierror as error:
+        raise CannotListen(where, "the host name is not known") from error
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise CannotListen(where, REASONS.get(error.errno or 0, error.strerror or "unknown")) from error
+    listener.setblocking(False)
+    return listener
+
+
+def url_of(listener: socket.socket, options: WebOptions) -> str:
+    """The address under which a browser on this machine finds the server."""
+    if options.socket_path:
+        return f"unix:{options.socket_path}"
+    host, port = listener.getsockname()[:2]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{shown}:{port}"
+
+
+def bound(listener: socket.socket, options: WebOptions) -> WebOptions:
+    """The options with the port that the listener really has."""
+    return options if options.socket_path else msgspec.structs.replace(options, port=listener.getsockname()[1])
+
+
+@asynccontextmanager
+async def serving(app: ASGIApp, hub: Hub, listener: socket.socket, limits: Limits | None = None) -> AsyncIterator[None]:
+    """Serve while the block runs, from before its first line; stop in good order at its end."""
+    bounds = limits or Limits()
+    config = uvicorn.Config(
+        app,
+        ws=LiveSocket,
+        ws_max_size=bounds.frame_bytes,
+        ws_per_message_deflate=False,  # a deflate per client and frame costs 25 µs; it is to be done once per batch
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    server = _Server(config)
+    async with anyio.create_task_group() as group:
+        group.start_soon(hub.run)
+        group.start_soon(server.serve, [listener])
+        await server.is_up.wait()
+        try:
+            yield
+        finally:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(GOODBYE_S):
+                await hub.say_goodbye()
+            server.should_exit = True
+            with anyio.CancelScope(shield=True), anyio.move_on_after(GRACE_S + GOODBYE_S):
+                await server.is_down.wait()
+            group.cancel_scope.cancel()
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.is_up = anyio.Event()
+        self.is_down = anyio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.is_up.set()
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().serve(sockets)
+        finally:
+            self.is_down.set()
+
+
+class LiveSocket(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket with last words for a client that does not read, and an end to waiting for it."""
+
+    async def run_asgi(self) -> None:
+        self.scope["extensions"] = {**(self.scope.get("extensions") or {}), "agora.farewell": {"say": self.farewell}}
+        await super().run_asgi()
+        if self.transport.get_write_buffer_size():
+            self.loop.call_later(LINGER_S, self.transport.abort)
+
+    def farewell(self, texts: Sequence[str], code: int, reason: str) -> None:
+        """Write frames and the close past the peer's backpressure: a few hundred bytes, then nothing more."""
+        with suppress(InvalidState):
+            for text in texts:
+                self.conn.send_text(text.encode())
+            self.conn.send_close(code, reason)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+
+
+def _listen_unix(path: Path) -> socket.socket:
+    where = str(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _remove_stale(path)
+        listener.bind(where)
+        os.chmod(path, 0o600)  # before it listens: nobody can have connected yet
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise CannotListen(where, error.strerror or "unknown") from error
+    listener.setblocking(False)
+    return listener
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove a socket that nobody listens on. Raises OSError when somebody does, or when it is something else."""
+    if not path.exists():
+        return
+    if not stat.S_ISSOCK(path.stat().st_mode):
+        raise OSError(errno.EEXIST, "the path is not a socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+    raise OSError(errno.EADDRINUSE, "another process listens there")
