@@ -7,7 +7,7 @@ Rules: an artifact never changes. What is read is what was written: its hash is 
 contents are being read at once; more are refused with a time to come back.
 """
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import msgspec
 
@@ -34,7 +34,7 @@ READS_MAX = 64
 class ArtifactsOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How contents are read."""
 
-    read_timeout_s: float = 10.0
+    read_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=600)] = 10.0
     """How long the journal may take to find a content."""
 
 

@@ -8,7 +8,7 @@ that the books add up, and does not start on books that do not. A command that i
 a hold has ended, is answered with a refused transfer that sticks to its id; a malformed one is refused without a trace.
 """
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import msgspec
 
@@ -37,7 +37,7 @@ from bus.messages.tasks import TaskCancelled, TaskCompleted, TaskCreated, TaskEx
 class LedgerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where money comes from."""
 
-    genesis_msat: int = 1_000_000_000
+    genesis_msat: Annotated[int, msgspec.Meta(ge=0, le=books.AMOUNT_MAX)] = 1_000_000_000
     """What the treasury gets at the very first start, in msat; a later change has no effect."""
 
 

@@ -15,13 +15,12 @@ from collections.abc import Mapping
 
 import msgspec
 
-from actors.providers import ModelReply, ProviderFault, ProviderOptions, Seat, Seats, Transport
+from actors.providers import Call, ModelReply, ProviderFault, ProviderOptions, Seat, Seats, Transport
 from actors.rules import breaker as breakers
 from actors.rules import cascade, spending
-from actors.rules.breaker import BreakerOptions, Outcome, Permit
+from actors.rules.breaker import BreakerOptions
 from actors.rules.cascade import (
     CONSEQUENCES,
-    Attempted,
     Cascade,
     CascadeOptions,
     Choice,
@@ -32,7 +31,7 @@ from actors.rules.cascade import (
     Queue,
     Try,
 )
-from actors.rules.spending import Budget, Limits, Spending
+from actors.rules.spending import Limits, Spending
 from actors.runtime import Deferred, Job, PersistentActor
 from bus.errors import (
     AgoraError,
@@ -41,19 +40,14 @@ from bus.errors import (
     InvalidField,
     MailboxFull,
     Overloaded,
-    Refused,
     RequestRejected,
 )
-from bus.messages.base import AgentId, Command, CompletionId, Done, Event, Message, Microseconds
+from bus.messages.base import Command, CompletionId, Done, Event, Message
 from bus.messages.completions import (
     BudgetRaised,
     BudgetSpent,
     Complete,
     Completion,
-    CompletionAttemptFailed,
-    CompletionCompleted,
-    CompletionFailed,
-    CompletionRequested,
     DisableProvider,
     EnableProvider,
     ProviderDisabled,
@@ -65,6 +59,8 @@ from bus.messages.completions import (
 from bus.messages.system import JOURNAL, SaveCheckpoint
 
 OVERLOADED_RETRY_S = 1.0
+UNAVAILABLE = "unavailable"
+"""The error of a completion for which nobody could be tried."""
 REPORT_TIMEOUT_S = 30.0
 """How long an attempt waits for its report to be taken before it tells it again; it gets through in the end."""
 
@@ -143,43 +139,6 @@ class CallDue(Message, frozen=True):
     is_next_round: bool
 
 
-class Call:
-    """A completion under way."""
-
-    def __init__(self, request: Complete, tokens_in: int, begun_s: float) -> None:
-        self.request = request
-        self.tokens_in = tokens_in
-        self.begun_s = begun_s
-        self.completion = CompletionId("")
-        self.reply: Deferred[Completion] | None = None
-        self.round = 0
-        self.attempts = 0
-        self.attempted: list[Attempted] = []
-        self.lines: list[str] = []
-        """What happened so far, a line per attempt."""
-        self.seat: Seat | None = None
-        """Where its attempt is under way; None while it waits."""
-        self.permit = Permit(0, is_probe=False)
-
-    @property
-    def owed(self) -> Deferred[Completion]:
-        """The reply that the asker waits for."""
-        assert self.reply is not None, "a call under way owes a reply"
-        return self.reply
-
-    def requested(self, reserved: int, now_us: Microseconds) -> CompletionRequested:
-        """The intent, as it is recorded before anything is sent."""
-        return CompletionRequested(
-            completion=self.completion,
-            agent=self.request.agent,
-            task=self.request.task,
-            tokens_in_estimate=self.tokens_in,
-            tokens_max=self.request.tokens_max,
-            reserved_usd_micros=reserved,
-            requested_us=now_us,
-        )
-
-
 class Router(PersistentActor[RouterState]):
     """One actor for all providers."""
 
@@ -193,6 +152,7 @@ class Router(PersistentActor[RouterState]):
         self._transport = Transport()
         self._seats = Seats(options.providers, options.breaker, self._transport, environment)
         self._calls: dict[CompletionId, Call] = {}
+        self._owed: dict[CompletionId, Deferred[Completion]] = {}
         self._queued: dict[CompletionId, str] = {}
         """Completions that wait for a busy provider, oldest first."""
 
@@ -221,80 +181,58 @@ class Router(PersistentActor[RouterState]):
         _check(request)
         if len(self._calls) >= self._options.completions_max:
             raise Overloaded("the router", OVERLOADED_RETRY_S)
-        call = Call(request, spending.estimate_prompt(request.messages), self.monotonic_s)
+        call = Call(request, self.monotonic_s)
         needed = self._seats.dearest(self.state.cascade, call.tokens_in, request.tokens_max)
-        drawn = self._budgets(request.agent)
+        drawn = spending.budgets(self.state.spending, self._limits, request.agent, self.now_us)
         refused, notes = spending.refusal(self.state.spending, drawn, needed)
-        if refused is not None:
-            return self._refuse(refused, notes)
+        if refused is not None and not notes:
+            raise refused
         choice = self._choose(call)
-        if isinstance(choice, GiveUp):
-            raise AllProvidersFailed((*self._skipped(call), choice.reason))
-        call.reply = self.defer()
+        if refused is None and isinstance(choice, GiveUp):
+            raise self._nobody(call, choice.reason)
+        owed: Deferred[Completion] = self.defer()
+        if refused is not None:
+            self._note(notes)
+            owed.refuse(refused)
+            return None
         call.completion = CompletionId(f"m-{self.state.spending.requested + 1}")
         self.persist(*spending.warnings(self.state.spending, drawn, needed), call.requested(needed, self.now_us))
         self._calls[call.completion] = call
+        self._owed[call.completion] = owed
         self._follow(call, choice)
         return None
 
     def on_attempt_answered(self, ended: AttemptAnswered) -> Done:
         """Settle the money, answer the asker."""
-        call = self._under_way(ended)
-        if call is None or call.seat is None:
+        call, seat = self._under_way(ended)
+        if call is None or seat is None:
             return Done()
-        seat, reply = call.seat, ended.reply
         outcome = seat.judge(ended.elapsed_s)
-        answer_cost = spending.cost(seat.price, reply.tokens_in, reply.tokens_out)
-        completed = CompletionCompleted(
-            completion=call.completion,
-            agent=call.request.agent,
-            task=call.request.task,
-            provider=seat.name,
-            model=reply.model,
-            tokens_in=reply.tokens_in,
-            tokens_out=reply.tokens_out,
-            cost_usd_micros=answer_cost + self.state.spending.open[call.completion].lost,
-            finish_reason=reply.finish_reason,
-            elapsed_s=self.monotonic_s - call.begun_s,
-            completed_us=self.now_us,
-            answer_cost_usd_micros=answer_cost,
-            is_usage_estimated=reply.is_usage_estimated,
-        )
-        self.persist(*self._give_back(call, seat, outcome, outcome.value), completed)
-        call.lines.append(f"{seat.name}: answered in {ended.elapsed_s:.2f} s")
+        now = (self.monotonic_s, self.now_us)
+        transition = seat.give_back(call.permit, outcome, outcome, now, self.dice.random())
+        lost = self.state.spending.open[call.completion].lost
+        completed = call.completed(seat, ended.reply, lost, ended.elapsed_s, now)
+        self.persist(*transition, completed)
         del self._calls[call.completion]
-        call.owed.answer(_completion(completed, reply, tuple(call.lines)))
+        self._owed.pop(call.completion).answer(call.reply(completed, ended.reply))
         self._look_again(seat)
         return Done()
 
     def on_attempt_failed(self, ended: AttemptFailed) -> Done:
         """Draw the consequences of the failure, then go on to whoever is next."""
-        call = self._under_way(ended)
-        if call is None or call.seat is None:
+        call, seat = self._under_way(ended)
+        if call is None or seat is None:
             return Done()
-        seat = call.seat
         consequence = CONSEQUENCES[ended.error]
-        events = [*self._give_back(call, seat, consequence.outcome, ended.error.value)]
+        now = (self.monotonic_s, self.now_us)
+        events = [*seat.give_back(call.permit, consequence.outcome, ended.error, now, self.dice.random())]
         if consequence.gates:
             breakers.gate(seat.breaker, self.monotonic_s + ended.retry_after_s)
         if consequence.disables and cascade.standing(self.state.cascade, seat.name).is_enabled:
             events.append(ProviderDisabled(provider=seat.name, reason=ended.reason, is_automatic=True))
-        charged = seat.estimate(call.tokens_in, call.request.tokens_max) if consequence.may_cost else 0
-        events.append(
-            CompletionAttemptFailed(
-                completion=call.completion,
-                agent=call.request.agent,
-                task=call.request.task,
-                provider=seat.name,
-                error=ended.error,
-                reason=ended.reason,
-                elapsed_s=ended.elapsed_s,
-                cost_usd_micros=charged,
-            )
-        )
+        charged = call.estimate(seat) if consequence.may_cost else 0
+        events.append(call.attempt_failed(seat, ended.error, ended.reason, charged, ended.elapsed_s))
         self.persist(*events)
-        call.attempted.append(Attempted(seat.name, ended.error, call.round))
-        call.lines.append(f"{seat.name}: {ended.error}: {ended.reason}")
         if consequence.next is Next.STOP:
             self._fail(call, ended.error, ended.reason, RequestRejected(seat.name, ended.reason))
         else:
@@ -354,26 +292,15 @@ class Router(PersistentActor[RouterState]):
     async def on_stop(self) -> None:
         await self._transport.__aexit__(None, None, None)
 
-    def _budgets(self, agent: AgentId) -> tuple[Budget, ...]:
-        return spending.budgets(self.state.spending, self._limits, agent, self.now_us)
-
-    def _refuse(self, refused: Refused, notes: tuple[Event, ...]) -> None:
-        """Refuse a request; when there is something to record of it, the turn must succeed for that."""
-        if not notes:
-            raise refused
-        owed: Deferred[Completion] = self.defer()
-        self._note(notes)
-        owed.refuse(refused)
-
-    def _under_way(self, ended: AttemptAnswered | AttemptFailed) -> Call | None:
-        """The call whose attempt has ended, or None if that was told before."""
+    def _under_way(self, ended: AttemptAnswered | AttemptFailed) -> tuple[Call | None, Seat | None]:
+        """The call whose attempt has ended, and where; None if that was told before."""
         call = self._calls.get(ended.completion)
-        return call if call is not None and call.seat is not None and call.attempts == ended.attempt else None
+        return (call, call.seat) if call is not None and call.attempts == ended.attempt else (None, None)
 
     def _choose(self, call: Call) -> Choice:
         now_s = self.monotonic_s
         candidates = self._seats.candidates(self.state.cascade, now_s)
-        left_s = call.begun_s + call.request.deadline_s - now_s
+        left_s = call.deadline_s - now_s
         jitter = self.dice.random()
         return cascade.choose(candidates, call.attempted, call.round, left_s, self._options.cascade, jitter)
 
@@ -381,7 +308,7 @@ class Router(PersistentActor[RouterState]):
         """The next attempt, or the end. What failed attempts may have cost can leave no money for another."""
         intent = self.state.spending.open[call.completion]
         if intent.lost:
-            drawn = self._budgets(call.request.agent)
+            drawn = spending.budgets(self.state.spending, self._limits, call.request.agent, self.now_us)
             refused, notes = spending.refusal(self.state.spending, drawn, intent.reserved, intent.reserved)
             if refused is not None:
                 self._note(notes)
@@ -393,48 +320,23 @@ class Router(PersistentActor[RouterState]):
         match choice:
             case Try(provider, limit_s):
                 seat = self._seats.seat(provider)
-                call.permit, events = seat.take(self.monotonic_s, self.now_us)
-                call.seat = seat
-                call.attempts += 1
+                permit, events = seat.take(self.monotonic_s, self.now_us)
+                call.begin(seat, permit)
                 if events:
                     self.persist(*events)
-                self.perform(self._attempt, call, seat, limit_s)
+                self.perform(_attempt, self, call, seat, limit_s, self._options.cascade.attempt_min_s)
             case Queue(provider, delay_s):
                 self._queued[call.completion] = provider
                 self.start_timer(call.completion, delay_s, CallDue(call.completion, is_next_round=False))
             case NextRound(delay_s):
                 self.start_timer(call.completion, delay_s, CallDue(call.completion, is_next_round=True))
             case GiveUp(reason):
-                error = call.attempted[-1].error if call.attempted else "unavailable"
-                self._fail(call, error, reason, AllProvidersFailed((*call.lines, *self._skipped(call), reason)))
+                error = call.attempted[-1].error if call.attempted else UNAVAILABLE
+                self._fail(call, error, reason, self._nobody(call, reason))
 
-    def _skipped(self, call: Call) -> tuple[str, ...]:
-        return self._seats.why_skipped(self.state.cascade, call.attempted, self.monotonic_s)
-
-    async def _attempt(self, job: Job, call: Call, seat: Seat, limit_s: float) -> None:
-        """Call the provider once and report. The wait for the commit was part of the deadline."""
-        attempt = call.attempts
-        begun_s = self.monotonic_s
-        left_s = call.begun_s + call.request.deadline_s - begun_s
-        limit_s = max(min(limit_s, left_s), self._options.cascade.attempt_min_s)
-        report: AttemptAnswered | AttemptFailed
-        try:
-            reply = await seat.provider.complete(seat.prompt(call.request), limit_s=limit_s)
-            report = AttemptAnswered(call.completion, attempt, reply, self.monotonic_s - begun_s)
-        except ProviderFault as fault:
-            elapsed_s = self.monotonic_s - begun_s
-            report = AttemptFailed(call.completion, attempt, fault.error, fault.reason, fault.retry_after_s, elapsed_s)
-        while True:
-            try:
-                await job.ask(self.address, report, timeout_s=REPORT_TIMEOUT_S)
-            except (DeadlinePassed, MailboxFull):
-                continue  # both come after a wait, and a report that is told twice counts once
-            return
-
-    def _give_back(self, call: Call, seat: Seat, outcome: Outcome, label: str) -> tuple[Event, ...]:
-        call.seat = None
-        now = (self.monotonic_s, self.now_us)
-        return seat.give_back(call.permit, outcome, label, now, self.dice.random())
+    def _nobody(self, call: Call, reason: str) -> AllProvidersFailed:
+        skipped = self._seats.why_skipped(self.state.cascade, call.attempted, self.monotonic_s)
+        return AllProvidersFailed((*call.lines, *skipped, reason))
 
     def _look_again(self, seat: Seat) -> None:
         """A place came free: let those who wait for it look again, oldest first, until one has to go on waiting."""
@@ -449,19 +351,9 @@ class Router(PersistentActor[RouterState]):
 
     def _fail(self, call: Call, error: str, reason: str, refusal: AgoraError) -> None:
         lost = self.state.spending.open[call.completion].lost
-        self.persist(
-            CompletionFailed(
-                completion=call.completion,
-                agent=call.request.agent,
-                task=call.request.task,
-                error=error,
-                reason=reason,
-                cost_usd_micros=lost,
-                failed_us=self.now_us,
-            )
-        )
+        self.persist(call.failed(error, reason, lost, self.now_us))
         del self._calls[call.completion]
-        call.owed.refuse(refusal)
+        self._owed.pop(call.completion).refuse(refusal)
 
     def _note(self, notes: tuple[Event, ...]) -> None:
         """Record that a budget is spent; if it is everybody's, keep a checkpoint to go on from."""
@@ -481,16 +373,25 @@ def _check(request: Complete) -> None:
         raise InvalidField("deadline_s", "must be above 0")
 
 
-def _completion(completed: CompletionCompleted, reply: ModelReply, attempts: tuple[str, ...]) -> Completion:
-    return Completion(
-        completion=completed.completion,
-        text=reply.text,
-        provider=completed.provider,
-        model=completed.model,
-        tokens_in=completed.tokens_in,
-        tokens_out=completed.tokens_out,
-        cost_usd_micros=completed.cost_usd_micros,
-        finish_reason=reply.finish_reason,
-        elapsed_s=completed.elapsed_s,
-        attempts=attempts,
-    )
+async def _attempt(  # noqa: PLR0917  # a job's arguments come by position
+    job: Job, router: Router, call: Call, seat: Seat, limit_s: float, least_s: float
+) -> None:
+    """Call the provider once and report. The wait for the commit was part of the deadline."""
+    attempt = call.attempts
+    begun_s = router.monotonic_s
+    left_s = min(limit_s, call.deadline_s - begun_s)
+    report: AttemptAnswered | AttemptFailed
+    try:
+        if left_s < least_s:
+            raise ProviderFault(ErrorClass.LATE, "the wait for the commit has used up the deadline; nothing was sent")
+        reply = await seat.provider.complete(seat.prompt(call.request), limit_s=left_s)
+        report = AttemptAnswered(call.completion, attempt, reply, router.monotonic_s - begun_s)
+    except ProviderFault as fault:
+        elapsed_s = router.monotonic_s - begun_s
+        report = AttemptFailed(call.completion, attempt, fault.error, fault.reason, fault.retry_after_s, elapsed_s)
+    while True:
+        try:
+            await job.ask(router.address, report, timeout_s=REPORT_TIMEOUT_S)
+        except (DeadlinePassed, MailboxFull):
+            continue  # both come after a wait, and a report that is told twice counts once
+        return

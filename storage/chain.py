@@ -24,4 +24,4 @@ _encode = msgspec.msgpack.Encoder().encode
 
 def row_hash(previous: bytes, chain: int, row: Row) -> bytes:
     """The 32 bytes that stand beside the row."""
-    return sha256(previous + bytes((chain & 0xFF,)) + _encode(row)).digest()
+    return sha256(_encode((previous, chain, row))).digest()

@@ -17,6 +17,7 @@ from typing import Self, TypeVar
 
 import aiosqlite
 import anyio
+import anyio.to_thread
 
 from bus.errors import StorageError
 from storage import queries
@@ -48,6 +49,8 @@ class Database(aiosqlite.Connection):
         try:
             await super().__aenter__()
         except sqlite3.Error as error:
+            # The base class lets its thread end by itself; it must not outlive the loop that it reports to.
+            await anyio.to_thread.run_sync(self._thread.join)
             raise translated(error, self.path) from error
         return self
 

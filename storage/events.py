@@ -207,6 +207,7 @@ class EventStore:
                     await self._write(self._end)
             finally:
                 await self._writer.close()
+                await anyio.to_thread.run_sync(self._timeline.close)
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         """On the writer's thread: check the file, take up its end, and see whether it came back shorter."""

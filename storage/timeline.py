@@ -9,6 +9,7 @@ Lives on the writing connection's thread.
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from itertools import chain as flattened
 from pathlib import Path
@@ -29,6 +30,45 @@ Rollup = dict[tuple[int, int], list[int]]
 """By minute and type: events, first and last position."""
 
 
+class _Encoder:
+    """Turns the records of one batch into rows, in order; on whatever thread, one call at a time."""
+
+    def __init__(self, catalogue: Catalogue, types: dict[str, int], sources: dict[str, int], heads: Heads) -> None:
+        self._catalogue = catalogue
+        self._types = types
+        self._sources = sources
+        self._positions = [position for position, _ in heads]
+        self._hashes = [hash_ for _, hash_ in heads]
+
+    @property
+    def heads(self) -> Heads:
+        """The ends of both chains after what was encoded so far."""
+        return (
+            (self._positions[PRUNABLE], self._hashes[PRUNABLE]),
+            (self._positions[KEPT], self._hashes[KEPT]),
+        )
+
+    def rows(self, records: Sequence[Recorded]) -> tuple[list[StoredEvent], list[queries.Value]]:
+        """The events as stored, and the parameters of their rows one after another."""
+        hashes, positions, types, sources = self._hashes, self._positions, self._types, self._sources
+        stored: list[StoredEvent] = []
+        parameters: list[queries.Value] = []
+        encode, attributes = self._catalogue.encode, self._catalogue.attributes
+        for record in records:  # some microseconds an event: what is looked up twice is kept in a variable
+            event, position, time_us, source = record.event, record.position, record.time_us, record.source
+            correlation, cause, cursor = record.correlation, record.cause, record.cursor
+            name, version = event.wire_name, event.version
+            data, sealed = encode(event)
+            of = attributes(event)
+            about = (of.subject, of.task, of.agent, of.run, correlation, cause, cursor, data, sealed)
+            chain = KEPT if event.is_kept else PRUNABLE
+            digest = row_hash(hashes[chain], chain, (position, time_us, name, version, source, *about))
+            hashes[chain], positions[chain] = digest, position
+            stored.append(StoredEvent(position, time_us, name, version, source, *about, digest))
+            parameters += (position, time_us, types[name], version, sources[source], *about, chain, digest)
+        return stored, parameters
+
+
 class Timeline:
     """What the next row needs to know of those before it."""
 
@@ -38,7 +78,12 @@ class Timeline:
         self._types: dict[str, int] = {}
         self._sources: dict[str, int] = {}
         self._heads: Heads = ((0, NOTHING), (0, NOTHING))
+        self._ahead = ThreadPoolExecutor(1, thread_name_prefix="journal-encoder")
         self.head = Position(0)
+
+    def close(self) -> None:
+        """End the thread that encodes."""
+        self._ahead.shutdown()
 
     def load(self, connection: sqlite3.Connection) -> None:
         """Take up where the journal on disk ends. Raises CorruptJournal where its ends do not meet."""
@@ -65,8 +110,9 @@ class Timeline:
         types, sources = dict(self._types), dict(self._sources)
         with transaction(connection):
             self._name(connection, records, types, sources)
-            stored, rows, heads = self._rows(records, types, sources)
-            _insert(connection, rows)
+            encoder = _Encoder(self._catalogue, types, sources, self._heads)
+            stored = self._insert(connection, records, encoder)
+            heads = encoder.heads
             _roll_up(connection, stored, types)
             connection.execute(queries.SET_CHAINS, (PRUNABLE, *heads[PRUNABLE], KEPT, *heads[KEPT]))
             for blob, content in blobs.items():
@@ -75,7 +121,7 @@ class Timeline:
                 connection.execute(queries.INSERT_BLOB, (digest, content))
         self._types, self._sources, self._heads = types, sources, heads
         self.head = records[-1].position
-        return stored
+        return tuple(stored)
 
     def _landed(self, connection: sqlite3.Connection, records: Sequence[Recorded]) -> tuple[StoredEvent, ...]:
         found = connection.execute(queries.ROWS_FROM, (records[0].position, records[-1].position)).fetchall()
@@ -85,6 +131,20 @@ class Timeline:
             raise CorruptJournal(
                 self._path, records[0].position, "another event stands where this one was given a place"
             )
+        return stored
+
+    def _insert(
+        self, connection: sqlite3.Connection, records: Sequence[Recorded], encoder: _Encoder
+    ) -> list[StoredEvent]:
+        """Insert part by part; the next is encoded while SQLite, which needs no interpreter, works on the last."""
+        parts = [records[start : start + queries.ROWS_MAX] for start in range(0, len(records), queries.ROWS_MAX)]
+        stored, parameters = encoder.rows(parts[0])
+        for part in parts[1:]:
+            following = self._ahead.submit(encoder.rows, part)
+            _insert(connection, parameters)
+            also_stored, parameters = following.result()
+            stored += also_stored
+        _insert(connection, parameters)
         return stored
 
     def _name(
@@ -102,39 +162,14 @@ class Timeline:
             if record.source not in sources:
                 (sources[record.source],) = connection.execute(queries.INSERT_SOURCE, (record.source,)).fetchone()
 
-    def _rows(
-        self, records: Sequence[Recorded], types: dict[str, int], sources: dict[str, int]
-    ) -> tuple[tuple[StoredEvent, ...], list[tuple[queries.Value, ...]], Heads]:
-        hashes = [hash_ for _, hash_ in self._heads]
-        positions = [position for position, _ in self._heads]
-        stored: list[StoredEvent] = []
-        rows: list[tuple[queries.Value, ...]] = []
-        encode, attributes = self._catalogue.encode, self._catalogue.attributes
-        for record in records:
-            event, position, time_us, source = record.event, record.position, record.time_us, record.source
-            correlation, cause, cursor = record.correlation, record.cause, record.cursor
-            name, version = event.wire_name, event.version
-            data, sealed = encode(event)
-            about = attributes(event)
-            subject, task, agent, run = about.subject, about.task, about.agent, about.run
-            chain = KEPT if event.is_kept else PRUNABLE
-            row = (position, time_us, name, version, source, subject, task, agent, run, correlation, cause, cursor)
-            digest = row_hash(hashes[chain], chain, (*row, data, sealed))
-            hashes[chain], positions[chain] = digest, position
-            stored.append(StoredEvent(*row, data, sealed, digest))
-            rows.append(
-                (position, time_us, types[name], version, sources[source], *row[5:], data, sealed, chain, digest)
-            )
-        prunable, kept = zip(positions, hashes, strict=True)
-        return tuple(stored), rows, (prunable, kept)
 
-
-def _insert(connection: sqlite3.Connection, rows: list[tuple[queries.Value, ...]]) -> None:
+def _insert(connection: sqlite3.Connection, parameters: list[queries.Value]) -> None:
+    rows = len(parameters) // queries.EVENT_COLUMNS
     done = 0
-    while done < len(rows):
-        size = queries.insert_size(len(rows) - done)
-        parameters = list(flattened.from_iterable(rows[done : done + size]))
-        connection.execute(queries.insert_events(size), parameters)
+    while done < rows:
+        size = queries.insert_size(rows - done)
+        part = parameters[done * queries.EVENT_COLUMNS : (done + size) * queries.EVENT_COLUMNS]
+        connection.execute(queries.insert_events(size), part)
         done += size
 
 

@@ -40,17 +40,18 @@ def test_no_function_is_too_long_to_be_read_at_once() -> None:
     ] == []
 
 
-def test_no_class_has_too_many_methods() -> None:
+def test_no_class_has_too_many_methods_beside_its_handlers() -> None:
     assert [
-        f"{module.at(node)} {node.name}"
+        f"{module.at(node)} {node.name}: {_methods(node)} methods"
         for module in modules()
         for node in module.classes()
-        if sum(isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) for item in node.body) > METHODS_MAX
+        if _methods(node) > METHODS_MAX
     ] == []
 
 
 def test_every_module_says_what_it_is_for() -> None:
-    assert [module.name for module in _all() if not ast.get_docstring(module.tree)] == []
+    silent = [module.name for module in _all() if not ast.get_docstring(module.tree)]
+    assert [name for name in silent if not re.fullmatch(r"tests/.*__init__\.py", name)] == []
 
 
 def test_every_public_class_says_what_it_is_for() -> None:
@@ -141,6 +142,12 @@ def _lines(module: Module) -> int:
     return module.text.count("\n")
 
 
+def _methods(node: ast.ClassDef) -> int:
+    """How many there are, without those that an actor has one of per message, and without what reads like a field."""
+    methods = [item for item in node.body if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return sum(not item.name.startswith("on_") and not item.decorator_list for item in methods)
+
+
 def _is_enum(node: ast.ClassDef) -> bool:
     return any(isinstance(base, ast.Name) and base.id.endswith("Enum") for base in node.bases)
 
@@ -148,8 +155,14 @@ def _is_enum(node: ast.ClassDef) -> bool:
 def _broad_excepts() -> Iterator[tuple[str, Module]]:
     for module in modules():
         for node in ast.walk(module.tree):
-            if isinstance(node, ast.ExceptHandler) and _is_broad(node.type):
+            if isinstance(node, ast.ExceptHandler) and _is_broad(node.type) and not _raises_again(node):
                 yield module.at(node), module
+
+
+def _raises_again(handler: ast.ExceptHandler) -> bool:
+    """Whether the handler only passes by: it ends by raising what it caught."""
+    last = handler.body[-1]
+    return isinstance(last, ast.Raise) and last.exc is None
 
 
 def _is_broad(kind: ast.expr | None) -> bool:

@@ -25,21 +25,16 @@ AGENTS = (AgentId("scout"), AgentId("scribe"), AgentId("critic"))
 def some_event(number: int) -> Event:
     """Events of many kinds: with a sealed field, of the kept chain, of a run, of no one."""
     agent, task = AGENTS[number % 3], TaskId(f"t-{number // 7 + 1}")
-    match number % 7:
-        case 0:
-            return StepStarted(agent, task, 1, 1, START_US)
-        case 1:
-            return BidSubmitted(task, agent, 1, 900 + number)
-        case 2:
-            return TransferExpired(TransferId(f"hold/{task}"))
-        case 3:
-            return TaskStarted(task, agent, 1)
-        case 4:
-            return CheckpointFailed(f"c-{number}", "the disk is full", RunId("r-1"))
-        case 5:
-            return StepCompleted(agent, task, 1, "completed", 1.5)
-        case _:
-            return SystemInfo(f"number {number}: ä ☃ \x00")
+    kinds: tuple[Event, ...] = (
+        StepStarted(agent, task, 1, 1, START_US),
+        BidSubmitted(task, agent, 1, 900 + number),
+        TransferExpired(TransferId(f"hold/{task}")),
+        TaskStarted(task, agent, 1),
+        CheckpointFailed(f"c-{number}", "the disk is full", RunId("r-1")),
+        StepCompleted(agent, task, 1, "completed", 1.5),
+        SystemInfo(f"number {number}: ä ☃ \x00"),
+    )
+    return kinds[number % 7]
 
 
 def record(position: int, event: Event | None = None, *, time_us: int = 0) -> Recorded:

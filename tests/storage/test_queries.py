@@ -3,6 +3,7 @@
 import sqlite3
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,12 +39,7 @@ def _plan(selection: Selection) -> str:
 )
 @pytest.mark.parametrize("is_newest_first", [False, True])
 def test_a_page_uses_one_index_and_sorts_nothing(selection: Selection, way: str, is_newest_first: bool) -> None:
-    turned = Selection(
-        *(
-            getattr(selection, field) if field != "is_newest_first" else is_newest_first
-            for field in selection.__struct_fields__
-        )
-    )
+    turned = msgspec.structs.replace(selection, is_newest_first=is_newest_first)
     plan = _plan(turned)
     assert way in plan
     assert "TEMP B-TREE" not in plan

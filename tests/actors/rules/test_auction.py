@@ -1,3 +1,5 @@
+"""Who wins, and why."""
+
 from collections.abc import Callable
 
 import pytest

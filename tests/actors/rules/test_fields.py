@@ -1,3 +1,5 @@
+"""Single fields."""
+
 import pytest
 
 from actors.rules.fields import check_id, check_integer, check_line, check_seconds, check_text, shorten

@@ -1,3 +1,5 @@
+"""Keys and what they were used for."""
+
 import pytest
 
 from actors.rules import idempotency

@@ -12,7 +12,14 @@ from actors.rules.books import AMOUNT_MAX, UNLIMITED, Books
 from actors.rules.ledger import MoneyCommand, check_command, check_shape
 from bus.errors import IdempotencyConflict, InvalidField, NotFound
 from bus.messages.base import AccountId, Event, TransferId
-from bus.messages.ledger import AccountOpened, Transfer, TransferPosted, TransferRefused, TransferState
+from bus.messages.ledger import (
+    AccountOpened,
+    Transfer,
+    TransferExpired,
+    TransferPosted,
+    TransferState,
+    TransferVoided,
+)
 from tests.support.books import (
     NOW_US,
     available,
@@ -397,14 +404,10 @@ class LedgerMachine(RuleBasedStateMachine):
     def record(self, events: tuple[Event, ...]) -> None:
         for event in events:
             match event:
-                case TransferPosted() if event.hold:
-                    self.ended.append(event.hold)
-                case _ if event.wire_name == "transfer.voided":
-                    self.ended.append(getattr(event, "hold", ""))
-                case _ if event.wire_name == "transfer.expired":
-                    self.ended.append(getattr(event, "transfer", ""))
-                case TransferRefused():
-                    assert event.reason
+                case TransferPosted(hold=hold) | TransferVoided(hold=hold) if hold:
+                    self.ended.append(hold)
+                case TransferExpired():
+                    self.ended.append(event.transfer)
                 case _:
                     pass
             books.apply(self.state, event)

@@ -1,3 +1,5 @@
+"""Which transfers facts demand."""
+
 import pytest
 
 from actors.rules import books

@@ -1,0 +1,59 @@
+"""`agora tail`: the events as they happen, one line each, from now or from a position.
+
+A broken connection is taken up again where it ended, so no event is missing or shown twice; the positions on the lines
+are where a later `--from` goes on.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import msgspec
+import orjson
+
+from actors.commands.connection import fields_of, joined, time_us_of
+from actors.commands.console import ExitCode, Shell
+from bus.messages.base import Position
+from web.wire import WireEvent, encode
+
+FIELD_CHARACTERS_MAX = 80
+HIDDEN_FIELDS = frozenset({"persona", "spec", "ranking"})
+"""They are long, and `--json` shows them."""
+
+
+class Filters(msgspec.Struct, frozen=True):
+    """Which events are shown; empty fields match all."""
+
+    topics: tuple[str, ...] = ()
+    task: str = ""
+    agent: str = ""
+    after: int | None = None
+
+
+async def tail(shell: Shell, filters: Filters) -> ExitCode:
+    """Show events until interrupted. Raises AgoraError when the server is gone for good."""
+    after = None if filters.after is None else Position(filters.after)
+    async with joined(shell) as agora:
+        wanted = {name: value for name, value in (("task", filters.task), ("agent", filters.agent)) if value}
+        async for event in agora.feed(filters.topics or ("#",), after=after, wanted=wanted):
+            if shell.is_json:
+                shell.out.print(encode(event).decode(), markup=False)
+            else:
+                shell.out.print(line_of(event), markup=False)
+    return ExitCode.DONE
+
+
+def line_of(event: WireEvent) -> str:
+    """An event as one line: position, time, type, and its plain fields."""
+    time = datetime.fromtimestamp(time_us_of(event) / 1e6, UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]
+    return f"{event.position:>8} {time} {event.type:<20} {_fields(fields_of(event))}".rstrip()
+
+
+def _fields(data: Mapping[str, object]) -> str:
+    shown = (f"{name}={_short(value)}" for name, value in data.items() if name not in HIDDEN_FIELDS and value != "")
+    return " ".join(shown)
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    text = "".join(character if character.isprintable() else " " for character in text)
+    return text if len(text) <= FIELD_CHARACTERS_MAX else text[: FIELD_CHARACTERS_MAX - 1] + "…"

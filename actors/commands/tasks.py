@@ -1,0 +1,94 @@
+"""`agora post` and `agora wait`: give the society a task, and wait for what becomes of tasks."""
+
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from actors.commands import documents
+from actors.commands.briefing import ENDS, text_of
+from actors.commands.connection import fields_of, head_of, joined
+from actors.commands.console import ExitCode, Shell
+from bus.errors import BadUsage
+from bus.messages.base import ArtifactId, TaskId
+from bus.messages.tasks import TaskSpec, TaskState, TaskView
+from web.client import AgoraClient
+
+OPEN = frozenset({TaskState.CREATED, TaskState.BIDDING, TaskState.ASSIGNED, TaskState.RUNNING})
+
+
+async def post(shell: Shell, spec: TaskSpec, *, file: Path | None, is_waited_for: bool) -> ExitCode:
+    """Post one task.
+
+    Raises:
+        BadUsage: the input cannot be used.
+        AgoraError: the society could not be reached, or refused.
+    """
+    document = None
+    if file is not None:
+        document = await anyio.to_thread.run_sync(documents.read, file)
+        if document.problem:
+            raise BadUsage(f"{file}: {document.problem}")
+    key = f"post/{secrets.token_hex(8)}"
+    async with joined(shell) as agora:
+        artifact = ArtifactId("")
+        if document is not None:
+            written = await agora.write_artifact(document.name, document.text, media_type=document.media_type, key=key)
+            artifact = written.artifact
+        accepted = await agora.create_task(
+            TaskSpec(
+                title=spec.title,
+                instructions=spec.instructions,
+                capability=spec.capability,
+                reward_msat=spec.reward_msat,
+                input=artifact,
+            ),
+            key=key,
+        )
+        if is_waited_for:
+            return await _wait(shell, agora, (TaskId(accepted.task),))
+    if shell.is_json:
+        shell.print_json(accepted)
+    else:
+        shell.say(f"{accepted.task} is posted; `agora wait {accepted.task}` waits for its end")
+    return ExitCode.DONE
+
+
+async def wait(shell: Shell, tasks: Sequence[str]) -> ExitCode:
+    """Wait until all tasks have ended: 0 if all were completed, else 1."""
+    async with joined(shell) as agora:
+        return await _wait(shell, agora, tuple(TaskId(task) for task in tasks))
+
+
+async def _wait(shell: Shell, agora: AgoraClient, tasks: tuple[TaskId, ...]) -> ExitCode:
+    after = await head_of(agora)
+    views = {task: await agora.task(task) for task in dict.fromkeys(tasks)}
+    open_ = {task for task, view in views.items() if view.state in OPEN}
+    if open_:
+        # Ends are heard from before the states were read: none falls between.
+        async for heard in agora.feed(tuple(ENDS), after=after):
+            open_.discard(TaskId(text_of(fields_of(heard), "task")))
+            if not open_:
+                break
+    ended = [await agora.task(task) for task in views]
+    results = [await _result(agora, view) for view in ended]
+    if shell.is_json:
+        shell.print_json([{"task": view, "result": text} for view, text in zip(ended, results, strict=True)])
+    else:
+        for view, text in zip(ended, results, strict=True):
+            shell.say(_words(view))
+            if text:
+                shell.say(text)
+    return ExitCode.DONE if all(view.state is TaskState.COMPLETED for view in ended) else ExitCode.FAILED
+
+
+async def _result(agora: AgoraClient, view: TaskView) -> str:
+    return await agora.artifact_text(view.artifact) if view.artifact else ""
+
+
+def _words(view: TaskView) -> str:
+    if view.state is TaskState.COMPLETED:
+        return f"{view.task} completed by {view.agent} for {view.price_msat} msat: {view.spec.title}"
+    return f"{view.task} {view.state}: {view.reason or view.spec.title}"

@@ -1,0 +1,79 @@
+"""Providers as the router calls them; one contract for all dialects."""
+
+import pytest
+
+from actors.providers.dialect import Prompt, ProviderFault
+from actors.providers.options import DialectName, ProviderOptions
+from actors.providers.provider import open_provider
+from actors.providers.transport import Transport
+from actors.rules.cascade import ErrorClass
+from bus.messages.completions import ChatMessage
+from tests.support.fault_server import TEXT, TOKENS_IN, TOKENS_OUT, FaultServer, Sickness
+
+PROMPT = Prompt((ChatMessage("user", "This is a whole sentence of a document."),), tokens_max=50, model="tiny")
+HTTP: tuple[DialectName, ...] = ("ollama", "openai", "anthropic")
+
+
+def options(dialect: DialectName, url: str, key_env: str = "") -> ProviderOptions:
+    base_url = f"{url}/v1" if dialect == "openai" else url
+    return ProviderOptions(name="x", dialect=dialect, base_url=base_url, model="tiny", key_env=key_env)
+
+
+@pytest.mark.parametrize("dialect", HTTP)
+async def test_a_healthy_provider_answers_in_every_dialect(dialect: DialectName) -> None:
+    async with FaultServer() as server, Transport() as transport:
+        reply = await open_provider(options(dialect, server.url), transport, {}).complete(PROMPT, limit_s=5.0)
+        assert (reply.text, reply.finish_reason, reply.model) == (TEXT, "stop", "tiny")
+        assert (reply.tokens_in, reply.tokens_out, reply.is_usage_estimated) == (TOKENS_IN, TOKENS_OUT, False)
+
+
+@pytest.mark.parametrize("dialect", HTTP)
+@pytest.mark.parametrize(
+    ("sickness", "error"),
+    [
+        (Sickness.NO_FINISH, ErrorClass.TRUNCATED),
+        (Sickness.EMPTY, ErrorClass.EMPTY),
+        (Sickness.GARBAGE, ErrorClass.GARBAGE),
+        (Sickness.SERVER_ERROR, ErrorClass.SERVER),
+        (Sickness.UNKNOWN_MODEL, ErrorClass.UNKNOWN_MODEL),
+    ],
+)
+async def test_a_sick_provider_is_the_same_fault_in_every_dialect(
+    dialect: DialectName, sickness: Sickness, error: ErrorClass
+) -> None:
+    async with FaultServer(sickness) as server, Transport() as transport:
+        with pytest.raises(ProviderFault) as fault:
+            await open_provider(options(dialect, server.url), transport, {}).complete(PROMPT, limit_s=5.0)
+        assert fault.value.error is error
+
+
+@pytest.mark.parametrize(
+    ("environment", "reason"),
+    [
+        ({}, "is not set"),
+        ({"THE_KEY": "  "}, "is not set"),
+        ({"THE_KEY": "se\ncret"}, "does not hold a key"),
+        ({"THE_KEY": "schlüssel"}, "does not hold a key"),
+    ],
+)
+async def test_without_a_usable_key_nothing_is_sent(environment: dict[str, str], reason: str) -> None:
+    async with FaultServer() as server, Transport() as transport:
+        provider = open_provider(options("openai", server.url, "THE_KEY"), transport, environment)
+        with pytest.raises(ProviderFault, match=f"THE_KEY {reason}") as fault:
+            await provider.complete(PROMPT, limit_s=5.0)
+        assert (fault.value.error, server.calls) == (ErrorClass.UNAUTHORISED, 0)
+
+
+async def test_a_key_that_comes_back_in_an_error_is_masked() -> None:
+    async with FaultServer(Sickness.BAD_REQUEST) as server, Transport() as transport:
+        server.words = "what is {authorization}?"
+        provider = open_provider(options("openai", server.url, "THE_KEY"), transport, {"THE_KEY": "sk-1"})
+        with pytest.raises(ProviderFault, match=r"what is Bearer \[key\]\?"):
+            await provider.complete(PROMPT, limit_s=5.0)
+
+
+async def test_the_extractive_provider_says_what_it_is() -> None:
+    async with Transport() as transport:
+        provider = open_provider(ProviderOptions(name="x", dialect="extractive"), transport, {})
+        reply = await provider.complete(PROMPT, limit_s=5.0)
+        assert (reply.text, reply.model) == ("This is a whole sentence of a document.", "extractive-1")

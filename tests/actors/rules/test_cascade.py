@@ -1,0 +1,259 @@
+"""The choice of the next provider, and the table of what follows from each failure."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.rules.breaker import Snapshot
+from actors.rules.cascade import (
+    CONSEQUENCES,
+    Attempted,
+    Candidate,
+    Cascade,
+    CascadeOptions,
+    ErrorClass,
+    GiveUp,
+    Next,
+    NextRound,
+    Queue,
+    Standing,
+    Try,
+    apply,
+    breaker_snapshot,
+    choose,
+    standing,
+    why_skipped,
+)
+from bus.messages.base import AgentId, CompletionId, Event, TaskId
+from bus.messages.completions import (
+    BreakerClosed,
+    BreakerHalfOpened,
+    BreakerOpened,
+    BreakerState,
+    CompletionAttemptFailed,
+    CompletionCompleted,
+    ProviderDisabled,
+    ProviderEnabled,
+)
+
+OPTIONS = CascadeOptions()
+A, B = Candidate("a", needed_s=2.0), Candidate("b", needed_s=0.5)
+
+
+def test_the_error_table() -> None:
+    """One row per class: what the breaker hears, where it goes on, and what else follows."""
+    rows = {
+        error.value: " ".join(
+            [
+                row.outcome,
+                row.next,
+                *(name for name in ("disables", "gates", "is_retryable", "may_cost") if getattr(row, name)),
+            ]
+        )
+        for error, row in CONSEQUENCES.items()
+    }
+    assert rows == {
+        "refused": "refused provider is_retryable",
+        "connect": "failed provider is_retryable",
+        "server": "failed provider is_retryable",
+        "timeout": "failed provider is_retryable may_cost",
+        "truncated": "failed provider is_retryable may_cost",
+        "garbage": "failed provider is_retryable may_cost",
+        "too_large": "failed provider may_cost",
+        "empty": "failed provider is_retryable may_cost",
+        "filtered": "neutral provider may_cost",
+        "overflow": "neutral provider",
+        "rejected": "neutral stop",
+        "unauthorised": "neutral provider disables",
+        "unknown_model": "neutral provider disables",
+        "throttled": "neutral provider gates is_retryable",
+        "late": "neutral provider",
+        "cancelled": "neutral stop",
+    }
+
+
+def test_every_class_of_error_has_a_row() -> None:
+    assert set(CONSEQUENCES) == set(ErrorClass)
+
+
+@pytest.mark.parametrize(
+    ("candidates", "attempted", "chosen"),
+    [
+        ((A, B), (), "a"),
+        ((A, B), (Attempted("a", ErrorClass.SERVER),), "b"),
+        ((msgspec.structs.replace(A, is_enabled=False), B), (), "b"),
+        ((msgspec.structs.replace(A, is_admitted=False), B), (), "b"),
+        ((msgspec.structs.replace(A, is_admitted=False, gate_left_s=3.0), B), (), "b"),
+    ],
+)
+def test_the_first_provider_that_may_be_called_and_was_not_is_next(
+    candidates: tuple[Candidate, ...], attempted: tuple[Attempted, ...], chosen: str
+) -> None:
+    choice = choose(candidates, attempted, 0, 10.0, OPTIONS, 0.0)
+    assert isinstance(choice, Try)
+    assert choice.provider == chosen
+
+
+@pytest.mark.parametrize(
+    ("time_left_s", "limit_s"),
+    [(100.0, 60.0), (10.0, 9.5), (0.5, 0.25)],
+)
+def test_an_attempt_leaves_time_for_those_that_may_have_to_follow(time_left_s: float, limit_s: float) -> None:
+    assert choose((A, B), (), 0, time_left_s, OPTIONS, 0.0) == Try("a", limit_s)
+
+
+def test_the_last_provider_gets_all_the_time_there_is() -> None:
+    assert choose((A, B), (Attempted("a", ErrorClass.TIMEOUT),), 0, 3.0, OPTIONS, 0.0) == Try("b", 3.0)
+
+
+def test_no_attempt_starts_without_time_to_finish() -> None:
+    assert isinstance(choose((A,), (), 0, 0.049, OPTIONS, 0.0), GiveUp)
+    assert choose((A,), (), 0, 0.05, OPTIONS, 0.0) == Try("a", 0.05)
+
+
+def test_a_busy_provider_is_waited_for_rather_than_passed_over() -> None:
+    busy = msgspec.structs.replace(A, is_busy=True)
+    assert choose((busy, B), (), 0, 1.0, OPTIONS, 0.0) == Queue("a", 1.0 - OPTIONS.attempt_min_s)
+
+
+def test_when_all_failed_in_a_way_that_may_pass_another_round_begins_after_a_jittered_wait() -> None:
+    failed = (Attempted("a", ErrorClass.SERVER), Attempted("b", ErrorClass.TIMEOUT))
+    assert choose((A, B), failed, 0, 10.0, OPTIONS, 0.0) == NextRound(0.25)
+    assert choose((A, B), failed, 0, 10.0, OPTIONS, 0.5) == NextRound(0.3125)
+    assert choose((A, B), failed, 1, 10.0, OPTIONS, 0.0) == Try("a", 9.5)
+
+
+def test_rounds_have_an_end() -> None:
+    failed = tuple(Attempted("a", ErrorClass.SERVER, n) for n in range(2))
+    assert isinstance(choose((A,), failed, 1, 10.0, OPTIONS, 0.0), GiveUp)
+
+
+def test_no_round_begins_that_could_not_end_in_time() -> None:
+    assert isinstance(choose((A,), (Attempted("a", ErrorClass.SERVER),), 0, 0.29, OPTIONS, 0.0), GiveUp)
+
+
+@pytest.mark.parametrize("error", [error for error in ErrorClass if not CONSEQUENCES[error].is_retryable])
+def test_what_cannot_pass_is_not_tried_again(error: ErrorClass) -> None:
+    assert isinstance(choose((A,), (Attempted("a", error),), 0, 10.0, OPTIONS, 0.0), GiveUp)
+
+
+def test_a_throttled_provider_is_waited_for_until_it_said_if_that_is_in_time() -> None:
+    gated = msgspec.structs.replace(A, is_admitted=False, gate_left_s=3.0)
+    assert choose((gated,), (Attempted("a", ErrorClass.THROTTLED),), 0, 10.0, OPTIONS, 0.0) == NextRound(3.0)
+    assert choose((gated,), (), 0, 10.0, OPTIONS, 0.0) == NextRound(3.0)
+    assert isinstance(choose((gated,), (), 0, 3.0, OPTIONS, 0.0), GiveUp)
+
+
+def test_nobody_waits_for_an_open_breaker() -> None:
+    shut = msgspec.structs.replace(A, is_admitted=False)
+    assert isinstance(choose((shut,), (), 0, 10.0, OPTIONS, 0.0), GiveUp)
+    assert isinstance(choose((), (), 0, 10.0, OPTIONS, 0.0), GiveUp)
+
+
+@given(
+    candidates=st.lists(
+        st.builds(
+            Candidate,
+            name=st.sampled_from("abcd"),
+            is_enabled=st.booleans(),
+            is_admitted=st.booleans(),
+            gate_left_s=st.sampled_from([0.0, 0.3]),
+            timeout_s=st.sampled_from([0.5, 60.0]),
+            needed_s=st.sampled_from([0.1, 5.0]),
+        ),
+        unique_by=lambda candidate: candidate.name,
+    ),
+    errors=st.lists(st.sampled_from(ErrorClass), min_size=20, max_size=20),
+    time_left_s=st.floats(0.0, 20.0),
+)
+def test_a_cascade_of_failures_ends_in_time_and_in_bounded_attempts(
+    candidates: list[Candidate], errors: list[ErrorClass], time_left_s: float
+) -> None:
+    attempted: list[Attempted] = []
+    round_ = 0
+    while True:
+        choice = choose(candidates, attempted, round_, time_left_s, OPTIONS, 0.5)
+        match choice:
+            case Try(provider, limit_s):
+                assert 0.0 < limit_s <= time_left_s
+                error = errors[len(attempted)]
+                attempted.append(Attempted(provider, error, round_))
+                time_left_s -= limit_s
+                if CONSEQUENCES[error].next is Next.STOP:
+                    break
+            case NextRound(delay_s):
+                assert delay_s + OPTIONS.attempt_min_s <= time_left_s
+                time_left_s -= delay_s
+                round_ += 1
+            case _:
+                break
+    assert len(attempted) <= OPTIONS.rounds_max * len(candidates)
+    assert len({(past.provider, past.round) for past in attempted}) == len(attempted)
+    callable_ = {one.name for one in candidates if one.is_enabled and one.is_admitted}
+    assert {past.provider for past in attempted} <= callable_
+
+
+def test_who_was_passed_over_is_told_why() -> None:
+    replace = msgspec.structs.replace
+    assert why_skipped(replace(A, is_enabled=False)) == "a: disabled"
+    assert why_skipped(replace(A, is_admitted=False)) == "a: its breaker is open"
+    assert why_skipped(replace(A, gate_left_s=1.26, is_admitted=False)) == "a: throttled for another 1.3 s"
+    assert why_skipped(A) == ""
+
+
+def test_the_record_of_a_breaker_is_its_last_event() -> None:
+    state = Cascade()
+    fold(state, BreakerOpened("a", "why", 2.0, 7_000_000, 1), BreakerHalfOpened("a", 2))
+    fold(state, BreakerOpened("a", "why", 4.0, 13_000_000, 3))
+    record = standing(state, "a")
+    assert (record.breaker, record.openings, record.generation) == (BreakerState.OPEN, 2, 3)
+    assert breaker_snapshot(record, 10_000_000) == Snapshot(BreakerState.OPEN, 3, 2, wait_left_s=3.0)
+    assert breaker_snapshot(record, 99_000_000).wait_left_s == 0.0
+    fold(state, BreakerClosed("a", "probes", 4))
+    assert breaker_snapshot(standing(state, "a"), 0) == Snapshot(BreakerState.CLOSED, 4)
+
+
+def test_a_clock_that_was_set_back_does_not_lengthen_a_wait() -> None:
+    record = Standing(breaker=BreakerState.OPEN, wait_s=2.0, reopens_us=1_000_000_000)
+    assert breaker_snapshot(record, 0).wait_left_s == 2.0
+
+
+def test_the_record_tells_who_disabled_a_provider() -> None:
+    state = Cascade()
+    fold(state, ProviderDisabled("a", "no key", is_automatic=True))
+    assert (standing(state, "a").is_enabled, standing(state, "a").is_disabled_by_router) == (False, True)
+    fold(state, ProviderDisabled("a", "by an operator"))
+    assert (standing(state, "a").is_disabled_by_router, standing(state, "a").disabled_reason) == (
+        False,
+        "by an operator",
+    )
+    fold(state, ProviderEnabled("a"))
+    assert standing(state, "a") == Standing()
+
+
+def test_the_record_counts_answers_failures_and_money() -> None:
+    state = Cascade()
+    ids = CompletionId("m-1"), AgentId("scout"), TaskId("t-1")
+    fold(state, CompletionAttemptFailed(*ids, "a", "timeout", "no reply", 1.0, cost_usd_micros=4))
+    fold(state, CompletionCompleted(*ids, "b", "m", 1, 1, 7, "stop", 1.0, 0, answer_cost_usd_micros=3))
+    assert standing(state, "a") == Standing(failed=1, spent_usd_micros=4, last_error="timeout: no reply")
+    assert standing(state, "b") == Standing(completed=1, spent_usd_micros=3)
+    assert standing(state, "c") == Standing()
+
+
+def test_other_events_change_nothing() -> None:
+    state = Cascade()
+    fold(state, Event())
+    assert state == Cascade()
+
+
+@pytest.mark.parametrize("wrong", [{"attempt_min_s": 0}, {"round_delay_s": 0}, {"rounds_max": 0}, {"rounds_max": 6}])
+def test_options_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(msgspec.ValidationError, match=next(iter(wrong))):
+        msgspec.convert(wrong, CascadeOptions)
+
+
+def fold(state: Cascade, *events: Event) -> None:
+    for event in events:
+        apply(state, event)

@@ -1,0 +1,65 @@
+"""How single events change the overview's draft."""
+
+import pytest
+
+from actors.rules.overview_events import AGENTS_LEFT_MAX, CHANGES_MAX, Draft
+from actors.rules.overview_items import OverviewState
+from bus.address import Address
+from bus.envelope import Recorded
+from bus.messages.agents import AgentJoined, AgentLeft, AgentStatus, AgentStatusName, Persona
+from bus.messages.base import AgentId, Event, Position, TaskId
+from bus.messages.completions import BreakerClosed, BreakerOpened, ProviderDisabled, ProviderEnabled
+from bus.messages.system import SystemInfo
+from bus.messages.tasks import TaskFailed
+
+
+def applied(*events: Event) -> Draft:
+    draft = Draft(OverviewState(counts=dict.fromkeys(("created", "failed"), 0)))
+    for position, event in enumerate(events, 1):
+        draft.apply(Recorded(event, Position(position), position, Address("x"), Position(0), "", Position(0)))
+    return draft
+
+
+def joined(name: str) -> AgentJoined:
+    return AgentJoined(AgentId(name), Persona(name, ("brief",), "", 10))
+
+
+def test_events_are_taken_in_order_without_a_gap() -> None:
+    draft = applied(SystemInfo("one"))
+    with pytest.raises(AssertionError, match="in order"):
+        draft.apply(Recorded(SystemInfo("x"), Position(3), 3, Address("x"), Position(0), "", Position(0)))
+
+
+def test_an_event_about_what_is_not_there_changes_the_position_alone() -> None:
+    draft = applied(
+        TaskFailed(TaskId("t-9"), "gone", AgentId("ghost")), AgentStatus(AgentId("ghost"), AgentStatusName.IDLE)
+    )
+    assert (draft.state.position, draft.state.tasks, draft.state.agents) == (2, {}, {})
+
+
+def test_the_newest_of_the_agents_that_left_are_kept() -> None:
+    names = [f"agent-{n}" for n in range(AGENTS_LEFT_MAX + 1)]
+    draft = applied(*(joined(name) for name in names), *(AgentLeft(AgentId(name), "retired") for name in names))
+    assert len(draft.state.agents) == AGENTS_LEFT_MAX
+    assert "agent-0" not in draft.state.agents
+
+
+def test_an_agent_that_comes_back_is_not_forgotten_with_those_that_left() -> None:
+    draft = applied(joined("scout"), AgentLeft(AgentId("scout"), "retired"), joined("scout"))
+    assert draft.state.agents_left == []
+    assert draft.state.agents["scout"].status == AgentStatusName.IDLE.value
+
+
+def test_a_provider_shows_its_breaker_and_its_switch() -> None:
+    draft = applied(BreakerOpened("ollama", "5 of 6 failed", 1.0, 9, 1))
+    assert (draft.state.router["ollama"].breaker, draft.state.router["ollama"].reason) == ("open", "5 of 6 failed")
+    draft = applied(BreakerOpened("ollama", "x", 1.0, 9, 1), BreakerClosed("ollama", "probed", 2))
+    assert draft.state.router["ollama"].breaker == "closed"
+    draft = applied(ProviderDisabled("ollama", "bad key"), ProviderEnabled("ollama"))
+    assert (draft.state.router["ollama"].is_enabled, draft.state.router["ollama"].reason) == (True, "")
+
+
+def test_remembered_changes_are_bounded_and_the_floor_rises() -> None:
+    draft = applied(*(joined(f"agent-{n}") for n in range(CHANGES_MAX + 5)))
+    assert len(draft.changes) == CHANGES_MAX
+    assert draft.floor == 5

@@ -1,0 +1,213 @@
+"""The auction floor within a running coordinator: windows, leases, deadlines and who is asked when."""
+
+import pytest
+
+from actors.floor import CoordinatorOptions
+from bus.errors import LeaseNotHeld, NotEligible
+from bus.messages.agents import AgentStatus, AgentStatusName
+from bus.messages.base import AgentId
+from bus.messages.ledger import TransferVoided
+from bus.messages.tasks import (
+    AuctionClosed,
+    DeclineBid,
+    TaskBidding,
+    TaskCompleted,
+    TaskSpec,
+    TaskState,
+)
+from tests.support.market import complete, renew, spec
+from tests.support.marketplace import LONG_S, Marketplace
+
+QUICK = CoordinatorOptions(bid_window_s=0.03, invite_delay_s=0.01)
+"""An auction window that a test can wait for."""
+
+
+async def test_an_auction_closes_early_once_all_that_could_take_the_task_have_answered() -> None:
+    async with Marketplace(puppets=("scout", "critic", "scribe")) as place:
+        await place.join("scout", "brief")
+        await place.join("critic", "brief")
+        await place.join("scribe", "translate")
+        task = await place.post(spec(capability="brief"))
+        await place.bid(task, "scout", 300)
+        assert (await place.view(task)).state is TaskState.BIDDING
+        answer = await place.ask(DeclineBid(task, AgentId("critic")))
+        assert answer.state is TaskState.BIDDING
+        assert (await place.view(task)).agent == "scout"
+
+
+async def test_an_auction_closes_when_its_window_is_over() -> None:
+    async with Marketplace(puppets=("scout", "silent"), options=QUICK) as place:
+        await place.join("scout")
+        await place.join("silent")
+        task = await place.post()
+        await place.bid(task, "scout", 300)
+        view = await place.until_state(task, TaskState.ASSIGNED)
+        assert view.agent == "scout"
+
+
+async def test_a_task_that_nobody_bids_on_fails_after_its_last_auction() -> None:
+    async with Marketplace(puppets=("silent",), options=QUICK) as place:
+        await place.join("silent")
+        task = await place.post(spec(attempts_max=2))
+        view = await place.until_state(task, TaskState.FAILED)
+        assert view.reason == "nobody bid; attempt 2 of 2 was the last"
+        assert [event.winner for event in place.recorded(AuctionClosed)] == ["", ""]
+        await place.until(lambda: place.recorded(TransferVoided))
+
+
+async def test_a_task_that_nobody_can_do_waits_for_its_windows_and_fails() -> None:
+    async with Marketplace(options=QUICK) as place:
+        task = await place.post(spec(capability="fly", attempts_max=2))
+        assert (await place.until_state(task, TaskState.FAILED)).attempt == 2
+
+
+async def test_when_all_decline_the_next_auction_waits_for_the_window() -> None:
+    async with Marketplace(puppets=("scout",)) as place:
+        await place.join("scout")
+        task = await place.post()
+        await place.ask(DeclineBid(task, AgentId("scout")))
+        view = await place.view(task)
+        assert (view.state, view.attempt) == (TaskState.BIDDING, 1)
+
+
+async def test_many_tasks_wait_for_one_busy_agent_without_using_up_attempts() -> None:
+    options = CoordinatorOptions(bid_window_s=0.01, invite_delay_s=0.01, wait_s_max=0.02)
+    async with Marketplace(workers={"scout": 100}, options=options) as place:
+        await place.join("scout", concurrency_max=1)
+        for n in range(20):
+            await place.create(spec(f"task {n}", attempts_max=1))
+        await place.until(lambda: len(place.recorded(TaskCompleted)) == 20)
+        assert {event.attempt for event in place.recorded(TaskBidding)} == {1}
+        assert await place.is_conserved()
+
+
+async def test_a_bid_from_before_an_agent_was_busy_wins_when_it_is_free_again() -> None:
+    async with Marketplace(puppets=("scout",)) as place:
+        await place.join("scout")
+        first = await place.post()
+        second = await place.post()
+        await place.bid(second, "scout", 50)
+        assert (await place.view(second)).state is TaskState.ASSIGNED
+        with pytest.raises(NotEligible, match="it has 1 of 1 tasks in hand"):
+            await place.bid(first, "scout", 40)
+        await place.ask(complete(second, "scout"))
+        await place.until(lambda: place.invitations["scout"])
+        assert place.invitations["scout"][0].task == first
+        await place.bid(first, "scout", 40)
+        assert (await place.view(first)).agent == "scout"
+
+
+async def test_a_live_bid_is_used_as_soon_as_its_agent_comes_free() -> None:
+    async with Marketplace(puppets=("scout", "critic")) as place:
+        await place.join("scout")
+        await place.join("critic", "brief")
+        first, second = await place.post(), await place.post()
+        await place.bid(first, "scout", 50)
+        await place.bid(second, "scout", 60)
+        await place.ask(DeclineBid(second, AgentId("critic")))
+        assert (await place.view(second)).agent == "scout"
+        await place.ask(DeclineBid(first, AgentId("critic")))
+        assert (await place.view(first)).state is TaskState.BIDDING
+        await place.ask(complete(second, "scout"))
+        assert (await place.view(first)).agent == "scout"
+
+
+async def test_an_agent_that_declined_because_it_was_busy_is_asked_again() -> None:
+    async with Marketplace(puppets=("scout",)) as place:
+        await place.join("scout")
+        busy_with = await place.assigned()
+        task = await place.post()
+        await place.ask(DeclineBid(task, AgentId("scout")))
+        await place.ask(complete(busy_with, "scout"))
+        await place.idle("scout")
+        await place.until(lambda: place.invitations["scout"])
+        invitation = place.invitations["scout"][0]
+        assert (invitation.task, invitation.attempt) == (task, 1)
+        assert invitation.closes_us > invitation.opened_us
+
+
+async def test_an_agent_that_joins_late_is_invited_to_open_auctions() -> None:
+    async with Marketplace(puppets=("scout",)) as place:
+        task = await place.post()
+        await place.join("scout")
+        await place.until(lambda: place.invitations["scout"])
+        await place.bid(task, "scout", 5)
+        assert (await place.view(task)).agent == "scout"
+
+
+async def test_a_paused_agent_is_not_awaited_and_is_invited_when_it_resumes() -> None:
+    async with Marketplace(puppets=("scout", "critic")) as place:
+        await place.join("scout")
+        await place.join("critic")
+        await place.say("scout", AgentStatus(AgentId("scout"), AgentStatusName.PAUSED))
+        first = await place.post()
+        await place.bid(first, "critic", 5)
+        assert (await place.view(first)).agent == "critic"
+        second = await place.post()
+        await place.idle("scout")
+        await place.until(lambda: place.invitations["scout"])
+        assert place.invitations["scout"][0].task == second
+
+
+async def test_a_lease_without_a_heartbeat_runs_out_and_the_late_result_is_refused() -> None:
+    options = CoordinatorOptions(bid_window_s=LONG_S, lease_s=0.02, invite_delay_s=0.01)
+    async with Marketplace(puppets=("scout", "critic"), options=options) as place:
+        await place.join("scout")
+        task = await place.assigned("scout")
+        await place.join("critic")
+        await place.until(lambda: any(event.attempt == 2 for event in place.recorded(TaskBidding)))
+        assert place.recorded(TaskBidding)[-1].reason == "the lease of scout ran out"
+        with pytest.raises(LeaseNotHeld):
+            await place.ask(complete(task, "scout", 1))
+
+
+async def test_heartbeats_keep_a_lease() -> None:
+    async with Marketplace(puppets=("scout",)) as place:
+        await place.join("scout")
+        task = await place.assigned("scout")
+        renewed = await place.ask(renew(task, "scout"))
+        assert renewed.lease_s == 60.0
+        with pytest.raises(LeaseNotHeld):
+            await place.ask(renew(task, "critic"))
+        with pytest.raises(LeaseNotHeld):
+            await place.ask(renew(task, "scout", 2))
+
+
+async def test_a_deadline_ends_a_task_whatever_happens() -> None:
+    async with Marketplace(puppets=("scout",)) as place:
+        await place.join("scout")
+        task = await place.assigned("scout", TaskSpec("Brief anyio", deadline_s=0.05))
+        view = await place.until_state(task, TaskState.EXPIRED)
+        assert view.reason == "not done within 0.05 s"
+        await place.until(lambda: place.recorded(TransferVoided))
+
+
+async def test_a_live_lease_gets_one_full_period_again_after_a_restart() -> None:
+    options = CoordinatorOptions(bid_window_s=LONG_S, lease_s=0.05, invite_delay_s=0.01)
+    async with Marketplace(puppets=("scout",)) as place:
+        await place.join("scout")
+        task = await place.assigned("scout")
+    async with Marketplace(journal=place.journal, puppets=("scout",), options=options) as again:
+        await again.until(lambda: any(event.attempt == 2 for event in again.recorded(TaskBidding)))
+        assert (await again.view(task)).reason == "the lease of scout ran out"
+
+
+async def test_bids_survive_a_restart_and_who_has_not_answered_is_asked_again() -> None:
+    async with Marketplace(puppets=("scout", "critic")) as place:
+        await place.join("scout")
+        await place.join("critic")
+        task = await place.post()
+        await place.bid(task, "scout", 300)
+    async with Marketplace(journal=place.journal, puppets=("scout", "critic")) as again:
+        await again.until(lambda: again.invitations["critic"])
+        assert again.invitations["critic"][0].task == task
+        assert again.invitations["scout"] == []
+        await again.bid(task, "critic", 400)
+        assert (await again.view(task)).agent == "scout"
+
+
+async def test_a_deadline_that_passed_while_nothing_ran_ends_the_task_at_the_start() -> None:
+    async with Marketplace() as place:
+        task = await place.post(TaskSpec("Brief anyio", deadline_s=0.001))
+    async with Marketplace(journal=place.journal) as again:
+        await again.until_state(task, TaskState.EXPIRED)

@@ -1,0 +1,216 @@
+"""Checkpoints: saved whole, proved before use, passed over where damaged."""
+
+import asyncio
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bus.address import Address
+from bus.errors import NotFound
+from bus.messages.base import Position
+from storage.checkpoints import CheckpointStore, Finding
+from storage.errors import DirectoryInUse, UnknownSchema
+from storage.manifests import ActorState, state_hash
+from tests.storage.writer import description
+
+ROOT = Path(__file__).resolve().parents[2]
+LEDGER, SCOUT = Address("ledger"), Address("agents/scout")
+
+
+def _actors(position: int, *, size: int = 1_000) -> dict[Address, ActorState]:
+    noise = random.Random(position).randbytes(size)
+    return {
+        LEDGER: ActorState(Position(position), Position(position - 1), noise),
+        SCOUT: ActorState(Position(position - 1), Position(0), b'{"unchanged":true}'),
+    }
+
+
+async def _save(store: CheckpointStore, position: int, *, keep: int = 3) -> None:
+    older = [view.checkpoint for view in await store.list()]
+    await store.save(description(f"at {position}"), _actors(position), keep=older[: keep - 1])
+
+
+async def test_the_newest_is_loaded_as_it_was_saved_after_opening_again(tmp_path: Path) -> None:
+    async with CheckpointStore.open(tmp_path) as store:
+        assert await store.load_newest() is None
+        await _save(store, 10)
+        await _save(store, 20)
+    async with CheckpointStore.open(tmp_path) as store:
+        found = await store.load_newest()
+        assert found is not None
+        assert found.actors == _actors(20)
+        view = found.view
+        assert (view.checkpoint, view.position, view.label, view.reason) == ("c-20", 20, "at 20", "manual")
+        assert view.state_hash == state_hash(_actors(20))
+        assert view.actors == {SCOUT: 18, LEDGER: 1_000}
+        assert 0 < view.size_bytes < 1_200
+
+
+async def test_those_that_are_named_stay_and_the_chunks_of_the_others_go(tmp_path: Path) -> None:
+    async with CheckpointStore.open(tmp_path) as store:
+        for position in range(10, 60, 10):
+            await _save(store, position)
+        assert [view.checkpoint for view in await store.list()] == ["c-50", "c-40", "c-30"]
+        assert await store.verify() == (Finding("c-50", ""), Finding("c-40", ""), Finding("c-30", ""))
+        with pytest.raises(NotFound):
+            await store.load("c-10")
+    connection = sqlite3.connect(tmp_path / "checkpoints.sqlite")
+    assert connection.execute("SELECT count(*) FROM chunks").fetchone() == (3 + 1,)
+    assert connection.execute("SELECT count(*) FROM uses").fetchone() == (3 * 2,)
+    connection.close()
+
+
+async def test_what_did_not_change_is_not_written_again(tmp_path: Path) -> None:
+    async with CheckpointStore.open(tmp_path) as store:
+        actors = {Address(f"agents/{n}"): ActorState(Position(1), Position(0), os.urandom(50_000)) for n in range(40)}
+        await store.save(description(), actors, keep=())
+        wal = tmp_path / "checkpoints.sqlite-wal"
+        before = wal.stat().st_size
+        actors[Address("agents/7")] = ActorState(Position(2), Position(0), os.urandom(50_000))
+        view = await store.save(description(), actors, keep=("c-1",))
+        assert wal.stat().st_size - before < 200_000
+        assert view.size_bytes > 2_000_000
+        assert (await store.load("c-2")).actors == actors
+
+
+async def test_one_at_the_same_position_takes_the_place_of_the_older(tmp_path: Path) -> None:
+    async with CheckpointStore.open(tmp_path) as store:
+        await store.save(description("first"), _actors(10), keep=())
+        await store.save(description("second"), _actors(10), keep=("c-10",))
+        assert [view.label for view in await store.list()] == ["second"]
+
+
+@pytest.mark.slow
+async def test_a_bit_flipped_in_a_checkpoint_is_found_and_the_older_one_is_used(tmp_path: Path) -> None:
+    origin = tmp_path / "origin"
+    async with CheckpointStore.open(origin) as store:
+        await _save(store, 10)
+        await _save(store, 20)
+    sound = (origin / "checkpoints.sqlite").read_bytes()
+    connection = sqlite3.connect(origin / "checkpoints.sqlite")
+    newest = "SELECT max(id) FROM checkpoints"
+    parts = connection.execute(f"SELECT manifest, hash FROM checkpoints WHERE id = ({newest})").fetchone()
+    (chunk,) = connection.execute("SELECT content FROM chunks WHERE length(content) > 500 ORDER BY id DESC").fetchone()
+    connection.close()
+    dice = random.Random(1)
+    for _ in range(40):
+        part = dice.choice([*parts, chunk])
+        offset = sound.index(part) + dice.randrange(len(part))
+        damaged = bytearray(sound)
+        damaged[offset] ^= 1 << dice.randrange(8)
+        (origin / "checkpoints.sqlite").write_bytes(damaged)
+        async with CheckpointStore.open(origin) as store:
+            (first, second) = await store.verify()
+            assert first.problem
+            assert second == Finding("c-10", "")
+            found = await store.load_newest()
+            assert found is not None
+            assert found.actors == _actors(10)
+            (warning,) = store.take_warnings()
+            assert "c-20 is damaged" in warning
+
+
+async def test_one_that_stands_on_what_the_journal_has_lost_is_passed_over(tmp_path: Path) -> None:
+    async with CheckpointStore.open(tmp_path) as store:
+        await _save(store, 10)
+        await _save(store, 20)
+        found = await store.load_newest(lambda epoch, position: position <= 15)
+        assert found is not None
+        assert found.view.checkpoint == "c-10"
+        assert "which the journal has lost" in store.take_warnings()[0]
+        assert await store.load_newest(lambda epoch, position: False) is None
+
+
+@pytest.mark.parametrize("content", [b"not a database " * 400, b"SQLite format 3\x00" + b"\xff" * 8_000])
+async def test_a_destroyed_file_is_moved_aside_with_a_warning(tmp_path: Path, content: bytes) -> None:
+    for times in (1, 2):
+        (tmp_path / "checkpoints.sqlite").write_bytes(content)
+        async with CheckpointStore.open(tmp_path) as store:
+            assert await store.load_newest() is None
+            (warning,) = store.take_warnings()
+            assert f"moved to {tmp_path}/checkpoints.sqlite.damaged-{times}" in warning
+            await _save(store, 10)
+            assert (await store.verify())[0] == Finding("c-10", "")
+        assert (tmp_path / f"checkpoints.sqlite.damaged-{times}").read_bytes() == content
+
+
+async def test_a_file_that_is_damaged_under_way_is_replaced_at_the_next_save(tmp_path: Path) -> None:
+    async with CheckpointStore.open(tmp_path) as store:
+        for position in range(10, 40, 10):
+            await store.save(description(), _actors(position, size=300_000), keep=("c-10", "c-20"))
+    path = tmp_path / "checkpoints.sqlite"
+    content = bytearray(path.read_bytes())
+    for start in range(4_096, len(content), 4_096):
+        content[start : start + 100] = b"\xff" * 100
+    path.write_bytes(content)
+    async with CheckpointStore.open(tmp_path) as store:
+        assert await store.load_newest() is None
+        await store.save(description(), _actors(50), keep=())
+        assert store.take_warnings()
+        assert [view.checkpoint for view in await store.list()] == ["c-50"]
+
+
+async def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    async with CheckpointStore.open(tmp_path) as store:
+        await _save(store, 10)
+    connection = sqlite3.connect(tmp_path / "checkpoints.sqlite")
+    connection.execute("PRAGMA user_version = 5")
+    connection.close()
+    with pytest.raises(UnknownSchema, match=r"version 5.*up to 1"):
+        async with CheckpointStore.open(tmp_path):
+            pass
+
+
+async def test_others_may_look_while_the_directory_is_held(tmp_path: Path) -> None:
+    async with CheckpointStore.open(tmp_path) as store:
+        await _save(store, 10)
+        async with CheckpointStore.inspect(tmp_path) as onlooker:
+            assert [view.checkpoint for view in await onlooker.list()] == ["c-10"]
+            await _save(store, 20)
+            assert [finding.checkpoint for finding in await onlooker.verify()] == ["c-20", "c-10"]
+        with pytest.raises(DirectoryInUse):
+            async with CheckpointStore.open(tmp_path):
+                pass
+    async with CheckpointStore.inspect(tmp_path) as onlooker:
+        assert len(await onlooker.verify("c-20")) == 1
+        with pytest.raises(NotFound):
+            await onlooker.verify("c-99")
+
+
+async def test_where_there_are_no_checkpoints_there_is_nothing_to_look_at(tmp_path: Path) -> None:
+    with pytest.raises(NotFound):
+        async with CheckpointStore.inspect(tmp_path):
+            pass
+
+
+@pytest.mark.slow
+async def test_killed_while_saving_a_sound_one_remains(tmp_path: Path) -> None:
+    for kill in range(6):
+        acknowledged = await asyncio.to_thread(_save_and_kill, tmp_path, after_lines=1 + kill)
+        image = tmp_path / f"image-{kill}"
+        await asyncio.to_thread(shutil.copytree, tmp_path / "data", image)
+        async with CheckpointStore.open(image) as store:
+            found = await store.load_newest()
+            assert found is not None
+            assert found.view.position >= acknowledged
+            assert all(finding.problem == "" for finding in await store.verify())
+            assert store.take_warnings() == ()
+
+
+def _save_and_kill(directory: Path, *, after_lines: int) -> int:
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.storage.writer", "checkpoints", str(directory / "data")],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(after_lines)]
+        process.kill()
+    return int(lines[-1])

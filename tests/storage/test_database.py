@@ -1,0 +1,170 @@
+"""Connections on threads of their own."""
+
+import asyncio
+import sqlite3
+import threading
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from storage.database import WAL_BYTES_COPIED, Database, Readers, WalKeeper, translated
+from storage.errors import CorruptDatabase, DatabaseFailed, DatabaseLocked, DirectoryNotWritable, DiskFull
+
+
+def _fill(connection: sqlite3.Connection, rows: int = 1) -> None:
+    connection.execute("CREATE TABLE IF NOT EXISTS numbers (number INTEGER PRIMARY KEY, filling BLOB)")
+    connection.execute("BEGIN")
+    connection.executemany("INSERT INTO numbers (filling) VALUES (?)", [(bytes(1_000),)] * rows)
+    connection.execute("COMMIT")
+
+
+def _pragma(connection: sqlite3.Connection, *, name: str) -> object:
+    (value,) = connection.execute(f"PRAGMA {name}").fetchone()
+    return value
+
+
+def _count(connection: sqlite3.Connection) -> int:
+    count: int
+    (count,) = connection.execute("SELECT count(*) FROM numbers").fetchone()
+    return count
+
+
+async def test_a_unit_of_work_runs_on_the_thread_of_its_connection(tmp_path: Path) -> None:
+    async with Database(tmp_path / "a.sqlite") as database:
+        first = await database.run(lambda _: threading.get_ident())
+        assert first != threading.get_ident()
+        assert await database.run(lambda _: threading.get_ident()) == first
+
+
+async def test_what_is_written_is_synced_and_checkpointed_by_nobody_else(tmp_path: Path) -> None:
+    async with Database(tmp_path / "a.sqlite") as database:
+        pragmas = {"journal_mode": "wal", "synchronous": 2, "wal_autocheckpoint": 0}
+        for name, value in pragmas.items():
+            assert await database.run(partial(_pragma, name=name)) == value
+
+
+async def test_a_reader_sees_what_is_committed_and_cannot_write(tmp_path: Path) -> None:
+    async with Database(tmp_path / "a.sqlite") as database:
+        await database.run(_fill)
+        async with Readers(tmp_path / "a.sqlite", 2) as readers:
+            assert await readers.run(_count) == 1
+            await database.run(_fill)
+            assert await readers.run(_count) == 2
+            with pytest.raises(DirectoryNotWritable):
+                await readers.run(_fill)
+
+
+async def test_a_read_that_finds_no_free_connection_waits_for_one(tmp_path: Path) -> None:
+    async with Database(tmp_path / "a.sqlite") as database:
+        await database.run(_fill)
+        async with Readers(tmp_path / "a.sqlite", 1) as readers:
+            gate = threading.Event()
+
+            def blocked(connection: sqlite3.Connection) -> int:
+                gate.wait(5)
+                return _count(connection)
+
+            async with asyncio.TaskGroup() as tasks:
+                slow = tasks.create_task(readers.run(blocked))
+                quick = tasks.create_task(readers.run(_count))
+                await asyncio.sleep(0)
+                assert not quick.done()
+                gate.set()
+            assert (slow.result(), quick.result()) == (1, 1)
+
+
+async def test_a_full_disk_is_called_one_and_the_transaction_leaves_nothing(tmp_path: Path) -> None:
+    async with Database(tmp_path / "a.sqlite") as database:
+        await database.run(_fill)
+        await database.run(lambda connection: connection.execute("PRAGMA max_page_count = 20").fetchone())
+        with pytest.raises(DiskFull, match=r"a\.sqlite"):
+            await database.run(lambda connection: _fill(connection, 100))
+        await database.run(lambda c: c.in_transaction and c.execute("ROLLBACK"))
+        assert await database.run(_count) == 1
+
+
+async def test_a_file_that_is_no_database_is_refused_when_it_is_opened(tmp_path: Path) -> None:
+    (tmp_path / "a.sqlite").write_bytes(b"these are not the pages of a database" * 100)
+    with pytest.raises(CorruptDatabase, match="not a database"):
+        async with Database(tmp_path / "a.sqlite"):
+            pass
+
+
+async def test_a_file_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DirectoryNotWritable):
+        async with Database(tmp_path / "none" / "a.sqlite"):
+            pass
+
+
+async def test_a_closed_connection_says_so(tmp_path: Path) -> None:
+    database = Database(tmp_path / "a.sqlite")
+    async with database:
+        pass
+    with pytest.raises(DatabaseFailed, match="closed"):
+        await database.run(_count)
+
+
+async def test_a_path_with_odd_characters_is_taken_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "a?b#c%20 d.sqlite"
+    async with Database(path) as database:
+        await database.run(_fill)
+    assert path.exists()
+
+
+async def test_a_write_ahead_log_that_has_grown_is_emptied(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    wal = tmp_path / "a.sqlite-wal"
+    keeper = WalKeeper(path)
+    async with Database(path) as database:
+        await database.run(_fill)
+        assert not await database.run(keeper.after_commit)
+        await database.run(lambda connection: _fill(connection, WAL_BYTES_COPIED // 1_000))
+        assert wal.stat().st_size > WAL_BYTES_COPIED
+        assert await database.run(keeper.after_commit)
+        assert wal.stat().st_size == 0
+
+
+async def test_a_reader_in_the_write_ahead_log_holds_nobody_up(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    keeper = WalKeeper(path)
+    async with Database(path) as database, Database(path, is_read_only=True) as reader:
+        await database.run(_fill)
+        await reader.run(lambda connection: (connection.execute("BEGIN"), _count(connection)))
+        await database.run(lambda connection: _fill(connection, WAL_BYTES_COPIED // 1_000))
+        assert not await database.run(keeper.after_commit)
+        await reader.run(lambda connection: connection.execute("COMMIT"))
+        assert await database.run(keeper.empty)
+
+
+def _error(code: int) -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("words")
+    error.sqlite_errorcode = code
+    return error
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (sqlite3.SQLITE_FULL, DiskFull),
+        (sqlite3.SQLITE_IOERR_FSYNC, DatabaseFailed),
+        (sqlite3.SQLITE_IOERR_WRITE, DatabaseFailed),
+        (sqlite3.SQLITE_BUSY, DatabaseLocked),
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, DatabaseLocked),
+        (sqlite3.SQLITE_CORRUPT_INDEX, CorruptDatabase),
+        (sqlite3.SQLITE_NOTADB, CorruptDatabase),
+        (sqlite3.SQLITE_READONLY_DIRECTORY, DirectoryNotWritable),
+        (sqlite3.SQLITE_CANTOPEN, DirectoryNotWritable),
+        (sqlite3.SQLITE_CONSTRAINT, DatabaseFailed),
+    ],
+)
+def test_an_error_of_sqlite_becomes_the_one_that_says_what_to_do(tmp_path: Path, code: int, kind: type) -> None:
+    assert type(translated(_error(code), tmp_path / "a.sqlite")) is kind
+
+
+def test_a_text_that_is_not_utf8_is_damage(tmp_path: Path) -> None:
+    connection = sqlite3.connect(":memory:")
+    with pytest.raises(sqlite3.OperationalError) as undecodable:
+        connection.execute("SELECT CAST(x'ff' AS TEXT)").fetchone()
+    assert isinstance(translated(undecodable.value, tmp_path / "a"), CorruptDatabase)
+    connection.close()

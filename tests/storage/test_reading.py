@@ -1,0 +1,172 @@
+"""Asking the journal, against a model that filters a list."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bus.envelope import StoredEvent
+from bus.errors import InvalidField
+from bus.messages.base import Position
+from bus.messages.system import EventPage, ReadEvents
+from bus.topics import matches_any
+from storage import reading
+from storage.queries import Selection
+from storage.schema import JOURNAL, create_or_check
+from storage.timeline import Timeline
+from tests.storage.support import CATALOGUE, START_US, records
+
+EVENTS = 120
+HOUR_US = 3_600_000_000
+QUERIES = st.builds(
+    ReadEvents,
+    types=st.sampled_from(
+        [(), ("#",), ("task.*",), ("*.started", "bid.submitted"), ("step.started",), ("nothing.*",), ("*.*", "x")]
+    ),
+    source=st.sampled_from(["", "", "agents/scout", "ledger", "nobody"]),
+    task=st.sampled_from(["", "", "t-1", "t-3", "t-99"]),
+    agent=st.sampled_from(["", "", "scout", "scribe"]),
+    run=st.sampled_from(["", "", "", "r-1"]),
+    correlation=st.sampled_from(["", "", "k-1", "k-4"]),
+    after=st.sampled_from([0, 0, 3, 50, EVENTS, 10_000]),
+    before=st.sampled_from([0, 0, 1, 40, EVENTS + 1, 10_000]),
+    since_us=st.sampled_from([0, 0, START_US, START_US + 400_000_000, START_US + HOUR_US]),
+    until_us=st.sampled_from([0, 0, START_US + 1, START_US + 700_000_000, START_US + HOUR_US]),
+    limit=st.sampled_from([1, 2, 7, 50, 1_000]),
+    is_newest_first=st.booleans(),
+)
+
+
+@contextmanager
+def _journal() -> Iterator[tuple[sqlite3.Connection, tuple[StoredEvent, ...]]]:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    create_or_check(connection, Path("journal"), JOURNAL)
+    timeline = Timeline(Path("journal"), CATALOGUE)
+    timeline.load(connection)
+    # The wall clock is set back by four minutes in the middle.
+    batch = [
+        msgspec.structs.replace(r, time_us=r.time_us - (240_000_000 if r.position > EVENTS // 2 else 0))
+        for r in records(1, EVENTS)
+    ]
+    yield connection, timeline.write(connection, batch, {})
+    connection.close()
+
+
+def _model(stored: tuple[StoredEvent, ...], query: ReadEvents) -> list[StoredEvent]:
+    def is_wanted(event: StoredEvent) -> bool:
+        return (
+            (not query.types or matches_any(query.types, event.type))
+            and query.source in ("", event.source)
+            and query.task in ("", event.task)
+            and query.agent in ("", event.agent)
+            and query.run in ("", event.run)
+            and query.correlation in ("", event.correlation)
+            and event.position > query.after
+            and (not query.before or event.position < query.before)
+            and event.time_us >= query.since_us
+            and (not query.until_us or event.time_us < query.until_us)
+        )
+
+    found = [event for event in stored if is_wanted(event)]
+    return found[::-1] if query.is_newest_first else found
+
+
+def _pages(connection: sqlite3.Connection, query: ReadEvents) -> Iterator[EventPage]:
+    """All pages, by going on from where the last one has looked to."""
+    while True:
+        page = reading.read_page(connection, query)
+        yield page
+        if query.is_newest_first:
+            if page.scanned <= query.after + 1:
+                return
+            query = msgspec.structs.replace(query, before=page.scanned)
+        else:
+            if page.scanned >= page.head or (query.before and page.scanned >= query.before - 1):
+                return
+            query = msgspec.structs.replace(query, after=page.scanned)
+
+
+@given(st.lists(QUERIES, min_size=1, max_size=12))
+def test_paging_through_any_query_gives_what_a_filter_over_all_events_gives(queries: list[ReadEvents]) -> None:
+    with _journal() as (connection, stored):
+        for query in queries:
+            pages = list(_pages(connection, query))
+            assert [event for page in pages for event in page.events] == _model(stored, query)
+            assert all(len(page.events) <= query.limit and page.head == EVENTS for page in pages)
+
+
+@given(QUERIES)
+def test_a_page_looks_no_further_than_asked(query: ReadEvents) -> None:
+    with _journal() as (connection, _):
+        page = reading.read_page(connection, query)
+        assert all(event.position <= page.scanned or query.is_newest_first for event in page.events)
+        if not query.is_newest_first:
+            assert page.scanned >= query.after
+
+
+def test_a_page_of_an_empty_journal_is_empty() -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    create_or_check(connection, Path("journal"), JOURNAL)
+    for query in (ReadEvents(), ReadEvents(types=("task.*",)), ReadEvents(since_us=1), ReadEvents(source="x")):
+        assert reading.read_page(connection, query) == EventPage((), Position(0), Position(0))
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        (ReadEvents(limit=0), "limit"),
+        (ReadEvents(limit=1_001), "limit"),
+        (ReadEvents(types=("task created",)), "types"),
+        (ReadEvents(types=("",)), "types"),
+        (ReadEvents(types=("a.b",) * 65), "types"),
+        (ReadEvents(after=Position(-1)), "after"),
+        (ReadEvents(until_us=2**63), "until_us"),
+    ],
+)
+def test_a_query_that_makes_no_sense_is_refused_by_its_field(query: ReadEvents, field: str) -> None:
+    with pytest.raises(InvalidField) as refusal:
+        reading.check_query(query)
+    assert refusal.value.path == field
+
+
+@pytest.mark.parametrize("minutes", [0.0, -1.0, float("nan"), float("inf"), 1e300])
+def test_a_window_without_an_end_or_without_time_is_refused(minutes: float) -> None:
+    with pytest.raises(InvalidField):
+        reading.check_window(minutes)
+
+
+@given(st.integers(1, 30), st.integers(0, 25))
+def test_a_summary_counts_what_a_recount_counts(minutes: int, ago: int) -> None:
+    with _journal() as (connection, stored):
+        now_us = START_US + EVENTS * 10_000_000 - ago * 60_000_000
+        summary = reading.summarise(connection, CATALOGUE, minutes, now_us)
+        since_us = (now_us - minutes * 60_000_000) // 60_000_000 * 60_000_000
+        wanted = [event.type for event in stored if event.time_us >= since_us]
+        assert summary.by_type == {name: wanted.count(name) for name in set(wanted)}
+        assert summary.total == len(wanted)
+        assert summary.head == EVENTS
+
+
+def test_a_summary_counts_the_events_of_each_step_from_its_start_to_its_end() -> None:
+    with _journal() as (connection, stored):
+        summary = reading.summarise(connection, CATALOGUE, 10_000, START_US + HOUR_US)
+        ends = [event for event in stored if event.type == "step.completed"]
+        assert list(summary.by_step) == [f"{event.task}/1" for event in reversed(ends)]
+        last = ends[-1]
+        starts = [e.position for e in stored if e.type == "step.started" and e.task == last.task]
+        expected = [e for e in stored if e.task == last.task and starts[0] <= e.position <= last.position]
+        assert summary.by_step[f"{last.task}/1"] == len(expected)
+
+
+def test_what_cannot_be_decoded_is_named_by_its_position() -> None:
+    with _journal() as (connection, _):
+        connection.execute("UPDATE events SET data = x'7b' WHERE position = 9")
+        with pytest.raises(reading.UndecodableEvent) as damage:
+            reading.read_recorded(connection, CATALOGUE, Selection(100))
+        assert damage.value.position == 9
