@@ -15,8 +15,8 @@ from actors.runtime import Actor, History, Log, Snapshot
 from bus.address import Address
 from bus.codec import Catalogue
 from bus.envelope import Recorded, StoredEvent
-from bus.messages.catalogue import EVENTS
 from bus.messages.base import Message, Position
+from bus.messages.catalogue import EVENTS
 from bus.messages.system import BROADCASTER, EVENTS_LIMIT_MAX, JOURNAL, EventsCommitted, Gauge, ReadEvents
 from web.hub import Hub
 

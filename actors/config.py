@@ -154,15 +154,6 @@ class Settings:
         config = self.config
         if not 0 <= config.web.port <= 65_535:
             self._refuse(("web", "port"), f"{config.web.port} is no port")
-        for path, value in (
-            (("coordinator", "bid_window_s"), config.coordinator.bid_window_s),
-            (("coordinator", "lease_s"), config.coordinator.lease_s),
-            (("artifacts", "read_timeout_s"), config.artifacts.read_timeout_s),
-        ):
-            if value <= 0:
-                self._refuse(path, f"{value:g} is not above 0")
-        if config.ledger.genesis_msat < 0:
-            self._refuse(("ledger", "genesis_msat"), f"{config.ledger.genesis_msat} is less than 0")
         if config.agents.heartbeat_s >= config.coordinator.lease_s:
             reason = f"a lease of {config.coordinator.lease_s:g} s (coordinator.lease_s) would run out before it"
             self._refuse(("agents", "heartbeat_s"), reason)

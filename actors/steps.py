@@ -5,6 +5,8 @@ the assignment as it was when the job began. It changes nothing by itself. An er
 what the error means for the step (`actors.rules.agency.verdict`).
 """
 
+from typing import Annotated
+
 import msgspec
 
 from actors.rules import agency
@@ -34,33 +36,22 @@ COMPLETION_MARGIN_S = 5.0
 class AgentOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How all agents work."""
 
-    backlog_max: int = 1
+    backlog_max: Annotated[int, msgspec.Meta(ge=0)] = 1
     """Assignments that may wait behind those in work: the coordinator can know of a free hand a moment earlier."""
-    tokens_max: int = 600
+    tokens_max: Annotated[int, msgspec.Meta(ge=1)] = 600
     """The longest answer that a completion may have."""
-    completion_deadline_s: float = 120.0
+    completion_deadline_s: Annotated[float, msgspec.Meta(gt=0)] = 120.0
     """How long the whole cascade may take for one completion."""
-    document_characters_max: int = 48_000
+    document_characters_max: Annotated[int, msgspec.Meta(ge=1)] = 48_000
     """What of a document is shown to a model; some 12,000 tokens."""
-    heartbeat_s: float = 5.0
+    heartbeat_s: Annotated[float, msgspec.Meta(gt=0)] = 5.0
     """Between renewals of a lease whose period is not known yet, as after a restart."""
-    retry_wait_s: float = 1.0
+    retry_wait_s: Annotated[float, msgspec.Meta(gt=0)] = 1.0
     """Before the next try, when an actor that the step needed did not answer."""
-    budget_retry_s: float = 30.0
+    budget_retry_s: Annotated[float, msgspec.Meta(gt=0)] = 30.0
     """Between looks at a spent budget, beside being told that it was raised."""
-    ask_timeout_s: float = 10.0
+    ask_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0
     """For each answer of another actor, completions apart."""
-
-    def __post_init__(self) -> None:
-        """Refuse what could never work. Raises ValueError, which names the setting."""
-        for name in ("tokens_max", "document_characters_max"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` must be at least 1")
-        for name in ("completion_deadline_s", "heartbeat_s", "retry_wait_s", "budget_retry_s", "ask_timeout_s"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"`{name}` must be above 0")
-        if self.backlog_max < 0:
-            raise ValueError("`backlog_max` must not be negative")
 
 
 class InputMeasured(Message, frozen=True):

@@ -63,7 +63,7 @@ class Bus:
     """All subscriptions, with matching cached by message class."""
 
     def __init__(self) -> None:
-        self._subscriptions: list[BusSubscription] = []
+        self._subscriptions: dict[BusSubscription, None] = {}
         self._matching: dict[type[Message], tuple[BusSubscription, ...]] = {}
 
     def subscribe(
@@ -77,13 +77,13 @@ class Bus:
     ) -> BusSubscription:
         """Subscribe; `wake` is called when there is something to pull."""
         subscription = BusSubscription(interest, Mailbox(size_max, overflow, coalesce_key), wake)
-        self._subscriptions.append(subscription)
+        self._subscriptions[subscription] = None
         self._matching.clear()
         return subscription
 
     def unsubscribe(self, subscription: BusSubscription) -> None:
         """End a subscription; what it had queued is dropped."""
-        self._subscriptions.remove(subscription)
+        del self._subscriptions[subscription]
         self._matching.clear()
 
     def publish(self, envelope: Envelope) -> int:

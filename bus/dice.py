@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -11,7 +12,12 @@ class Dice:
     """A seeded source of chance. Not for secrets: those come from `secrets` at the edge."""
 
     def __init__(self, seed: int | str) -> None:
-        self._random = random.Random(seed)  # repeatable on purpose; no secret comes from here
+        self._seed = seed
+
+    @cached_property
+    def _random(self) -> random.Random:
+        """Made when it is first thrown: its state takes 2.5 KB, and most actors never throw."""
+        return random.Random(self._seed)  # repeatable on purpose; no secret comes from here
 
     def random(self) -> float:
         """A number in [0, 1)."""

@@ -237,6 +237,18 @@ class ActorFault(AgoraError):
         self.error = error
 
 
+class ActorStuck(AgoraError):
+    """A handler made no progress for its actor's declared time: a bug. The actor is restarted."""
+
+    code = "actor_stuck"
+
+    def __init__(self, address: str, message: str, stuck_after_s: float) -> None:
+        super().__init__(f"{address} has made no progress with {message} for {stuck_after_s:g} s")
+        self.address = address
+        self.message = message
+        self.stuck_after_s = stuck_after_s
+
+
 class SystemStopping(Undeliverable):
     """Intake is closed because the system is stopping (HTTP 503)."""
 
@@ -347,3 +359,25 @@ class CannotListen(AgoraError):
         super().__init__(f"cannot listen on {where}: {reason}")
         self.where = where
         self.reason = reason
+
+
+class BadUsage(AgoraError):
+    """A command was given something that it cannot work on; nothing was done."""
+
+    code = "bad_usage"
+
+
+class WorkFailed(AgoraError):
+    """A command did its part and the work came to nothing; the reason has been said in full."""
+
+    code = "work_failed"
+
+
+class NotServing(AgoraError):
+    """No server runs on the data directory, and the command needs one."""
+
+    code = "not_serving"
+
+    def __init__(self, data: str) -> None:
+        super().__init__(f"no server runs on {data}; start one with `agora serve`")
+        self.data = data

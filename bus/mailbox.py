@@ -44,6 +44,9 @@ class Verdict(StrEnum):
     """Not taken, by policy."""
 
 
+_ACCEPTED: tuple[Verdict, Envelope | None] = (Verdict.ACCEPTED, None)
+
+
 class MailboxStatistics(msgspec.Struct, frozen=True):
     """Counts since the mailbox was made, and what it holds now."""
 
@@ -58,8 +61,12 @@ class MailboxStatistics(msgspec.Struct, frozen=True):
     parked: int
 
 
+Wake = Callable[[bool], None]
+"""Called once: True when the message was admitted, False when the mailbox is gone."""
+
+
 class Mailbox:
-    """The queue. Whoever is parked holds a `wake` callback, called once when there is room."""
+    """The queue. Lanes that are seldom used are made when they are first needed: idle actors are many."""
 
     __slots__ = (
         "_coalesce_key",
@@ -68,7 +75,6 @@ class Mailbox:
         "_overflow",
         "_parked",
         "_size_max",
-        "accepted",
         "coalesced",
         "dropped",
         "high_water",
@@ -84,21 +90,26 @@ class Mailbox:
     ) -> None:
         assert size_max > 0, "a mailbox holds at least one message"
         assert (overflow is Overflow.COALESCE) == (coalesce_key is not None), "a key is for coalescing"
-        self._control: deque[Envelope] = deque()
+        self._control: deque[Envelope] | None = None
         self._data: deque[Envelope] = deque()
-        self._parked: deque[Callable[[], None]] = deque()
+        self._parked: deque[tuple[Envelope, Wake]] | None = None
         self._size_max = size_max
         self._overflow = overflow
         self._coalesce_key = coalesce_key
-        self.accepted = self.taken = self.refused = self.dropped = self.coalesced = self.high_water = 0
+        self.taken = self.refused = self.dropped = self.coalesced = self.high_water = 0
 
     def __len__(self) -> int:
-        return len(self._control) + len(self._data)
+        return len(self._data) + len(self._control) if self._control else len(self._data)
+
+    @property
+    def accepted(self) -> int:
+        """How many messages it has taken in: those that are queued, and those that were taken out."""
+        return self.taken + len(self)
 
     @property
     def has_room(self) -> bool:
-        """Whether a message would be accepted without its policy being asked."""
-        return len(self._data) < self._size_max
+        """Whether a message would be accepted without its policy being asked; who is parked comes first."""
+        return len(self._data) < self._size_max and not self._parked
 
     @property
     def size_max(self) -> int:
@@ -110,27 +121,34 @@ class Mailbox:
         """What happens when the data lane is full."""
         return self._overflow
 
+    @property
+    def oldest(self) -> Envelope | None:
+        """The message that is taken next, left where it is."""
+        if self._control:
+            return self._control[0]
+        return self._data[0] if self._data else None
+
     def offer(self, envelope: Envelope) -> tuple[Verdict, Envelope | None]:
         """Queue a message. The second part is a message that had to go for it, for the dead letters."""
         data = self._data
         if len(data) < self._size_max:
             data.append(envelope)
-            self.accepted += 1
-            self.high_water = max(self.high_water, len(data))
-            return Verdict.ACCEPTED, None
+            if len(data) > self.high_water:  # noqa: PLR1730  # one of the hottest lines: max() would cost a call
+                self.high_water = len(data)
+            return _ACCEPTED
         return self._overflowing(envelope)
 
     def offer_control(self, envelope: Envelope) -> None:
         """Queue a notice of the runtime ahead of all messages."""
+        if self._control is None:
+            self._control = deque()
         self._control.append(envelope)
-        self.accepted += 1
 
     def offer_beyond(self, envelope: Envelope, extra: int) -> bool:
         """Queue a fact even when the lane is full, up to `extra` over the bound; False when that is used up too."""
         if len(self._data) >= self._size_max + extra:
             return False
         self._data.append(envelope)
-        self.accepted += 1
         self.high_water = max(self.high_water, len(self._data))
         return True
 
@@ -139,34 +157,34 @@ class Mailbox:
         self._data.extendleft(reversed(envelopes))
         self.taken -= len(envelopes)
 
+    def pass_through(self) -> None:
+        """Count a message that was handled at once, since nothing was queued ahead of it."""
+        self.taken += 1
+
     def take(self) -> Envelope | None:
         """The next message, or None."""
         if self._control:
             self.taken += 1
             return self._control.popleft()
-        if not self._data:
+        data = self._data
+        if not data:
             return None
         self.taken += 1
-        envelope = self._data.popleft()
-        if self._parked and len(self._data) <= self._size_max // 2:
-            self._admit()
+        envelope = data.popleft()
+        if self._parked and len(data) <= self._size_max // 2:
+            self._admit(self._parked)
         return envelope
 
-    def take_control(self) -> Envelope | None:
-        """The next control notice, or None."""
-        if not self._control:
-            return None
-        self.taken += 1
-        return self._control.popleft()
+    def park(self, envelope: Envelope, wake: Wake) -> None:
+        """Let a message wait outside until there is room. Who gives up calls `unpark`."""
+        if self._parked is None:
+            self._parked = deque()
+        self._parked.append((envelope, wake))
 
-    def park(self, wake: Callable[[], None]) -> None:
-        """Remember a sender that waits for room. `wake` is called once; who gives up calls `unpark`."""
-        self._parked.append(wake)
-
-    def unpark(self, wake: Callable[[], None]) -> None:
-        """Forget a sender that no longer waits."""
-        if wake in self._parked:
-            self._parked.remove(wake)
+    def unpark(self, envelope: Envelope) -> None:
+        """Forget a message that waits outside; one that was admitted stays."""
+        if self._parked:
+            self._parked = deque(pair for pair in self._parked if pair[0] is not envelope)
 
     def remove(self, condition: Callable[[Envelope], bool]) -> list[Envelope]:
         """Take out all data messages for which `condition` holds, in order."""
@@ -176,15 +194,19 @@ class Mailbox:
             (removed if condition(envelope) else kept).append(envelope)
         self._data = kept
         self.taken += len(removed)
+        if self._parked and len(kept) <= self._size_max // 2:
+            self._admit(self._parked)
         return removed
 
     def drain(self) -> list[Envelope]:
         """Take everything, control first; parked senders are woken to find the mailbox gone."""
-        rest = [*self._control, *self._data]
-        self._control.clear()
+        rest = [*(self._control or ()), *self._data]
+        parked, self._parked = self._parked, None
+        self._control = None
         self._data.clear()
         self.taken += len(rest)
-        self._admit(all_of_them=True)
+        for _, wake in parked or ():
+            wake(False)
         return rest
 
     def statistics(self) -> MailboxStatistics:
@@ -198,7 +220,7 @@ class Mailbox:
             refused=self.refused,
             dropped=self.dropped,
             coalesced=self.coalesced,
-            parked=len(self._parked),
+            parked=len(self._parked or ()),
         )
 
     def _overflowing(self, envelope: Envelope) -> tuple[Verdict, Envelope | None]:
@@ -214,7 +236,6 @@ class Mailbox:
             case Overflow.DROP_OLD | Overflow.COALESCE:
                 oldest = self._data.popleft()
                 self._data.append(envelope)
-                self.accepted += 1
                 self.taken += 1
                 self.dropped += 1
                 return Verdict.ACCEPTED, oldest
@@ -225,14 +246,15 @@ class Mailbox:
         for place, queued in enumerate(self._data):
             if self._coalesce_key(queued.message) == key:
                 self._data[place] = envelope
-                self.accepted += 1
                 self.taken += 1
                 self.coalesced += 1
                 return queued
         return None
 
-    def _admit(self, *, all_of_them: bool = False) -> None:
-        room = self._size_max - len(self._data)
-        while self._parked and (all_of_them or room > 0):
-            self._parked.popleft()()
-            room -= 1
+    def _admit(self, parked: deque[tuple[Envelope, Wake]]) -> None:
+        data = self._data
+        while parked and len(data) < self._size_max:
+            envelope, wake = parked.popleft()
+            data.append(envelope)
+            wake(True)
+        self.high_water = max(self.high_water, len(data))

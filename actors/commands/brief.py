@@ -30,8 +30,7 @@ POSTING_MAX = 8
 """Documents that are read and posted at once."""
 MONEY_PATIENCE_S = 3.0
 """How long nothing may happen, once agents wait for money, before the rest is left."""
-TABLE_WIDTH = 160
-"""Where the output is no terminal."""
+DOCUMENT_WIDTH = 28
 
 Advance = Callable[[Row], None]
 """Told of each document that is done."""
@@ -89,7 +88,8 @@ class _Brief:
             else:
                 await self._post_task(index, document)
         self._posting -= 1
-        self._end_when_over(tasks)
+        if self._is_over:
+            tasks.cancel_scope.cancel()
 
     async def _post_task(self, index: int, document: documents.Document) -> None:
         key = f"brief/{self._run}/{index}"
@@ -110,7 +110,7 @@ class _Brief:
             self._advance(ended)
 
     async def _follow(self, feed: AsyncIterator[WireEvent], tasks: TaskGroup) -> None:
-        while True:
+        while not self._is_over:
             patience_s = MONEY_PATIENCE_S if self._course.waits_for_money and not self._posting else None
             with anyio.move_on_after(patience_s) as silence:
                 heard = await anext(feed)
@@ -119,11 +119,11 @@ class _Brief:
                     self._advance(ended)
             if silence.cancelled_caught:
                 self._course.leave_the_rest()
-            self._end_when_over(tasks)
+        tasks.cancel_scope.cancel()
 
-    def _end_when_over(self, tasks: TaskGroup) -> None:
-        if not self._posting and self._course.is_over:
-            tasks.cancel_scope.cancel()
+    @property
+    def _is_over(self) -> bool:
+        return not self._posting and self._course.is_over
 
 
 async def _fetch_briefs(agora: AgoraClient, rows: Sequence[Row]) -> None:
@@ -163,10 +163,14 @@ def _report(shell: Shell, course: Course, seconds: float) -> None:
         summary = {"documents": rows, "briefed": len(rows) - failed, "failed": failed}
         shell.print_json(summary | {"paid_msat": paid_msat, "seconds": round(seconds, 3)})
     else:
-        table = Table("document", "brief", "agent", "provider", "price", "time", show_lines=True)
+        table = Table(show_lines=True, expand=True)
+        table.add_column("document", overflow="fold", max_width=DOCUMENT_WIDTH)
+        table.add_column("brief", overflow="fold", ratio=1)
+        for name in ("agent", "provider", "price", "time"):
+            table.add_column(name, no_wrap=True)
         for row in rows:
             table.add_row(*(escape(cell) for cell in _cells(row)))
-        shell.out.print(table, soft_wrap=False, width=None if shell.out.is_terminal else TABLE_WIDTH)
+        shell.print_table(table)
         shell.say(f"{len(rows) - failed} briefed, {failed} not, {paid_msat} msat paid, {seconds:.1f} s")
     if any(row.state == "waiting" for row in rows):
         shell.err.print(
@@ -178,5 +182,4 @@ def _report(shell: Shell, course: Course, seconds: float) -> None:
 def _cells(row: Row) -> tuple[str, ...]:
     if row.has_failed:
         return row.document, row.problem, row.agent, row.provider, "", ""
-    provider = f"{row.provider} ({row.model})" if row.model else row.provider
-    return row.document, row.brief, row.agent, provider, f"{row.price_msat} msat", f"{row.seconds:.2f} s"
+    return row.document, row.brief, row.agent, row.provider, f"{row.price_msat} msat", f"{row.seconds:.2f} s"

@@ -26,7 +26,7 @@ async def list_(shell: Shell) -> ExitCode:
         made = datetime.fromtimestamp(view.created_us / 1e6, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
         cells = (view.checkpoint, str(view.position), str(view.step), made, view.reason, view.label)
         table.add_row(*(escape(cell) for cell in cells), f"{view.size_bytes / 1e3:.1f} kB")
-    shell.out.print(table, soft_wrap=False)
+    shell.print_table(table)
     return ExitCode.DONE
 
 

@@ -16,10 +16,14 @@ import click
 import msgspec
 import orjson
 from rich.console import Console
+from rich.table import Table
 
 from actors import logs
 from actors.config import Config
 from bus.errors import AgoraError, BadUsage, ConfigError
+
+WIDTH_ELSEWHERE = 160
+"""Columns where the output is no terminal: a file or a pipe has no width of its own."""
 
 
 class ExitCode(IntEnum):
@@ -35,6 +39,8 @@ class Shell:
         self.config = config
         self.is_json = is_json
         self.out = Console(soft_wrap=True, highlight=False)
+        if not self.out.is_terminal:
+            self.out.width = WIDTH_ELSEWHERE
         self.err = Console(stderr=True, soft_wrap=True, highlight=False)
 
     @property
@@ -44,6 +50,10 @@ class Shell:
     def say(self, text: str) -> None:
         """A line for people; with `--json` stdout belongs to the machine, and it goes to stderr."""
         (self.err if self.is_json else self.out).print(text, markup=False)
+
+    def print_table(self, table: Table) -> None:
+        """A table, wrapped to the terminal."""
+        self.out.print(table, soft_wrap=False)
 
     def print_json(self, value: object) -> None:
         """One JSON document."""

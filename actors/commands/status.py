@@ -102,4 +102,4 @@ def _msat(agent: _Agent) -> str:
 def _print(shell: Shell, table: Table, rows: list[tuple[str, ...]]) -> None:
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
-    shell.out.print(table, soft_wrap=False)
+    shell.print_table(table)

@@ -1,5 +1,6 @@
 """One adapter per dialect: pure encode and decode, over one small transport."""
 
+from actors.providers.calls import Call
 from actors.providers.dialect import ModelReply, Prompt, ProviderFault
 from actors.providers.discovery import discover, probe_http
 from actors.providers.options import ProviderOptions
@@ -8,6 +9,7 @@ from actors.providers.seats import Seat, Seats
 from actors.providers.transport import Transport
 
 __all__ = [
+    "Call",
     "ModelReply",
     "Prompt",
     "Provider",

@@ -151,7 +151,7 @@ def fault_of(reply: HttpReply, status: int = 0) -> ProviderFault:
     return ProviderFault(error, shorten(f"status {status}: {words}" if words else f"status {status}"), retry_after_s)
 
 
-def answer(  # noqa: PLR0917 - the parts of an answer, in the order of its fields
+def answer(  # noqa: PLR0917  # the parts of an answer, in the order of its fields
     prompt: Prompt, text: str, model: str, tokens_in: int | None, tokens_out: int | None, finish_reason: FinishReason
 ) -> ModelReply:
     """A normalised answer.

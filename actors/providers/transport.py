@@ -104,7 +104,7 @@ def _fault_of(error: aiohttp.ClientError | TimeoutError, connect_s: float, limit
     return ProviderFault(kind, shorten(reason))
 
 
-def _class_of(  # noqa: PLR0911 - a table of exceptions, which must be matched: subclasses stand before their bases
+def _class_of(  # noqa: PLR0911  # a table of exceptions, which must be matched: subclasses stand before their bases
     error: aiohttp.ClientError | TimeoutError, connect_s: float, limit_s: float
 ) -> tuple[ErrorClass, str]:
     match error:

@@ -10,7 +10,7 @@ import inspect
 import types
 import typing
 from collections.abc import Awaitable, Callable
-from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, ParamSpec, TypeVar
 
 import msgspec
 
@@ -22,6 +22,9 @@ from bus.envelope import Answer, Envelope, Failure
 from bus.errors import AgoraError, UnhandledMessage
 from bus.mailbox import SIZE_MAX_DEFAULT, CoalesceKey, Overflow
 from bus.messages.base import Event, Message, Position, Request
+
+if TYPE_CHECKING:
+    from actors.runtime.cell import ChildSpec
 
 R = TypeVar("R", bound=Message)
 A = TypeVar("A", bound=Message, contravariant=True)
@@ -47,7 +50,6 @@ class Deferred(Generic[A]):
         self._context = context
         self._envelope = envelope
         self._position = Position(0)
-        context.deferred.add(self)
 
     @property
     def is_open(self) -> bool:
@@ -61,8 +63,9 @@ class Deferred(Generic[A]):
     def answer(self, reply: A) -> None:
         """Answer the asker; what it rests on travels along."""
         context = self._context
-        position = self._position or context.turn_position
-        self._settle(lambda: context.reply(self._envelope, Answer(reply, position, context.after)))
+        self._settle(
+            lambda: context.reply(self._envelope, Answer(reply, self._position or context.turn_position, context.after))
+        )
 
     def refuse(self, error: AgoraError) -> None:
         """Tell the asker that it gets no reply, and why."""
@@ -71,7 +74,7 @@ class Deferred(Generic[A]):
 
     def _settle(self, output: Callable[[], None]) -> None:
         assert self.is_open, "a deferred reply is given once"
-        self._context.deferred.discard(self)
+        self._context.settle(self)
         self._context.output(output)
 
 
@@ -121,6 +124,8 @@ class Actor:
     overflow: ClassVar[Overflow] = Overflow.WAIT
     coalesce_key: ClassVar[CoalesceKey | None] = None
     is_persistent: ClassVar[bool] = False
+    stuck_after_s: ClassVar[float] = 300.0
+    """How long an asynchronous handler may take for one message before the actor counts as stuck, and as failed."""
     _context: Context
 
     async def on_start(self) -> None:
@@ -162,6 +167,7 @@ class Actor:
 
     async def ask(self, to: Address, request: Request[R], *, timeout_s: float) -> R:
         """Ask and wait for the one reply. Raises Refused, Undeliverable, DeadlinePassed or ActorFault."""
+        assert not self.is_persistent, "a persistent actor asks from a job, past the gate of the commit"
         context = self._context
         envelope = context.outgoing(request)
         current = context.current
@@ -191,6 +197,21 @@ class Actor:
     def watch(self, address: Address) -> None:
         """Be told `Terminated` when that actor has stopped for good; at once when there is none."""
         self._context.core.delivery.watch(self.address, address)
+
+    def spawn(self, spec: "ChildSpec") -> None:
+        """Start an actor as a child: it is stopped before this one, and this one's spec says how it is supervised.
+
+        Its mailbox takes messages at once. A start that fails is a failure, and the strategy decides.
+        """
+        self._context.output(lambda: self._context.core.spawn(self.address, spec))
+
+    def stop_child(self, address: Address) -> None:
+        """Stop a child for good. Raises NoSuchActor when there is none."""
+        self._context.output(lambda: self._context.core.stop_child(self.address, address))
+
+    def stop(self) -> None:
+        """End after this turn. A permanent actor is started again; others are gone."""
+        self._context.output(lambda: self._context.core.end(self.address))
 
     def perform(
         self, function: Callable[Concatenate[Job, P], Awaitable[None]], *args: P.args, **kwargs: P.kwargs
@@ -226,6 +247,9 @@ class Actor:
         try:
             reply = handler(self, envelope.message)
             context.answer(envelope, reply)
+        except BaseException:
+            context.forget_promises()
+            raise
         finally:
             context.end()
 
@@ -236,6 +260,9 @@ class Actor:
         try:
             reply = await handler(self, envelope.message)
             context.answer(envelope, reply)
+        except BaseException:
+            context.forget_promises()
+            raise
         finally:
             context.end()
 

@@ -3,20 +3,25 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from actors.runtime.actor import Actor
+from actors.runtime.actor import Actor, Handler
 from actors.runtime.context import Context
 from actors.runtime.lifecycle import Lifecycle, moved
+from actors.runtime.pace import Pace
 from actors.runtime.persistent import PersistentActor, Subscription
 from actors.runtime.supervision import Restart, SupervisionOptions
-from bus.address import Address
+from bus.address import NOBODY, Address
 from bus.bus import BusSubscription
 from bus.envelope import Envelope, Failure
 from bus.errors import AgoraError
 from bus.mailbox import Mailbox, MailboxStatistics
-from bus.messages.base import Position
+from bus.messages.base import Message, Position
+
+if TYPE_CHECKING:
+    from actors.runtime.supervisor import Supervisor
 
 FACTS_BEYOND_MAX = 10_000
 """Facts that may wait in a full mailbox, since they cannot be refused; past that the actor reads them from disk."""
@@ -37,7 +42,7 @@ class ChildSpec(msgspec.Struct, frozen=True):
 
 
 class ActorStatistics(msgspec.Struct, frozen=True):
-    """An actor as the introspection shows it."""
+    """An actor as the introspection shows it. Times are in seconds, measured per batch."""
 
     address: Address
     kind: str
@@ -52,89 +57,168 @@ class ActorStatistics(msgspec.Struct, frozen=True):
     """Messages that wait in its bus subscriptions."""
     parked_at: Position
     """The poison fact that parked its durable subscription, or 0."""
+    parent: Address = NOBODY
+    """The actor that supervises it; nobody for those that the system started."""
+    oldest_s: float = 0.0
+    """How long the oldest waiting message has waited, at least."""
+    handle_p50_s: float = 0.0
+    handle_p99_s: float = 0.0
+    backpressure_s: float = 0.0
+    """How long senders have waited for room in its mailbox, all together."""
+
+
+class Keeper(Protocol):
+    """Who decides what comes next when an actor fails or ends; `supervisor.Supervisor` is the one there is."""
+
+    def failed(self, cell: "Cell", fault: Exception) -> None: ...
+    def ended(self, cell: "Cell") -> None: ...
 
 
 class Cell:
-    """One actor's place in the system."""
+    """One actor's place in the system. What most actors never need is made when it is first needed."""
 
     __slots__ = (
-        "_failed",
+        "_supervisor",
         "actor",
+        "asynchronous",
+        "backpressure_s",
         "burst",
         "bus_subscriptions",
+        "children",
         "context",
         "fact_failures",
         "handled",
+        "in_hand",
         "is_catching_up",
         "is_lagging",
+        "is_paused",
+        "is_persistent",
         "is_queued",
         "jobs",
         "last_append",
         "last_error",
         "mailbox",
+        "may_run",
+        "pace",
+        "parent",
         "parked_at",
         "pulls",
         "restarts",
         "spec",
         "state",
         "subscriptions",
-        "watchers",
+        "synchronous",
     )
 
-    def __init__(self, spec: ChildSpec, mailbox: Mailbox, failed: "Callable[[Cell, Exception], None]") -> None:
+    def __init__(self, spec: ChildSpec, mailbox: Mailbox, supervisor: "Keeper", parent: Address = NOBODY) -> None:
         self.spec = spec
-        self._failed = failed
+        self.parent = parent
+        self._supervisor = supervisor
         self.state = Lifecycle.STARTING
+        self.may_run = False
+        """Whether a turn may start now."""
         self.actor: Actor | None = None
         self.context: Context | None = None
+        self.is_persistent = False
+        self.synchronous: dict[type[Message], Handler] = {}
+        self.asynchronous: dict[type[Message], Handler] = {}
         self.mailbox = mailbox
         self.subscriptions: tuple[Subscription, ...] = ()
-        self.bus_subscriptions: list[BusSubscription] = []
-        self.pulls: deque[BusSubscription] = deque()
-        self.watchers: list[Address] = []
-        self.jobs: set[asyncio.Task[None]] = set()
+        self.bus_subscriptions: tuple[BusSubscription, ...] = ()
+        self.pulls: deque[BusSubscription] | None = None
+        self.jobs: set[asyncio.Task[None]] | None = None
+        self.children: Supervisor | None = None
         self.burst: asyncio.Task[None] | None = None
+        """The task in which an asynchronous handler runs."""
+        self.in_hand: Envelope | None = None
+        """What the burst handles now; whoever ends the burst answers for it."""
         self.is_queued = False
         """Whether it stands in the run queue."""
         self.is_catching_up = False
         """Whether it reads facts from the past; its mailbox waits meanwhile."""
         self.is_lagging = False
         """Whether facts were left out of the mailbox and must be read from the past."""
+        self.is_paused = False
+        """Whether someone has paused it; a restart does not change that."""
         self.last_append = Position(0)
-        self.fact_failures: dict[Position, int] = {}
+        self.fact_failures: dict[Position, int] | None = None
         self.parked_at = Position(0)
         self.handled = 0
         self.restarts = 0
         self.last_error = ""
+        self.backpressure_s = 0.0
+        self.pace: Pace | None = None
 
     @property
     def address(self) -> Address:
         return self.spec.address
 
-    @property
-    def is_persistent(self) -> bool:
-        return isinstance(self.actor, PersistentActor)
-
-    @property
-    def may_run(self) -> bool:
-        """Whether a turn may start now."""
-        return self.state is Lifecycle.RUNNING and self.burst is None and not self.is_catching_up
+    def adopt(self, actor: Actor, context: Context) -> None:
+        """Hold a new incarnation."""
+        table = actor.handlers()
+        self.actor = actor
+        self.context = context
+        self.is_persistent = isinstance(actor, PersistentActor)
+        self.synchronous = table.synchronous
+        self.asynchronous = table.asynchronous
 
     def failed(self, fault: Exception) -> None:
         """Tell its supervisor that the actor has failed."""
-        self._failed(self, fault)
+        self._supervisor.failed(self, fault)
+
+    def ended(self) -> None:
+        """Tell its supervisor that the actor has ended of its own accord."""
+        self._supervisor.ended(self)
 
     def move(self, to: Lifecycle) -> None:
         """Change the state as the table allows."""
         self.state = moved(self.address, self.state, to)
+        self._look_again()
+
+    def begin_burst(self, task: "asyncio.Task[None]", envelope: Envelope) -> None:
+        """An asynchronous handler has the actor to itself."""
+        self.burst = task
+        self.in_hand = envelope
+        self.may_run = False
+
+    def end_burst(self) -> None:
+        """The actor is free for its next turn."""
+        self.burst = None
+        self.in_hand = None
+        self._look_again()
+
+    def catch_up(self, is_catching_up: bool) -> None:
+        """Whether facts from the past come first; the mailbox waits as long as they do."""
+        self.is_catching_up = is_catching_up
+        self._look_again()
+
+    def hold_subscription(self, subscription: BusSubscription) -> None:
+        """What the bus has for it is pulled when its mailbox is empty."""
+        self.bus_subscriptions += (subscription,)
+        if self.pulls is None:
+            self.pulls = deque()
+
+    def drop_subscriptions(self) -> None:
+        """Hear nothing more from the bus."""
+        self.bus_subscriptions = ()
+        self.pulls = None
 
     def has_work(self) -> bool:
         """Whether anything waits to be handled."""
-        return bool(len(self.mailbox)) or bool(self.pulls)
+        return bool(len(self.mailbox)) or bool(self.pulls) or self.is_lagging
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it handles something, or will without anybody's doing."""
+        if self.burst is not None:
+            return True
+        return (self.has_work() or self.is_catching_up) and self.state is not Lifecycle.PAUSED
 
     def next_envelope(self) -> Envelope | None:
         """What to handle next: control, then messages, then what the bus has."""
         envelope = self.mailbox.take()
+        if envelope is not None or not self.pulls:
+            return envelope
         while envelope is None and self.pulls:
             envelope = self.pulls[0].pull()
             if envelope is None:
@@ -148,8 +232,9 @@ class Cell:
         if envelope.reply_to is not None:
             envelope.reply_to(Failure(error, envelope.after))
 
-    def statistics(self) -> ActorStatistics:
+    def statistics(self, now_s: float) -> ActorStatistics:
         """What introspection shows."""
+        pace = self.pace or Pace()
         return ActorStatistics(
             address=self.address,
             kind=type(self.actor).__name__ if self.actor is not None else "",
@@ -159,7 +244,15 @@ class Cell:
             restarts=self.restarts,
             last_error=self.last_error,
             is_busy=self.burst is not None,
-            jobs=len(self.jobs),
+            jobs=len(self.jobs or ()),
             lag=sum(subscription.lag for subscription in self.bus_subscriptions),
             parked_at=self.parked_at,
+            parent=self.parent,
+            oldest_s=pace.oldest_s(self.mailbox, now_s),
+            handle_p50_s=pace.handle_time_s(0.5),
+            handle_p99_s=pace.handle_time_s(0.99),
+            backpressure_s=self.backpressure_s,
         )
+
+    def _look_again(self) -> None:
+        self.may_run = self.state is Lifecycle.RUNNING and self.burst is None and not self.is_catching_up

@@ -22,6 +22,7 @@ from bus.messages.base import Done, Event, Message, Position
 
 if TYPE_CHECKING:
     from actors.runtime.actor import Deferred, Job
+    from actors.runtime.cell import ChildSpec
 
 P = ParamSpec("P")
 
@@ -51,49 +52,83 @@ class Core:
     append: Callable[[Sequence[Recorded], Blobs, int], None]
     start_job: Callable[[Address, Position, Callable[[], Awaitable[None]]], Callable[[], None]]
     """Run a child task of an actor, gated when the actor is persistent; returns what cancels it."""
+    spawn: "Callable[[Address, ChildSpec], None]"
+    stop_child: Callable[[Address, Address], None]
+    end: Callable[[Address], None]
 
 
 class Context:
     """One actor's side of the runtime. A new one for each incarnation."""
+
+    __slots__ = (
+        "_is_stashed",
+        "_settled",
+        "_stash",
+        "_stash_size_max",
+        "_timers",
+        "_turn_cause",
+        "_turn_deferred",
+        "address",
+        "after",
+        "core",
+        "current",
+        "deferred",
+        "dice",
+        "staged",
+        "turn_position",
+    )
 
     def __init__(self, address: Address, core: Core, dice: Dice, stash_size_max: int) -> None:
         self.address = address
         self.core = core
         self.dice = dice
         self.after = Position(0)
-        self.cause = Position(0)
-        self.correlation = ""
         self.current: Envelope | None = None
         self.turn_position = Position(0)
         """The first position that the current turn has appended, or 0."""
         self.staged: list[Callable[[], None]] | None = None
-        self.deferred: set[Deferred[Any]] = set()
+        self.deferred: dict[Deferred[Any], None] = {}
+        """The replies that are promised and not given yet."""
+        self._settled: list[Deferred[Any]] = []
+        """What the current staged turn gives; a turn that fails gives nothing."""
+        self._turn_cause = Position(0)
+        """The last event that the current turn has appended, or 0."""
         self._turn_deferred: Deferred[Any] | None = None
         self._is_stashed = False
-        self._stash: deque[Envelope] = deque()
+        self._stash: deque[Envelope] | None = None
         self._stash_size_max = stash_size_max
-        self._timers: dict[str, Deadline] = {}
+        self._timers: dict[str, Deadline] | None = None
 
     def begin(self, envelope: Envelope) -> None:
         """A turn begins: what came in is what may be rested on."""
         self.current = envelope
-        self.after = max(self.after, envelope.after)
-        self.cause = envelope.position or envelope.cause
-        self.correlation = envelope.correlation
-        self.turn_position = Position(0)
-        self._turn_deferred = None
-        self._is_stashed = False
+        if envelope.after > self.after:  # noqa: PLR1730  # one of the hottest lines: max() would cost a call
+            self.after = envelope.after
 
     def end(self) -> None:
         """The turn is over, however it went."""
         self.current = None
+        if self.turn_position:
+            self.turn_position = self._turn_cause = Position(0)
+        if self._settled:
+            self._settled.clear()
+
+    def forget_promises(self) -> None:
+        """The turn has failed: what it has promised or settled never was."""
+        self.deferred.update(dict.fromkeys(self._settled))
+        if self._turn_deferred is not None:
+            self.deferred.pop(self._turn_deferred, None)
+            self._turn_deferred = None
+        self._is_stashed = False
 
     def answer(self, envelope: Envelope, reply: Message | None) -> None:
         """Give the turn's reply, unless it is deferred or stashed, or nobody asked."""
-        if envelope.reply_to is None or self._is_stashed:
+        deferred, self._turn_deferred = self._turn_deferred, None
+        is_stashed, self._is_stashed = self._is_stashed, False
+        if envelope.reply_to is None or is_stashed:
             return
-        if self._turn_deferred is not None:
-            self._turn_deferred.note_position(self.turn_position)
+        if deferred is not None:
+            deferred.note_position(self.turn_position)
             return
         envelope.reply_to(Answer(reply if reply is not None else Done(), self.turn_position, self.after))
 
@@ -110,20 +145,29 @@ class Context:
             leave()
 
     @property
+    def cause(self) -> Position:
+        """The event that leads to what is done now."""
+        if self._turn_cause or self.current is None:
+            return self._turn_cause
+        return self.current.position or self.current.cause
+
+    @property
+    def correlation(self) -> str:
+        """The conversation that the current turn belongs to."""
+        return self.current.correlation if self.current is not None else ""
+
+    @property
     def hops(self) -> int:
         """How often what leaves now has been passed on."""
         return self.current.hops + 1 if self.current is not None else 0
 
     def outgoing(self, message: Message) -> Envelope:
         """An envelope that carries on the current conversation."""
-        return Envelope(
-            message,
-            sender=self.address,
-            after=self.after,
-            cause=self.cause,
-            correlation=self.correlation,
-            hops=self.hops,
-        )
+        current = self.current
+        if current is None:
+            return Envelope(message, self.address, self.after)
+        cause = self._turn_cause or current.position or current.cause
+        return Envelope(message, self.address, self.after, cause, current.correlation, 0.0, current.hops + 1)
 
     def tell(self, to: Address, message: Message) -> None:
         envelope = self.outgoing(message)
@@ -134,24 +178,24 @@ class Context:
 
     def publish(self, message: Message) -> None:
         envelope = self.outgoing(message)
-        self.output(lambda: self._publish_staged(envelope))
+        if self.staged is None:
+            self.core.delivery.publish(envelope)
+        else:
+            self.staged.append(lambda: self._publish_staged(envelope))
 
     def subscribe(self, interest: Interest, size_max: int, overflow: Overflow) -> BusSubscription:
         return self.core.delivery.subscribe(self.address, interest, size_max, overflow)
 
     def start_timer(self, key: str, delay_s: float, message: Message) -> None:
-        self.cancel_timer(key)
-        self._timers[key] = self.core.deadlines.after(delay_s, lambda: self._timer_passed(key, message))
+        self.output(lambda: self._arm_timer(key, delay_s, message))
 
     def cancel_timer(self, key: str) -> None:
-        deadline = self._timers.pop(key, None)
-        if deadline is not None:
-            deadline.cancel()
+        self.output(lambda: self._disarm_timer(key))
 
     def cancel_all_timers(self) -> None:
-        for deadline in self._timers.values():
+        for deadline in (self._timers or {}).values():
             deadline.cancel()
-        self._timers.clear()
+        self._timers = None
 
     def perform(
         self,
@@ -184,8 +228,16 @@ class Context:
 
     def defer(self, make: "Callable[[Envelope], Deferred[Any]]") -> "Deferred[Any]":
         assert self.current is not None, "only a turn can defer its reply"
+        assert self._turn_deferred is None, "a turn has one reply to defer"
         self._turn_deferred = make(self.current)
+        self.deferred[self._turn_deferred] = None
         return self._turn_deferred
+
+    def settle(self, deferred: "Deferred[Any]") -> None:
+        """A promised reply is being given."""
+        del self.deferred[deferred]
+        if self.staged is not None:
+            self._settled.append(deferred)
 
     def fail_deferred(self, error: AgoraError) -> None:
         """Answer all deferred replies with an error: the actor that owed them is gone."""
@@ -194,33 +246,37 @@ class Context:
 
     def stash(self) -> None:
         assert self.current is not None, "only a message that is being handled can be stashed"
+        if self._stash is None:
+            self._stash = deque()
         if len(self._stash) >= self._stash_size_max:
             raise MailboxFull(self.address, self._stash_size_max)
         self._stash.append(self.current)
         self._is_stashed = True
 
     def unstash(self) -> None:
-        stashed = list(self._stash)
-        self._stash.clear()
+        stashed = self.take_stash()
         if stashed:
             self.core.delivery.unstash(self.address, stashed)
 
     def take_stash(self) -> list[Envelope]:
         """What is stashed: it goes back to the mailbox when the actor restarts."""
-        stashed = list(self._stash)
-        self._stash.clear()
+        stashed = list(self._stash or ())
+        self._stash = None
         return stashed
 
     def draft(self, events: Sequence[Event], cursor: Position, ahead: int = 0) -> tuple[Recorded, ...]:
         """The events at their positions; each is caused by what led to the turn. `ahead` counts staged ones."""
         now_us = self.core.clock.now_us()
         first = self.core.log.head + ahead + 1
-        if not self.turn_position:
-            self.turn_position = Position(first)
-        return tuple(
-            Recorded(event, Position(first + n), now_us, self.address, self.cause, self.correlation, cursor)
+        cause, correlation = self.cause, self.correlation
+        records = tuple(
+            Recorded(event, Position(first + n), now_us, self.address, cause, correlation, cursor)
             for n, event in enumerate(events)
         )
+        if not self.turn_position:
+            self.turn_position = Position(first)
+        self._turn_cause = records[-1].position
+        return records
 
     def record(self, events: Sequence[Event]) -> Position:
         """Append at once, outside any staged turn."""
@@ -228,6 +284,8 @@ class Context:
         records = self.draft(events, Position(0))
         self.core.append(records, {}, self.hops)
         self.after = max(self.after, records[-1].position)
+        if self.current is None:
+            self.turn_position = self._turn_cause = Position(0)
         return records[0].position
 
     def _deliver_staged(self, to: Address, envelope: Envelope) -> None:
@@ -240,6 +298,18 @@ class Context:
         envelope.cause = self.cause
         self.core.delivery.publish(envelope)
 
+    def _arm_timer(self, key: str, delay_s: float, message: Message) -> None:
+        self._disarm_timer(key)
+        if self._timers is None:
+            self._timers = {}
+        self._timers[key] = self.core.deadlines.after(delay_s, lambda: self._timer_passed(key, message))
+
+    def _disarm_timer(self, key: str) -> None:
+        deadline = self._timers.pop(key, None) if self._timers else None
+        if deadline is not None:
+            deadline.cancel()
+
     def _timer_passed(self, key: str, message: Message) -> None:
-        self._timers.pop(key, None)
-        self.core.delivery.deliver(self.address, Envelope(message, sender=self.address, after=self.after))
+        if self._timers:
+            self._timers.pop(key, None)
+        self.core.delivery.deliver(self.address, Envelope(message, self.address, self.after))

@@ -2,7 +2,7 @@
 
 What cannot be delivered is never lost in silence: it becomes a dead letter, and whoever asked is told at once. An ask
 that would wait for itself is refused by the chain in its envelope; one that comes from an edge returns only after the
-commit of what the answer rests on.
+commit of what the answer rests on. One deadline covers the whole ask: the room, the answer and the commit.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from actors.runtime.log import Log
 from actors.runtime.reply import ReplyBox
 from bus.address import NOBODY, Address
 from bus.bus import Bus, BusSubscription, Interest
-from bus.envelope import HOPS_MAX, Answer, Envelope, Failure
+from bus.envelope import HOPS_MAX, Answer, Envelope, Failure, Outcome
 from bus.errors import (
     ActorStopped,
     AskCycle,
@@ -40,6 +40,8 @@ class Delivery:
         self._deadlines = deadlines
         self._bus = Bus()
         self._cells: dict[Address, Cell] = {}
+        self._watchers: dict[Address, dict[Address, None]] = {}
+        self._watching: dict[Address, dict[Address, None]] = {}
         self.dead_letters = 0
         self.late_replies = 0
 
@@ -67,66 +69,69 @@ class Delivery:
 
     def close(self, cell: Cell, reason: str) -> None:
         """The cell has stopped for good: what it had queued are dead letters, and its watchers hear of it."""
+        address = cell.address
         self.end_subscriptions(cell)
-        self._cells.pop(cell.address, None)
+        self._cells.pop(address, None)
+        for watched in self._watching.pop(address, {}):
+            self._watchers.get(watched, {}).pop(address, None)
         for envelope in cell.mailbox.drain():
-            self._bounce(cell.address, envelope, ActorStopped(cell.address))
-        for watcher in cell.watchers:
-            self._notify(watcher, Terminated(cell.address, reason))
+            self._bounce(address, envelope, ActorStopped(address))
+        for watcher in self._watchers.pop(address, {}):
+            self._watching.get(watcher, {}).pop(address, None)
+            self._notify(watcher, Terminated(address, reason))
 
     def deliver(self, to: Address, envelope: Envelope) -> None:
         """Queue a message for an actor; what cannot be queued becomes a dead letter, and its asker is told."""
         cell = self._cells.get(to)
-        if cell is None:
-            self._bounce(to, envelope, NoSuchActor(to))
-        elif envelope.hops > HOPS_MAX:
-            self._bounce(to, envelope, TooManyHops(to, envelope.hops))
-        elif cell.state in (Lifecycle.STOPPING, Lifecycle.STOPPED):
-            self._bounce(to, envelope, ActorStopped(to))
-        else:
-            verdict, displaced = cell.mailbox.offer(envelope)
-            if displaced is not None:
-                self._bounce(to, displaced, MailboxFull(to, cell.mailbox.size_max))
-            if verdict is Verdict.ACCEPTED:
-                self._dispatcher.wake(cell)
-            else:
-                self._bounce(to, envelope, MailboxFull(to, cell.mailbox.size_max))
-
-    async def send(self, to: Address, envelope: Envelope, *, timeout_s: float) -> None:
-        """Queue a message, waiting for room. Raises Undeliverable."""
-        await self._wait_for_room(to, timeout_s)
-        cell = self._cells[to]
+        error = self._obstacle(to, cell, envelope)
+        if error is not None or cell is None:
+            self._bounce(to, envelope, error or NoSuchActor(to))
+            return
         verdict, displaced = cell.mailbox.offer(envelope)
         if displaced is not None:
             self._bounce(to, displaced, MailboxFull(to, cell.mailbox.size_max))
         if verdict is not Verdict.ACCEPTED:
-            raise MailboxFull(to, cell.mailbox.size_max)
-        self._dispatcher.wake(cell)
+            self._bounce(to, envelope, MailboxFull(to, cell.mailbox.size_max))
+        elif cell.may_run and not cell.is_queued:
+            self._dispatcher.wake(cell)
+
+    async def send(self, to: Address, envelope: Envelope, *, timeout_s: float) -> None:
+        """Queue a message, waiting for room. Raises Undeliverable."""
+        cell = self.cell(to)
+        error = self._obstacle(to, cell, envelope)
+        if error is not None:
+            raise error
+        if cell.mailbox.overflow is Overflow.WAIT and not cell.mailbox.has_room:
+            await self._wait_for_room(cell, envelope, timeout_s)
+        else:
+            verdict, displaced = cell.mailbox.offer(envelope)
+            if displaced is not None:
+                self._bounce(to, displaced, MailboxFull(to, cell.mailbox.size_max))
+            if verdict is not Verdict.ACCEPTED:
+                raise MailboxFull(to, cell.mailbox.size_max)
+        if cell.may_run and not cell.is_queued:
+            self._dispatcher.wake(cell)
 
     async def exchange(
         self, to: Address, envelope: Envelope, *, timeout_s: float, is_edge: bool = True
     ) -> Answer[Message]:
         """Ask; at an edge, return only after the commit of what the answer rests on."""
-        cell = self._cells.get(to)
-        if cell is None:
-            raise NoSuchActor(to)
+        cell = self.cell(to)
         if to in envelope.chain:
             raise AskCycle((*envelope.chain, to))
+        error = self._obstacle(to, cell, envelope)
+        if error is not None:
+            raise error
         box = ReplyBox(self._late_reply)
         envelope.reply_to = box.put
-        if cell.mailbox.has_room:
-            self.deliver(to, envelope)
-            self._dispatcher.run_in_place(cell)
-        else:
-            await self.send(to, envelope, timeout_s=timeout_s)
-        if box.outcome is None:
-            envelope.deadline = self._loop.time() + timeout_s
-            await box.wait(self._deadlines, timeout_s)
+        is_taken = self._dispatcher.run_in_place(cell, envelope)
         outcome = box.outcome
-        if outcome is None:
-            raise DeadlinePassed(f"{to} ({type(envelope.message).__name__})", timeout_s)
-        if is_edge:
-            await self._log.committed(outcome.after)
+        if outcome is None or (is_edge and outcome.after > self._log.watermark):
+            deadline_s = self._loop.time() + timeout_s
+            if not is_taken:
+                envelope.deadline = deadline_s
+                await self._queue_request(cell, envelope, timeout_s)
+            outcome = await self._wait_for_answer(cell, envelope, box, timeout_s, deadline_s, is_edge=is_edge)
         if isinstance(outcome, Failure):
             raise outcome.error
         return outcome
@@ -140,20 +145,21 @@ class Delivery:
         cell = self.cell(owner)
 
         def wake(subscription: BusSubscription) -> None:
-            cell.pulls.append(subscription)
-            self._dispatcher.wake(cell)
+            if cell.pulls is not None:
+                cell.pulls.append(subscription)
+                self._dispatcher.wake(cell)
 
         subscription = self._bus.subscribe(interest, wake, size_max=size_max, overflow=overflow)
-        cell.bus_subscriptions.append(subscription)
+        cell.hold_subscription(subscription)
         return subscription
 
     def watch(self, watcher: Address, watched: Address) -> None:
-        """Tell `watcher` when `watched` has stopped for good; at once when there is no such actor."""
-        cell = self._cells.get(watched)
-        if cell is None:
+        """Tell `watcher` when `watched` has stopped for good, once; at once when there is no such actor."""
+        if watched not in self._cells:
             self._notify(watcher, Terminated(watched, "there is no such actor"))
         else:
-            cell.watchers.append(watcher)
+            self._watchers.setdefault(watched, {})[watcher] = None
+            self._watching.setdefault(watcher, {})[watched] = None
 
     def unstash(self, address: Address, envelopes: list[Envelope]) -> None:
         """Put stashed messages back in front of an actor's mailbox."""
@@ -165,11 +171,11 @@ class Delivery:
         """End what an incarnation had subscribed to on the bus."""
         for subscription in cell.bus_subscriptions:
             self._bus.unsubscribe(subscription)
-        cell.bus_subscriptions.clear()
-        cell.pulls.clear()
+        cell.drop_subscriptions()
 
     def undelivered(self, cell: Cell, envelope: Envelope, reason: str) -> None:
         """A message that was taken from the mailbox and not handled."""
+        cell.handled -= 1
         cell.fail_envelope(envelope, ActorStopped(cell.address))
         self.dead_letter(cell.address, envelope, reason)
 
@@ -181,28 +187,60 @@ class Delivery:
         name = envelope.message.wire_name or type(envelope.message).__name__
         self.publish(Envelope(DeadLettered(to, envelope.sender, name, reason), sender=NOBODY, after=envelope.after))
 
-    async def _wait_for_room(self, to: Address, timeout_s: float) -> None:
-        deadline = self._loop.time() + timeout_s
-        while True:
-            cell = self._cells.get(to)
-            if cell is None or cell.state in (Lifecycle.STOPPING, Lifecycle.STOPPED):
-                raise ActorStopped(to) if cell is not None else NoSuchActor(to)
-            if cell.mailbox.has_room or cell.mailbox.overflow is not Overflow.WAIT:
-                return
-            room: asyncio.Future[None] = self._loop.create_future()
+    def _obstacle(self, to: Address, cell: Cell | None, envelope: Envelope) -> Undeliverable | None:
+        """Why a message cannot even be offered to its actor, if it cannot."""
+        if cell is None:
+            return NoSuchActor(to)
+        if envelope.hops > HOPS_MAX:
+            return TooManyHops(to, envelope.hops)
+        if cell.state is Lifecycle.STOPPING or cell.state is Lifecycle.STOPPED:
+            return ActorStopped(to)
+        return None
 
-            def wake(room: "asyncio.Future[None]" = room) -> None:
-                if not room.done():
-                    room.set_result(None)
+    async def _wait_for_room(self, cell: Cell, envelope: Envelope, timeout_s: float) -> None:
+        """Stand in line outside the mailbox until the message is let in."""
+        address, mailbox = cell.address, cell.mailbox
+        room: asyncio.Future[Undeliverable | None] = self._loop.create_future()
 
-            cell.mailbox.park(wake)
+        def end(error: Undeliverable | None) -> None:
+            if not room.done():
+                room.set_result(error)
+
+        began_s = self._loop.time()
+        late = self._deadlines.after(timeout_s, lambda: end(MailboxFull(address, mailbox.size_max)))
+        mailbox.park(envelope, lambda is_admitted: end(None if is_admitted else ActorStopped(address)))
+        try:
+            error = await room
+        finally:
+            late.cancel()
+            mailbox.unpark(envelope)
+            cell.backpressure_s += self._loop.time() - began_s
+        if error is not None:
+            raise error
+
+    async def _queue_request(self, cell: Cell, envelope: Envelope, timeout_s: float) -> None:
+        if cell.mailbox.overflow is Overflow.WAIT and not cell.mailbox.has_room:
+            await self._wait_for_room(cell, envelope, timeout_s)
+            self._dispatcher.wake(cell)
+        else:
+            self.deliver(cell.address, envelope)
+
+    async def _wait_for_answer(
+        self, cell: Cell, envelope: Envelope, box: ReplyBox, timeout_s: float, deadline_s: float, *, is_edge: bool
+    ) -> Outcome:
+        """Wait for the answer and, at an edge, for the commit of what it rests on. Raises DeadlinePassed."""
+        if box.outcome is None:
+            await box.wait(self._deadlines, deadline_s - self._loop.time())
+        outcome = box.outcome
+        if outcome is not None and is_edge and outcome.after > self._log.watermark:
             try:
-                async with asyncio.timeout_at(deadline):
-                    await room
-            except TimeoutError as error:
-                raise MailboxFull(to, cell.mailbox.size_max) from error
-            finally:
-                cell.mailbox.unpark(wake)
+                async with asyncio.timeout_at(deadline_s):
+                    await self._log.committed(outcome.after)
+            except TimeoutError:
+                outcome = None
+        if outcome is None:
+            raise DeadlinePassed(f"{cell.address} ({type(envelope.message).__name__})", timeout_s)
+        return outcome
 
     def _bounce(self, to: Address, envelope: Envelope, error: Undeliverable) -> None:
         if envelope.reply_to is not None:

@@ -5,73 +5,103 @@ pays one wake-up per batch and sockets and timers still get their turn. A synchr
 asynchronous one gets a task for as long as its actor has messages, and no two run for one actor at once. An idle actor
 answers an ask in place, on the asker's stack.
 
-No turn of a persistent actor starts while the log is saturated: that is the backpressure of the disk.
+No turn of a persistent actor starts while the log is saturated: that is the backpressure of the disk. And while the log
+falls behind, each turn of the loop is followed by a pause: a busy loop keeps the interpreter from the writer's thread.
+
+With dice, the next actor is drawn and handles one message: a seed is an order.
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 
-from actors.runtime.actor import unhandled
 from actors.runtime.cell import Cell
-from actors.runtime.lifecycle import Lifecycle
+from actors.runtime.deadlines import Deadlines
 from actors.runtime.log import Log
+from actors.runtime.pace import Pace
 from actors.runtime.tasks import Tasks
-from bus.envelope import Envelope, Failure
+from actors.runtime.turns import ACTOR_BUDGET, Burst, Reports, say_refused, say_unhandled
+from bus.dice import Dice
+from bus.envelope import Envelope
 from bus.errors import Refused
 
-ACTOR_BUDGET = 128
+logger = logging.getLogger(__name__)
+
 TURN_BUDGET = 1_024
 """Messages per turn of the loop: some 2 ms of light handlers."""
+IN_PLACE_BUDGET = 256
+"""Asks answered in place before one takes the queue: an asker that never waits would starve the loop."""
+BATCH_MAX_S = 0.05
+"""A batch that takes longer has kept sockets and timers waiting; whose it was is said."""
+CEDE_PAST_S = 0.05
+"""The age of the log's oldest event past which the loop cedes time to the writer."""
+CEDE_S = 0.001
 
 
 class Dispatcher:
     """The run queue of one actor system."""
 
-    def __init__(self, log: Log, tasks: Tasks) -> None:
+    def __init__(self, log: Log, tasks: Tasks, deadlines: Deadlines, dice: Dice | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._log = log
         self._tasks = tasks
+        self._deadlines = deadlines
+        self._dice = dice
+        self._actor_budget = ACTOR_BUDGET if dice is None else 1
+        self._turn_budget = TURN_BUDGET if dice is None else 1
         self._ready: deque[Cell] = deque()
         self._held: list[Cell] = []
         self._is_draining = False
+        self._in_place = 0
+        self._resting: list[asyncio.Future[None]] = []
 
-    def report_to(
-        self,
-        *,
-        faulted: Callable[[Cell, Envelope | None, Exception], None],
-        undelivered: Callable[[Cell, Envelope, str], None],
-        left_out: Callable[[Cell], None],
-    ) -> None:
-        """Say who hears of faults, of messages that were not handled, and of actors that must read from the past."""
-        self._faulted = faulted
-        self._undelivered = undelivered
-        self._left_out = left_out
+    def report_to(self, reports: Reports, crashed: Callable[[Exception], None]) -> None:
+        """Say who hears how turns end, and who hears of a bug in the runtime itself."""
+        self._reports = reports
+        self._crashed = crashed
 
     @property
     def is_idle(self) -> bool:
         """Whether nobody waits to run."""
         return not self._ready and not self._held
 
+    async def rest(self) -> None:
+        """Wait until the run queue is empty, or a burst or a look into the past has ended."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._resting.append(future)
+        await future
+
     def wake(self, cell: Cell) -> None:
         """The actor has work: let it run in one of the next turns."""
         if cell.is_queued or not cell.may_run or not cell.has_work():
             return
         cell.is_queued = True
+        if cell.pace is None:
+            cell.pace = Pace()
+        cell.pace.note_waiting(cell.mailbox, self._loop.time())
         self._ready.append(cell)
         if not self._is_draining:
             self._is_draining = True
             self._loop.call_soon(self._drain)
 
-    def run_in_place(self, cell: Cell) -> bool:
-        """Handle the actor's one waiting message now, if it is idle and the handler is synchronous."""
-        if not cell.may_run or len(cell.mailbox) != 1 or (cell.is_persistent and self._log.is_saturated):
+    def rested(self, cell: Cell) -> None:
+        """An actor's burst, or its look into the past, is over."""
+        self.wake(cell)
+        self._tell_resting()
+
+    def run_in_place(self, cell: Cell, envelope: Envelope) -> bool:
+        """Handle the message now, if the actor is idle and its handler is synchronous; False when it must queue."""
+        if not cell.may_run or cell.has_work() or self._in_place >= IN_PLACE_BUDGET:
             return False
+        handler = cell.synchronous.get(type(envelope.message))
         assert cell.context is not None, "a running actor has a context"
-        if cell.context.current is not None:
+        if handler is None or cell.context.current is not None or (cell.is_persistent and self._log.is_saturated):
             return False
-        envelope = cell.mailbox.take()
-        assert envelope is not None, "the mailbox held one message"
+        if self._dice is not None and self._dice.random() < 0.5:
+            return False
+        self._in_place += 1
+        cell.mailbox.pass_through()
         self._handle(cell, envelope)
         return True
 
@@ -80,32 +110,100 @@ class Dispatcher:
         self._handle(cell, envelope)
 
     def _drain(self) -> None:
-        budget = TURN_BUDGET
-        while self._ready and budget > 0:
-            cell = self._ready.popleft()
-            cell.is_queued = False
-            budget -= self._run(cell, min(ACTOR_BUDGET, budget))
+        self._in_place = 0
+        budget = self._turn_budget
+        try:
+            while self._ready and budget > 0:
+                if self._dice is not None:
+                    self._ready.rotate(-self._dice.index(len(self._ready)))
+                cell = self._ready.popleft()
+                cell.is_queued = False
+                budget -= self._run(cell, min(self._actor_budget, budget))
+        except Exception as error:  # noqa: BLE001  # a bug in the runtime: silence would be a hang
+            self._crashed(error)
         self._is_draining = bool(self._ready)
-        if self._is_draining:
+        if not self._is_draining:
+            self._tell_resting()
+        elif self._log.watermark_age_s > CEDE_PAST_S:
+            self._loop.call_later(CEDE_S, self._drain)
+        else:
             self._loop.call_soon(self._drain)
 
     def _run(self, cell: Cell, budget: int) -> int:
-        handled = 0
-        while handled < budget and cell.may_run:
-            if cell.is_persistent and self._log.is_saturated:
-                self._hold(cell)
-                return handled
-            envelope = cell.next_envelope()
-            if envelope is None:
-                if cell.is_lagging:
-                    self._left_out(cell)
-                return handled
-            handled += 1
-            self._handle(cell, envelope)
-        self.wake(cell)
+        """A batch of one actor; returns how many messages it handled."""
+        if not cell.may_run:
+            return 0
+        began_s = self._loop.time()
+        handled = self._batch(cell, budget)
+        if handled:
+            now_s = self._loop.time()
+            pace = cell.pace = cell.pace or Pace()
+            pace.note_batch(handled, now_s - began_s)
+            pace.note_waiting(cell.mailbox, now_s)
+            if now_s - began_s > BATCH_MAX_S:
+                logger.warning(
+                    "an actor blocked the loop",
+                    extra={"actor": cell.address, "seconds": round(now_s - began_s, 3), "messages": handled},
+                )
+        if cell.may_run and not cell.is_queued:
+            self.wake(cell)
         return handled
 
+    def _batch(self, cell: Cell, budget: int) -> int:
+        actor, handlers, next_envelope = cell.actor, cell.synchronous, cell.next_envelope
+        assert actor is not None, "a running actor is there"
+        is_persistent = cell.is_persistent
+        handled = 0
+        while handled < budget:
+            if is_persistent and self._log.is_saturated:
+                self._hold(cell)
+                break
+            envelope = next_envelope()
+            if envelope is None:
+                if cell.is_lagging:
+                    self._reports.left_out(cell)
+                break
+            handled += 1
+            cell.handled += 1
+            handler = handlers.get(type(envelope.message))
+            if handler is None:
+                self._other(cell, envelope)
+            else:
+                try:
+                    actor.handle(handler, envelope)
+                except Refused as refusal:
+                    say_refused(cell, envelope, refusal)
+                except Exception as fault:  # noqa: BLE001  # the actor loop, as above
+                    self._reports.faulted(cell, envelope, fault)
+            if not cell.may_run:
+                break
+        return handled
+
+    def _handle(self, cell: Cell, envelope: Envelope) -> None:
+        actor, handler = cell.actor, cell.synchronous.get(type(envelope.message))
+        assert actor is not None, "a running actor is there"
+        cell.handled += 1
+        if handler is None:
+            self._other(cell, envelope)
+            return
+        try:
+            actor.handle(handler, envelope)
+        except Refused as refusal:
+            say_refused(cell, envelope, refusal)
+        except Exception as fault:  # noqa: BLE001  # the actor loop: a fault crashes the actor, the supervisor decides
+            self._reports.faulted(cell, envelope, fault)
+
+    def _other(self, cell: Cell, envelope: Envelope) -> None:
+        """A message whose handler is asynchronous, or that has none."""
+        if type(envelope.message) in cell.asynchronous:
+            burst = Burst(cell, self._deadlines, self._reports)
+            cell.begin_burst(self._tasks.spawn(burst.run, f"{cell.address} burst"), envelope)
+        else:
+            say_unhandled(cell, envelope, self._reports)
+
     def _hold(self, cell: Cell) -> None:
+        """Let the actor wait until the log has drained; it counts as queued meanwhile."""
+        cell.is_queued = True
         if not self._held:
             self._log.when_drained(self._release)
         self._held.append(cell)
@@ -113,68 +211,11 @@ class Dispatcher:
     def _release(self) -> None:
         held, self._held = self._held, []
         for cell in held:
+            cell.is_queued = False
             self.wake(cell)
 
-    def _handle(self, cell: Cell, envelope: Envelope) -> None:
-        actor = cell.actor
-        assert actor is not None, "a running actor is there"
-        table = actor.handlers()
-        handler = table.synchronous.get(type(envelope.message))
-        if handler is None:
-            if type(envelope.message) in table.asynchronous:
-                cell.burst = self._tasks.spawn(self._burst(cell, envelope), f"{cell.address} burst")
-            else:
-                self._unhandled(cell, envelope)
-            return
-        cell.handled += 1
-        try:
-            actor.handle(handler, envelope)
-        except Refused as refusal:
-            self._refused(cell, envelope, refusal)
-        except Exception as fault:  # noqa: BLE001  # the actor loop: a fault crashes the actor, the supervisor decides
-            self._faulted(cell, envelope, fault)
-
-    async def _burst(self, cell: Cell, first: Envelope) -> None:
-        """Handle messages in a task until there are none or the budget is used up."""
-        actor = cell.actor
-        assert actor is not None, "a running actor is there"
-        table = actor.handlers()
-        envelope: Envelope | None = first
-        handled = 0
-        try:
-            while envelope is not None:
-                cell.handled += 1
-                handled += 1
-                message = type(envelope.message)
-                try:
-                    if message in table.asynchronous:
-                        await actor.handle_async(table.asynchronous[message], envelope)
-                    elif message in table.synchronous:
-                        actor.handle(table.synchronous[message], envelope)
-                    else:
-                        self._unhandled(cell, envelope)
-                except Refused as refusal:
-                    self._refused(cell, envelope, refusal)
-                except Exception as fault:  # noqa: BLE001  # the actor loop, as above
-                    self._faulted(cell, envelope, fault)
-                    return
-                if cell.state is not Lifecycle.RUNNING or handled >= ACTOR_BUDGET:
-                    return
-                envelope = cell.next_envelope()
-        except asyncio.CancelledError:
-            if envelope is not None:
-                self._undelivered(cell, envelope, "the actor was stopped while it handled this")
-            raise
-        finally:
-            cell.burst = None
-            self.wake(cell)
-
-    def _refused(self, cell: Cell, envelope: Envelope, refusal: Refused) -> None:
-        if envelope.reply_to is not None:
-            after = cell.context.after if cell.context is not None else envelope.after
-            envelope.reply_to(Failure(refusal, after))
-
-    def _unhandled(self, cell: Cell, envelope: Envelope) -> None:
-        error = unhandled(cell.address, envelope)
-        cell.fail_envelope(envelope, error)
-        self._undelivered(cell, envelope, str(error))
+    def _tell_resting(self) -> None:
+        resting, self._resting = self._resting, []
+        for future in resting:
+            if not future.done():
+                future.set_result(None)

@@ -5,7 +5,7 @@ when a mailbox has no room even beyond its bound, the subscriber lags and reads 
 that crashes its subscriber several times parks the subscription, so that one poison fact never stops an actor for good.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
 import msgspec
 
@@ -15,6 +15,9 @@ from actors.runtime.log import History
 from bus.envelope import Envelope, Recorded
 from bus.messages.base import Event, Position
 from bus.topics import matches
+
+WINDOW_POSITIONS = 10_000
+"""How far one look into the past reaches: a few megabytes of facts at most."""
 
 
 class _Route(msgspec.Struct):
@@ -28,7 +31,7 @@ class FactRoutes:
     """All durable subscriptions of a system, matched once per event type."""
 
     def __init__(self, lag: Callable[[Cell], None]) -> None:
-        self._cells: list[Cell] = []
+        self._cells: dict[Cell, None] = {}
         self._routes: dict[type[Event], _Route] = {}
         self._lag = lag
 
@@ -36,13 +39,14 @@ class FactRoutes:
         """Route facts to the cell from now on, by its subscriptions."""
         self.unregister(cell)
         if cell.subscriptions:
-            self._cells.append(cell)
+            self._cells[cell] = None
+            self._routes.clear()
 
     def unregister(self, cell: Cell) -> None:
         """Route nothing to the cell any more."""
         if cell in self._cells:
-            self._cells.remove(cell)
-        self._routes.clear()
+            del self._cells[cell]
+            self._routes.clear()
 
     def route(self, records: Sequence[Recorded], hops: int) -> Iterator[Cell]:
         """Queue the events with all who must react; yields each actor that has new work."""
@@ -73,28 +77,35 @@ class FactRoutes:
             position=record.position,
         )
 
-    async def past(self, history: History, cell: Cell, after: Position, upto: Position) -> list[Recorded]:
-        """The facts that the cell has not handled, in order."""
+    async def past(
+        self, history: History, cell: Cell, after: Position, upto: Position
+    ) -> AsyncGenerator[Recorded, None]:
+        """The facts that the cell has not handled, in order, read in windows so that no history is too long."""
         topics_by_agent: dict[str | None, list[str]] = {}
         for subscription in cell.subscriptions:
             topics_by_agent.setdefault(subscription.agent, []).append(subscription.topic)
-        found: dict[Position, Recorded] = {}
-        if after < upto:
+        for start in range(after, upto, WINDOW_POSITIONS):
+            found: dict[Position, Recorded] = {}
+            end = Position(min(start + WINDOW_POSITIONS, upto))
             for agent, topics in topics_by_agent.items():
-                async for batch in history.facts(tuple(topics), agent, after, upto):
+                async for batch in history.facts(tuple(topics), agent, Position(start), end):
                     found.update((record.position, record) for record in batch if record.source != cell.address)
-        return [found[position] for position in sorted(found)]
+            for position in sorted(found):
+                yield found[position]
 
     def note_failure(self, cell: Cell, envelope: Envelope) -> bool:
         """Count a fact that crashed its subscriber; True when the subscription is now parked."""
         position = envelope.position
         if not position:
             return False
-        cell.fact_failures[position] = cell.fact_failures.get(position, 0) + 1
-        if cell.fact_failures[position] < POISON_TRIES:
+        if cell.fact_failures is None:
+            cell.fact_failures = {}
+        tries = cell.fact_failures[position] = cell.fact_failures.get(position, 0) + 1
+        if tries < POISON_TRIES:
             return False
         cell.parked_at = position
         cell.subscriptions = ()
+        cell.is_lagging = False
         self.unregister(cell)
         return True
 

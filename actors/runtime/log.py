@@ -18,7 +18,7 @@ import msgspec
 from bus.address import Address
 from bus.clock import Clock
 from bus.envelope import Recorded, StoredEvent
-from bus.errors import StorageError
+from bus.errors import StorageError, SystemStopping
 from bus.messages.base import BlobId, Position
 
 logger = logging.getLogger(__name__)
@@ -103,6 +103,8 @@ class Log(Protocol):
         ...
 
     @property
+    def watermark_age_s(self) -> float: ...
+    @property
     def is_saturated(self) -> bool: ...
     @property
     def has_failed(self) -> bool: ...
@@ -130,6 +132,7 @@ class GroupCommitLog:
         self._on_drained: list[Callable[[], None]] = []
         self._failure: StorageError | None = None
         self._is_closing = False
+        self._is_over = False
         self.commits = 0
         self.commit_times_s: deque[float] = deque(maxlen=COMMIT_TIMES_KEPT)
 
@@ -182,6 +185,8 @@ class GroupCommitLog:
         """Take events at the positions after the head. Raises StorageError when the log has given up."""
         if self._failure is not None:
             raise self._failure
+        if self._is_over:
+            raise StorageError("the log is closed")
         assert records, "an append has at least one event"
         assert records[0].position == self._head + 1, "positions have no gap"
         if not self._records and not self._in_flight:
@@ -193,11 +198,13 @@ class GroupCommitLog:
         self._wake.set()
 
     async def committed(self, position: Position) -> None:
-        """Return once the watermark has passed `position`. Raises StorageError when it never will."""
+        """Return once the watermark has passed `position`. Raises StorageError or SystemStopping when it never will."""
         if position <= self._watermark:
             return
         if self._failure is not None:
             raise self._failure
+        if self._is_over:
+            raise SystemStopping
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((position, future))
         await future
@@ -219,13 +226,19 @@ class GroupCommitLog:
                 started_s = self._clock.monotonic_s()
                 try:
                     stored = await self._write(records, blobs)
-                except StorageError as error:
-                    self._fail(error)
-                    raise
-                self._in_flight = 0
-                self._oldest_s = started_s
-                self._rise(stored, self._clock.monotonic_s() - started_s)
+                    self._in_flight = 0
+                    self._oldest_s = started_s
+                    self._rise(stored, self._clock.monotonic_s() - started_s)
+                except Exception as error:
+                    # Whatever it was, nothing can be promised any more, and nobody may wait for ever.
+                    failure = error if isinstance(error, StorageError) else StorageError(_described(error))
+                    self._end(failure)
+                    if failure is error:
+                        raise
+                    raise failure from error
             if self._is_closing:
+                self._is_over = True
+                self._end(SystemStopping())
                 return
 
     async def _write(self, records: Sequence[Recorded], blobs: Blobs) -> tuple[StoredEvent, ...]:
@@ -265,9 +278,14 @@ class GroupCommitLog:
             for resume in resumes:
                 resume()
 
-    def _fail(self, error: StorageError) -> None:
-        self._failure = error
+    def _end(self, error: StorageError | SystemStopping) -> None:
+        if isinstance(error, StorageError):
+            self._failure = error
         for _, future in self._waiting:
             if not future.done():
                 future.set_exception(error)
         self._waiting.clear()
+
+
+def _described(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

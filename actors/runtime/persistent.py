@@ -15,12 +15,15 @@ import msgspec
 
 from actors.runtime.actor import Actor, Handler
 from actors.runtime.log import History, Snapshot
+from bus.codec import EVENT_BYTES_MAX, EventTooLarge
 from bus.envelope import Envelope, Recorded
 from bus.errors import Refused
 from bus.messages.base import BlobId, Done, Event, Message, Position
 from bus.topics import matches
 
 S = TypeVar("S", bound=msgspec.Struct)
+
+_ENCODER = msgspec.json.Encoder()
 
 
 class Subscription(msgspec.Struct, frozen=True):
@@ -61,14 +64,19 @@ class PersistentActor(Actor, Generic[S]):
         """A turn after the fold and before the first message: arm timers again, send obligations again."""
 
     def persist(self, *events: Event, blobs: tuple[bytes, ...] = ()) -> Position:
-        """Append and apply events, and keep the blobs that they name. Returns the first position."""
+        """Append and apply events, and keep the blobs that they name. Returns the first position.
+
+        An event over its bound is a fault of this turn: past it, it would be a fault of the journal.
+        """
         context = self._context
         assert context.staged is not None, "only a turn can persist"
+        for event in events:
+            if (size_bytes := len(_ENCODER.encode(event))) > EVENT_BYTES_MAX:
+                raise EventTooLarge(event.wire_name, size_bytes)
         records = context.draft(events, self._cursor, ahead=len(self._records))
         self._records.extend(records)
         for blob in blobs:
             self._blobs[BlobId(hashlib.sha256(blob).hexdigest())] = blob
-        context.cause = records[-1].position
         for event in events:
             self.apply(event)
         return records[0].position
@@ -122,18 +130,17 @@ class PersistentActor(Actor, Generic[S]):
 
     def _turn(self, envelope: Envelope, handler: Handler, message: Message) -> None:
         context = self._context
-        deferred_before = set(context.deferred)
         context.begin(envelope)
         context.staged = []
         try:
             reply = handler(self, message)
-        except Refused:
-            assert not self._records, f"{self.address} refused after it had persisted"
-            context.deferred = deferred_before
-            raise
-        else:
             self._commit()
             context.answer(envelope, reply)
+        except BaseException as error:
+            context.forget_promises()
+            if isinstance(error, Refused):
+                assert not self._records, f"{self.address} refused after it had persisted"
+            raise
         finally:
             self._records = []
             self._blobs = {}

@@ -5,12 +5,12 @@ the one gate between inside and outside, and there is no way around it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import logging
+from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Self, TypeVar, cast
 
-from actors.runtime.cell import ActorStatistics, Cell, ChildSpec
-from actors.runtime.context import Core
+from actors.runtime.cell import ActorStatistics, ChildSpec
 from actors.runtime.deadlines import Deadlines
 from actors.runtime.delivery import Delivery
 from actors.runtime.dispatcher import Dispatcher
@@ -25,8 +25,10 @@ from bus.address import Address
 from bus.clock import Clock, SystemClock
 from bus.dice import Dice
 from bus.envelope import Answer, Envelope, Recorded
-from bus.errors import AgoraError, SystemStopping
+from bus.errors import ActorFault, AgoraError, SystemStopping
 from bus.messages.base import Message, Position, Request
+
+logger = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=Message)
 
@@ -45,31 +47,28 @@ class ActorSystem:
         clock: Clock | None = None,
         dice: Dice | None = None,
         supervision: SupervisionOptions | None = None,
+        order: Dice | None = None,
     ) -> None:
+        """`order` draws who runs next, for the simulation; without it the run queue is first in, first out."""
         self._log = log
         self._history = history
         self._clock = clock or SystemClock()
         self._dice = dice or Dice(0)
         self._supervision = supervision or SupervisionOptions()
+        self._order = order
         self._is_stopping = False
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         self._failure: asyncio.Future[AgoraError] = self._loop.create_future()
         self._deadlines = Deadlines()
-        self._tasks = Tasks()
-        self._dispatcher = Dispatcher(self._log, self._tasks)
+        self._tasks = Tasks(self._crash)
+        self._dispatcher = Dispatcher(self._log, self._tasks, self._deadlines, self._order)
         self._delivery = Delivery(self._dispatcher, self._log, self._deadlines)
         self._timeline = Timeline(self._log, self._clock, self._delivery, self._dispatcher)
         self._incarnations = Incarnations(
-            core=Core(
-                clock=self._clock,
-                deadlines=self._deadlines,
-                log=self._log,
-                delivery=self._delivery,
-                append=self._timeline.append,
-                start_job=self._start_job,
-            ),
+            clock=self._clock,
+            deadlines=self._deadlines,
             log=self._log,
             history=self._history,
             delivery=self._delivery,
@@ -78,11 +77,7 @@ class ActorSystem:
             tasks=self._tasks,
             dice=self._dice,
         )
-        self._dispatcher.report_to(
-            faulted=self._incarnations.faulted,
-            undelivered=self._delivery.undelivered,
-            left_out=self._incarnations.read_left_out,
-        )
+        self._dispatcher.report_to(self._incarnations.reports, self._crash)
         self._root = Supervisor(self._incarnations, self._supervision, self._dice.split("root"), self._fail)
         self._log_task = self._loop.create_task(self._run_log(), name="log")
         return self
@@ -117,7 +112,10 @@ class ActorSystem:
 
     async def stop_actor(self, address: Address) -> None:
         """Stop one actor for good. Raises NoSuchActor."""
-        await self._root.stop_child(self._delivery.cell(address))
+        cell = self._delivery.cell(address)
+        keeper = self._delivery.cell(cell.parent).children if cell.parent else self._root
+        if keeper is not None:
+            await keeper.stop_child(cell)
 
     async def ask(self, to: Address, request: Request[R], *, timeout_s: float = 5.0) -> R:
         """Ask from outside. Raises Refused, Undeliverable, DeadlinePassed, ActorFault or StorageError."""
@@ -139,12 +137,17 @@ class ActorSystem:
         return cast(R, answer.message)  # as above
 
     def tell(self, to: Address, message: Message) -> None:
-        """Tell from outside, without waiting."""
-        self._delivery.deliver(to, Envelope(message))
+        """Tell from outside, without waiting; what comes while the system stops is a dead letter."""
+        envelope = Envelope(message)
+        if self._is_stopping:
+            self._delivery.dead_letter(to, envelope, str(SystemStopping()))
+        else:
+            self._delivery.deliver(to, envelope)
 
     def statistics(self) -> tuple[ActorStatistics, ...]:
         """All actors, in start order."""
-        return tuple(cell.statistics() for cell in self._delivery.cells)
+        now_s = self._loop.time()
+        return tuple(cell.statistics(now_s) for cell in self._delivery.cells)
 
     def snapshots(self) -> dict[Address, Snapshot]:
         """The state of every actor that checkpoints hold, between turns."""
@@ -157,16 +160,17 @@ class ActorSystem:
 
     def pause(self, address: Address) -> None:
         """After this returns no turn of the actor starts; its mailbox goes on taking messages."""
-        self._delivery.cell(address).move(Lifecycle.PAUSED)
+        self._incarnations.pause(self._delivery.cell(address))
 
     def resume(self, address: Address) -> None:
         """Let a paused actor go on with all that came meanwhile."""
-        cell = self._delivery.cell(address)
-        cell.move(Lifecycle.RUNNING)
-        self._dispatcher.wake(cell)
+        self._incarnations.resume(self._delivery.cell(address))
 
     async def catch_up(self, topics: tuple[str, ...], after: Position) -> AsyncIterator[Sequence[Recorded]]:
-        """Committed events that match, from a position on: the past first, then live; no gap, no duplicate."""
+        """Committed events that match, from a position on: the past first, then live; no gap, no duplicate.
+
+        Ends when the system stops. Raises StorageError when the log has failed.
+        """
         position = after
         while True:
             watermark = self._log.watermark
@@ -174,7 +178,10 @@ class ActorSystem:
                 async for batch in self._history.facts(topics, None, position, watermark):
                     yield batch
                 position = watermark
-            await self._log.committed(Position(position + 1))
+            try:
+                await self._log.committed(Position(position + 1))
+            except SystemStopping:
+                return
 
     async def failed(self) -> AgoraError:
         """Wait until the system cannot go on; returns the cause."""
@@ -185,11 +192,11 @@ class ActorSystem:
         self._is_stopping = True
         try:
             async with asyncio.timeout(timeout_s):
-                idle_turns = 0
-                while idle_turns < IDLE_TURNS:
-                    await asyncio.sleep(0)
-                    idle_turns = idle_turns + 1 if self._is_idle() else 0
-                await self._log.committed(self._log.head)
+                head = Position(-1)
+                while head != self._log.head:  # edges that waited for a commit may have said something more
+                    head = self._log.head
+                    await self._log.committed(head)
+                    await self._until_idle()
         except TimeoutError:
             return False
         return True
@@ -203,34 +210,24 @@ class ActorSystem:
         self._deadlines.close()
         await self._tasks.end()
 
+    async def _until_idle(self) -> None:
+        """Return when nobody has had anything to do for a few turns of the loop."""
+        idle_turns = 0
+        while idle_turns < IDLE_TURNS:
+            await asyncio.sleep(0)
+            idle_turns += 1
+            if not self._is_idle():
+                idle_turns = 0
+                await self._dispatcher.rest()
+
     def _is_idle(self) -> bool:
-        busy = any((cell.has_work() and cell.may_run) or cell.burst is not None for cell in self._delivery.cells)
-        return not busy and self._dispatcher.is_idle
+        """Whether no actor has, or will have, a message to handle; those of a paused one wait for someone else."""
+        return self._dispatcher.is_idle and not any(cell.is_busy for cell in self._delivery.cells)
 
-    def _start_job(self, address: Address, after: Position, begin: Callable[[], Awaitable[None]]) -> Callable[[], None]:
-        """Run a child task; a persistent actor's begins after the commit of `after`. Returns what cancels it."""
-        cell = self._delivery.cell(address)
-        task = self._tasks.spawn(self._run_job(cell, after, begin), f"{address} job")
-        cell.jobs.add(task)
-
-        def cancel() -> None:
-            task.cancel()
-
-        return cancel
-
-    async def _run_job(self, cell: Cell, after: Position, begin: Callable[[], Awaitable[None]]) -> None:
-        task = asyncio.current_task()
-        assert task is not None, "a job runs in a task"
-        incarnation = cell.actor
-        try:
-            if cell.is_persistent:
-                await self._log.committed(after)
-            await begin()
-        except Exception as fault:  # noqa: BLE001  # the boundary of an actor's child task: its fault is the actor's
-            if cell.actor is incarnation:
-                self._incarnations.faulted(cell, None, fault)
-        finally:
-            cell.jobs.discard(task)
+    def _crash(self, error: Exception) -> None:
+        """A bug in the runtime itself: nothing can be relied on any more."""
+        logger.critical("the runtime failed", exc_info=error)
+        self._fail(error if isinstance(error, AgoraError) else ActorFault("system", "its own work", repr(error)))
 
     def _fail(self, error: AgoraError) -> None:
         if not self._failure.done():

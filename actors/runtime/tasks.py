@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 logger = logging.getLogger(__name__)
@@ -10,18 +10,31 @@ logger = logging.getLogger(__name__)
 END_MAX_S = 10.0
 """How long stray tasks may take to end after all actors have stopped."""
 
+Work = Callable[[], Coroutine[Any, Any, None]]
+"""What a task does, not begun yet: a task that is cancelled before its first step never makes the coroutine."""
+
 
 class Tasks:
-    """The tasks of one system. An `asyncio.TaskGroup` would end all when one fails; here a fault is an actor's."""
+    """The tasks of one system. An `asyncio.TaskGroup` would end all when one fails; here a fault is an actor's.
 
-    def __init__(self) -> None:
+    What reaches a task's end as an exception is nobody's: `crashed` hears of it, and the system cannot go on.
+    """
+
+    def __init__(self, crashed: Callable[[Exception], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._running: set[asyncio.Task[None]] = set()
+        self._crashed = crashed
 
-    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tasks that run now."""
+        return tuple(sorted(task.get_name() for task in self._running))
+
+    def spawn(self, work: Work, name: str) -> "asyncio.Task[None]":
         """Run a task that `end` waits for."""
         task = self._loop.create_task(self._tracked(work), name=name)
         self._running.add(task)
+        task.add_done_callback(self._running.discard)  # a task that is cancelled early runs no line of its own
         return task
 
     async def end(self) -> None:
@@ -34,10 +47,8 @@ class Tasks:
             if stuck:
                 logger.warning("tasks did not end in time", extra={"tasks": sorted(task.get_name() for task in stuck)})
 
-    async def _tracked(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.current_task()
-        assert task is not None, "tracked work runs in a task"
+    async def _tracked(self, work: Work) -> None:
         try:
-            await work
-        finally:
-            self._running.discard(task)
+            await work()
+        except Exception as error:  # noqa: BLE001  # the top of every task: what nobody took ends the system
+            self._crashed(error)

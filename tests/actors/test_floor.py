@@ -31,7 +31,7 @@ async def test_an_auction_closes_early_once_all_that_could_take_the_task_have_an
         await place.bid(task, "scout", 300)
         assert (await place.view(task)).state is TaskState.BIDDING
         answer = await place.ask(DeclineBid(task, AgentId("critic")))
-        assert answer.state is TaskState.BIDDING
+        assert answer.state is TaskState.ASSIGNED
         assert (await place.view(task)).agent == "scout"
 
 

@@ -1,20 +1,15 @@
 """The router against providers with every sickness, over real sockets; its own clock stands still unless moved."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from decimal import Decimal
-from typing import TypeVar
+from collections.abc import Callable
 
 import msgspec
 import pytest
 
-from actors.providers import ProviderOptions
 from actors.providers.discovery import EXTRACTIVE
-from actors.router import Router, RouterOptions
+from actors.router import RouterOptions
 from actors.rules.breaker import BreakerOptions
-from actors.rules.cascade import CONSEQUENCES, CascadeOptions, ErrorClass
-from actors.runtime import Actor, ActorSystem, ChildSpec
+from actors.rules.cascade import CONSEQUENCES, ErrorClass
 from actors.runtime.simulation import MemoryJournal
 from bus.clock import VirtualClock
 from bus.errors import (
@@ -26,7 +21,6 @@ from bus.errors import (
     Overloaded,
     RequestRejected,
 )
-from bus.messages.base import AgentId, Done, Event
 from bus.messages.completions import (
     ROUTER,
     BreakerClosed,
@@ -38,7 +32,6 @@ from bus.messages.completions import (
     BudgetWarned,
     ChatMessage,
     Complete,
-    Completion,
     CompletionAttemptFailed,
     CompletionCompleted,
     CompletionFailed,
@@ -48,20 +41,13 @@ from bus.messages.completions import (
     EnableProvider,
     ProviderDisabled,
     ProviderEnabled,
-    ProviderView,
-    ReadRouter,
-    RouterView,
     SetBudget,
 )
-from bus.messages.system import JOURNAL, SaveCheckpoint
+from bus.messages.system import SaveCheckpoint
 from tests.support.fault_server import TEXT, FaultServer, Sickness, refusing_url
+from tests.support.routing import DOCUMENT, FIRST, QUICK, behind, request, routing
 
-E = TypeVar("E", bound=Event)
-
-DOCUMENT = "Agora runs a society of agents. It keeps every event in one journal. Nothing acknowledged is ever lost."
-FIRST = "primary"
 KEY = "sk-very-secret-key"
-QUICK = CascadeOptions(round_delay_s=0.01)
 
 SICK = [
     (Sickness.HANGS, ErrorClass.TIMEOUT),
@@ -86,93 +72,6 @@ SICK = [
     (Sickness.NO_FINISH, ErrorClass.TRUNCATED),
 ]
 """Every sickness that another provider can make good, and the row of the table in which it ends."""
-
-
-class Checkpoints(Actor):
-    """Stands where the journal is, and notes who wants a checkpoint."""
-
-    def __init__(self, wanted: list[SaveCheckpoint]) -> None:
-        self._wanted = wanted
-
-    def on_save_checkpoint(self, wanted: SaveCheckpoint) -> Done:
-        self._wanted.append(wanted)
-        return Done()
-
-
-class Routing:
-    """A running router and its journal."""
-
-    def __init__(self, system: ActorSystem, journal: MemoryJournal, clock: VirtualClock) -> None:
-        self.system = system
-        self.journal = journal
-        self.clock = clock
-        self.checkpoints: list[SaveCheckpoint] = []
-
-    async def complete(self, *, deadline_s: float = 5.0, agent: str = "scout", model: str = "") -> Completion:
-        asked = request(deadline_s=deadline_s, agent=agent, model=model)
-        return await self.system.ask(ROUTER, asked, timeout_s=10)
-
-    async def view(self) -> RouterView:
-        return await self.system.ask(ROUTER, ReadRouter())
-
-    async def provider(self, name: str = FIRST) -> ProviderView:
-        return next(provider for provider in (await self.view()).providers if provider.name == name)
-
-    def events(self, kind: type[E]) -> list[E]:
-        return [record.event for record in self.journal.events if isinstance(record.event, kind)]
-
-    def state(self) -> bytes:
-        return self.system.snapshots()[ROUTER].state
-
-
-def request(
-    text: str = DOCUMENT, *, deadline_s: float = 5.0, agent: str = "scout", model: str = "", tokens_max: int = 100
-) -> Complete:
-    messages = (ChatMessage("user", text),)
-    return Complete(messages, tokens_max=tokens_max, deadline_s=deadline_s, agent=AgentId(agent), model=model)
-
-
-def behind(
-    url: str,
-    name: str = FIRST,
-    *,
-    price: str = "0",
-    timeout_s: float = 5.0,
-    key_env: str = "",
-    concurrency_max: int = 100,
-    models: tuple[str, ...] = (),
-) -> ProviderOptions:
-    return ProviderOptions(
-        name=name,
-        dialect="openai",
-        base_url=f"{url}/v1",
-        model="tiny",
-        models=models,
-        key_env=key_env,
-        price_in=Decimal(price),
-        price_out=Decimal(price),
-        timeout_s=timeout_s,
-        concurrency_max=concurrency_max,
-    )
-
-
-@asynccontextmanager
-async def routing(
-    *providers: ProviderOptions,
-    journal: MemoryJournal | None = None,
-    clock: VirtualClock | None = None,
-    environment: Mapping[str, str] | None = None,
-    options: RouterOptions | None = None,
-) -> AsyncIterator[Routing]:
-    journal, clock = journal or MemoryJournal(), clock or VirtualClock()
-    options = msgspec.structs.replace(options or RouterOptions(cascade=QUICK), providers=providers)
-    async with ActorSystem(log=journal.log, history=journal, clock=clock) as system:
-        routing = Routing(system, journal, clock)
-        await system.start(
-            ChildSpec(JOURNAL, lambda: Checkpoints(routing.checkpoints)),
-            ChildSpec(ROUTER, lambda: Router(options, environment or {})),
-        )
-        yield routing
 
 
 @pytest.mark.parametrize(("sickness", "error"), SICK)

@@ -128,7 +128,11 @@ async def test_no_page_scrolls_sideways(tmp_path: Path, width: int, scheme: Sche
 async def test_the_first_load_is_at_most_forty_kilobytes_compressed(tmp_path: Path) -> None:
     async with served(tmp_path) as server, window() as opened:
         answers: list[Response] = []
-        opened.page.on("response", answers.append)
+
+        def note(answer: Response) -> None:
+            answers.append(answer)
+
+        opened.page.on("response", note)
         await opened.page.goto(server.url)
         await expect(opened.page.locator(".event").first).to_be_visible()
         files = [answer for answer in answers if "/api/" not in answer.url]

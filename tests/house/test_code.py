@@ -9,7 +9,7 @@ from tests.house.tree import FLOORS, ROOT, Module, lines_of, modules
 SOURCE_LINES_MAX = 450
 TEST_LINES_MAX = 700
 FUNCTION_LINES_MAX = 60
-METHODS_MAX = 22
+METHODS_MAX = 30
 
 EMPTY_NAMES = re.compile(r"(Manager|Helper|Utils?|Service|Processor|Engine|Handler|Info|Wrapper)s?$")
 """A name that ends so says that the thing has not been understood yet."""

@@ -1,7 +1,7 @@
 """A coordinator and a ledger on a journal in memory, with scripted agents around them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
@@ -11,10 +11,12 @@ import msgspec
 from actors.coordinator import Coordinator
 from actors.floor import CoordinatorOptions
 from actors.ledger import Ledger, LedgerOptions
-from actors.runtime import ActorSystem, ChildSpec, PersistentActor, Subscription
+from actors.runtime import ActorSystem, ChildSpec, GroupCommitLog, PersistentActor, Subscription
 from actors.runtime.simulation import MemoryJournal
+from bus.clock import SystemClock
+from bus.envelope import Recorded
 from bus.messages.agents import AgentJoined, AgentLeft, AgentStatus, AgentStatusName, agent_address
-from bus.messages.base import AgentId, ArtifactId, Command, Done, Event, Message, Request, TaskId
+from bus.messages.base import AgentId, ArtifactId, BlobId, Command, Done, Event, Message, Position, Request, TaskId
 from bus.messages.ledger import LEDGER, Balances, CheckConservation, ReadBalances
 from bus.messages.tasks import (
     COORDINATOR,
@@ -98,6 +100,18 @@ class Worker(Puppet):
         self.tell(COORDINATOR, CompleteTask(fact.task, self._agent, fact.attempt, ArtifactId("a-1"), "done"))
 
 
+class TurnLog(GroupCommitLog):
+    """Notes where each turn ends: a turn is appended whole, so these are the places where a crash can cut."""
+
+    def __init__(self, journal: MemoryJournal, ends: list[Position]) -> None:
+        super().__init__(journal, head=journal.head, epoch=1, clock=SystemClock())
+        self._ends = ends
+
+    def append(self, records: Sequence[Recorded], blobs: Mapping[BlobId, bytes] | None = None) -> None:
+        super().append(records, blobs)
+        self._ends.append(records[-1].position)
+
+
 class Marketplace:
     """Open it with `async with`; a second one on the same journal is a restart."""
 
@@ -117,9 +131,10 @@ class Marketplace:
         self._options = options or CoordinatorOptions(bid_window_s=LONG_S, invite_delay_s=0.01)
         self._ledger = ledger or LedgerOptions()
         self._changed = asyncio.Event()
+        self.turn_ends: list[Position] = []
 
     async def __aenter__(self) -> Self:
-        log = self.journal.log
+        log = TurnLog(self.journal, self.turn_ends)
         log.on_commit(lambda _: self._changed.set())
         self._system = ActorSystem(log=log, history=self.journal)
         await self._system.__aenter__()

@@ -36,6 +36,7 @@ from bus.messages.tasks import (
     TaskAccepted,
     TaskAssigned,
     TaskBidding,
+    TaskCompleted,
     TaskSpec,
     TaskState,
     TaskView,
@@ -245,3 +246,27 @@ class Society:
     def recorded(self, kind: type[E]) -> list[E]:
         """The agent's committed events of one class."""
         return [event for record in self.journal.events if isinstance(event := record.event, kind)]
+
+
+T1, T2 = TaskId("t-1"), TaskId("t-2")
+SCOUT = AgentId(AGENT)
+FLAT = Persona(name="scout", capabilities=("summarise",), prompt="You read.", price_msat=300)
+BY_LENGTH = Persona(
+    name="scout", capabilities=("summarise",), prompt="", price_msat=300, price_per_1000_characters_msat=100
+)
+QUICK = AgentOptions(retry_wait_s=0.01, budget_retry_s=30.0, heartbeat_s=0.02, backlog_max=1)
+
+
+def society(
+    persona: Persona | None = FLAT,
+    journal: MemoryJournal | None = None,
+    heard: Heard | None = None,
+    options: AgentOptions = QUICK,
+) -> Society:
+    """An agent among others, on a journal of its own unless one is given."""
+    return Society(persona, journal=journal or MemoryJournal(), heard=heard or Heard(), options=options)
+
+
+def completed(task: TaskId, attempt: int = 1) -> TaskCompleted:
+    """The coordinator's word that the agent's result is accepted."""
+    return TaskCompleted(task, SCOUT, attempt, 300, ArtifactId("a-9"), "")

@@ -31,15 +31,17 @@ export function bytes(value) {
   return `${size < 10 ? size.toFixed(1) : Math.round(size)} ${units[unit]}`;
 }
 
+const rest = (value, unit) => (value >= 1 ? ` ${Math.floor(value)} ${unit}` : "");
+
 /** A span of time. */
 export function duration(seconds) {
   if (!Number.isFinite(seconds)) return "–";
   if (seconds < 0.9995) return `${Math.max(0, Math.round(seconds * 1000))} ms`;
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
   if (seconds < 59.5) return `${Math.round(seconds)} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s`;
-  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
-  return `${Math.floor(seconds / 86400)} d ${Math.floor((seconds % 86400) / 3600)} h`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min${rest(seconds % 60, "s")}`;
+  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h${rest((seconds % 3600) / 60, "min")}`;
+  return `${Math.floor(seconds / 86400)} d${rest((seconds % 86400) / 3600, "h")}`;
 }
 
 /** `14:03:22` */

@@ -76,7 +76,10 @@ const SENTENCES = {
   "step.completed": (d, w) => say`${agent(d.agent)} ended a step${w.on(d.task)}: ${d.outcome} in ${duration(d.elapsed_s)}`,
   "thinking.completed": (d, w) =>
     say`${agent(d.agent)} thought with ${name(d.provider)}${w.on(d.task)}: ${number(d.tokens_in)} tokens in, ${number(d.tokens_out)} out`,
-  "action.executed": (d, w) => say`${agent(d.agent)} ${d.outcome} ${name(d.action)}${w.on(d.task)}${because(d.reason)}`,
+  "action.executed": (d, w) =>
+    d.action === "bid"
+      ? say`The bid of ${agent(d.agent)}${w.on(d.task)} ${d.outcome}${because(d.reason)}`
+      : say`${agent(d.agent)} ${d.outcome} ${name(d.action)}${w.on(d.task)}${because(d.reason)}`,
   "tool.called": (d, w) => say`${agent(d.agent)} used ${name(d.tool)}${w.on(d.task)}${because(d.argument)}`,
   "tool.completed": (d) => say`${name(d.tool)} answered ${agent(d.agent)}${because(d.result)}`,
   "tool.failed": (d) => say`${name(d.tool)} failed for ${agent(d.agent)}${because(d.reason)}`,

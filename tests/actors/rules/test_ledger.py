@@ -464,4 +464,4 @@ class LedgerMachine(RuleBasedStateMachine):
         assert through_json(self.state) == self.state
 
 
-TestLedgerMachine = LedgerMachine.TestCase
+TestLedgerMachine = pytest.mark.slow(LedgerMachine.TestCase)

@@ -542,4 +542,4 @@ class MarketMachine(RuleBasedStateMachine):
         assert self.desk.through_json() == self.desk.board
 
 
-TestMarketMachine = MarketMachine.TestCase
+TestMarketMachine = pytest.mark.slow(MarketMachine.TestCase)

@@ -34,6 +34,7 @@ function Bar({ balance, most }) {
     <i class="paid" style=${scale(balance.net - balance.held_out)}></i><i class="held" style=${scale(balance.held_out)}></i></span>`;
 }
 
+const UNLIMITED = 2 ** 53; // what the ledger says of an account without a limit
 const ORDER = ["genesis", "treasury", "escrow"];
 const rank = ({ account }) => (ORDER.includes(account) ? ORDER.indexOf(account) : account.startsWith("agents/") ? 3 : 4);
 
@@ -62,7 +63,7 @@ export function Ledger() {
               <td><${Account} account=${each.account} /></td><td class="bar-cell"><${Bar} balance=${each} most=${most(each.currency)} /></td>
               <td class="figure"><${Money} amount=${each.net} currency=${each.currency} /></td>
               <td class="figure">${each.held_out ? html`<${Money} amount=${each.held_out} currency=${each.currency} />` : html`<span class="faint">–</span>`}</td>
-              <td class="figure">${each.available < 0 || each.account === "genesis" ? html`<span class="faint">without limit</span>` : html`<${Money} amount=${each.available} currency=${each.currency} />`}</td>
+              <td class="figure">${each.available >= UNLIMITED ? html`<span class="faint">without limit</span>` : html`<${Money} amount=${each.available} currency=${each.currency} />`}</td>
             </tr>`)}</tbody>
         </table></div>
       <//>

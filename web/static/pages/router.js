@@ -59,6 +59,9 @@ export function Router() {
     <header class="page-head"><h1>Router</h1><p class="faint">Each call goes to the first provider that is closed and able, and falls to the next.</p></header>
     ${error && !lanes.length && html`<${Trouble} error=${error} retry=${again} />`}
     ${!error && !lanes.length && html`<${Empty}>The providers that answer appear here in the order in which they are tried.<//>`}
+    ${lanes.length > 0 && lanes.every((each) => each.dialect === "extractive") && html`
+      <p class="callout" data-state="running">No model was found, so the <b>extractive</b> provider answers: briefs quote the documents’ own sentences. Start Ollama,
+        set <code>OPENAI_API_KEY</code> or <code>ANTHROPIC_API_KEY</code>, or add <code>[[router.providers]]</code> to the config, then start again.</p>`}
     <div class="columns">
       <ol class="lanes main-column">${lanes.map((provider, index) => html`<${Lane} key=${provider.name} provider=${provider} order=${index + 1} />`)}</ol>
       <div class="side-column">

@@ -1,0 +1,142 @@
+"""What an agent has in hand: how it works, waits, is interrupted and goes on."""
+
+from actors.runtime.simulation import MemoryJournal
+from actors.steps import AgentOptions
+from bus.errors import BudgetExhausted
+from bus.messages.agents import (
+    ActionExecuted,
+    AgentStatus,
+    AgentStatusName,
+    ReadAgent,
+    StepCompleted,
+    StepStarted,
+)
+from bus.messages.completions import BudgetRaised, Complete
+from bus.messages.tasks import (
+    CompleteTask,
+    DeclineBid,
+    FailTask,
+    RenewLease,
+    TaskCancelled,
+)
+from tests.support.society import ANSWER, SCOUT, T1, Heard, completed, society
+
+
+async def test_it_works_on_as_many_tasks_as_its_persona_says_and_keeps_the_others_waiting() -> None:
+    async with society() as s:
+        s.heard.answers = [None]
+        await s.assign("t-1")
+        await s.assign("t-2")
+        await s.offer("t-3")
+        await s.until(lambda: s.heard.of(Complete) and s.heard.of(DeclineBid))
+        assert [step.task for step in s.recorded(StepStarted)] == ["t-1"]
+        s.heard.answers = [ANSWER]
+        await s.say(TaskCancelled(T1, "no longer wanted", SCOUT, 1))
+        await s.until(lambda: s.heard.of(CompleteTask))
+        assert s.heard.of(CompleteTask)[0].task == "t-2"
+
+
+async def test_a_cancelled_task_ends_the_step_that_runs_for_it() -> None:
+    async with society() as s:
+        s.heard.answers = [None]
+        await s.assign()
+        await s.until(lambda: s.heard.of(Complete))
+        await s.say(TaskCancelled(T1, "no longer wanted", SCOUT, 1))
+        await s.until(lambda: s.recorded(StepCompleted))
+        assert s.recorded(StepCompleted)[0].outcome == "abandoned"
+        assert (await s.ask(ReadAgent())).tasks == ()
+
+
+async def test_the_lease_is_renewed_every_third_of_its_period() -> None:
+    async with society() as s:
+        s.heard.answers = [None]
+        s.heard.lease_s = 0.06
+        await s.assign()
+        await s.until(lambda: len(s.heard.of(RenewLease)) >= 4)
+        assert s.heard.of(RenewLease)[0] == RenewLease(T1, SCOUT, 1)
+
+
+async def test_a_refused_renewal_ends_the_step() -> None:
+    async with society() as s:
+        s.heard.answers = [None]
+        s.heard.lease_s = 0.03
+        s.heard.refuses = (RenewLease,)
+        await s.assign()
+        await s.until(lambda: s.recorded(StepCompleted))
+        refused = [event for event in s.recorded(ActionExecuted) if event.action == "renew_lease"]
+        assert [event.outcome for event in refused] == ["refused"]
+
+
+async def test_a_result_is_reported_again_until_it_is_confirmed() -> None:
+    async with society() as s:
+        s.heard.lease_s = 0.03
+        await s.assign()
+        await s.until(lambda: len(s.heard.of(CompleteTask)) == 3)
+        assert len(set(s.heard.of(CompleteTask))) == 1
+        await s.say(completed(T1))
+        await s.until(lambda: s.recorded(StepCompleted))
+
+
+async def test_a_refused_result_is_let_go() -> None:
+    async with society() as s:
+        s.heard.lease_s = 0.03
+        s.heard.refuses = (CompleteTask,)
+        await s.assign()
+        await s.until(lambda: s.recorded(StepCompleted))
+        assert s.recorded(StepCompleted)[0].outcome == "abandoned"
+
+
+async def test_a_restart_goes_on_with_the_next_try_and_asks_for_the_task_again() -> None:
+    journal, heard = MemoryJournal(), Heard()
+    heard.answers = [None]
+    async with society(journal=journal, heard=heard) as s:
+        await s.assign()
+        await s.until(lambda: heard.of(Complete))
+    heard.answers = [ANSWER]
+    async with society(journal=journal, heard=heard) as s:
+        await s.until(lambda: heard.of(CompleteTask))
+        assert [step.attempt_try for step in s.recorded(StepStarted)] == [1, 2]
+
+
+async def test_after_three_tries_it_gives_the_task_back() -> None:
+    journal, heard = MemoryJournal(), Heard()
+    heard.answers = [None]
+    for tries in range(1, 4):
+        async with society(journal=journal, heard=heard) as s:
+            if tries == 1:
+                await s.assign()
+            await s.until(lambda tries=tries: len(heard.of(Complete)) == tries)  # type: ignore[misc]
+    async with society(journal=journal, heard=heard) as s:
+        await s.until(lambda: heard.of(FailTask))
+        assert heard.of(FailTask)[0].is_retryable
+        assert s.recorded(StepCompleted)[0].outcome == "failed"
+
+
+async def test_a_result_that_was_not_confirmed_is_reported_again_after_a_restart() -> None:
+    journal, heard = MemoryJournal(), Heard()
+    async with society(journal=journal, heard=heard) as s:
+        await s.assign()
+        await s.until(lambda: heard.of(CompleteTask))
+    async with society(journal=journal, heard=heard) as s:
+        await s.until(lambda: len(heard.of(CompleteTask)) >= 2)
+        assert len(heard.of(Complete)) == 1
+        assert len(set(heard.of(CompleteTask))) == 1
+
+
+async def test_without_money_it_waits_and_goes_on_when_the_budget_is_raised() -> None:
+    async with society() as s:
+        s.heard.answers = [BudgetExhausted("run", 0, 5), ANSWER]
+        await s.assign()
+        await s.until(lambda: any(e.status is AgentStatusName.WAITING for e in s.recorded(AgentStatus)))
+        assert (await s.ask(ReadAgent())).reason == "budget run has 0 USD micros left; 5 are needed"
+        await s.say(BudgetRaised("run", 100))
+        await s.until(lambda: s.heard.of(CompleteTask))
+        assert [step.attempt_try for step in s.recorded(StepStarted)] == [1, 1]
+
+
+async def test_without_money_it_also_looks_again_by_itself() -> None:
+    options = AgentOptions(budget_retry_s=0.01)
+    async with society(options=options) as s:
+        s.heard.answers = [BudgetExhausted("run", 0, 5), ANSWER]
+        await s.assign()
+        await s.until(lambda: s.heard.of(CompleteTask))

@@ -1,0 +1,119 @@
+"""A running router over real sockets, on a journal in memory and a clock that stands still unless it is moved."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import TypeVar
+
+import msgspec
+
+from actors.providers import ProviderOptions
+from actors.router import Router, RouterOptions
+from actors.rules.cascade import CascadeOptions
+from actors.runtime import Actor, ActorSystem, ChildSpec
+from actors.runtime.simulation import MemoryJournal
+from bus.clock import VirtualClock
+from bus.messages.base import AgentId, Done, Event
+from bus.messages.completions import (
+    ROUTER,
+    ChatMessage,
+    Complete,
+    Completion,
+    ProviderView,
+    ReadRouter,
+    RouterView,
+)
+from bus.messages.system import JOURNAL, SaveCheckpoint
+
+E = TypeVar("E", bound=Event)
+
+DOCUMENT = "Agora runs a society of agents. It keeps every event in one journal. Nothing acknowledged is ever lost."
+FIRST = "primary"
+QUICK = CascadeOptions(round_delay_s=0.01)
+
+
+class Checkpoints(Actor):
+    """Stands where the journal is, and notes who wants a checkpoint."""
+
+    def __init__(self, wanted: list[SaveCheckpoint]) -> None:
+        self._wanted = wanted
+
+    def on_save_checkpoint(self, wanted: SaveCheckpoint) -> Done:
+        self._wanted.append(wanted)
+        return Done()
+
+
+class Routing:
+    """A running router and its journal."""
+
+    def __init__(self, system: ActorSystem, journal: MemoryJournal, clock: VirtualClock) -> None:
+        self.system = system
+        self.journal = journal
+        self.clock = clock
+        self.checkpoints: list[SaveCheckpoint] = []
+
+    async def complete(self, *, deadline_s: float = 5.0, agent: str = "scout", model: str = "") -> Completion:
+        asked = request(deadline_s=deadline_s, agent=agent, model=model)
+        return await self.system.ask(ROUTER, asked, timeout_s=10)
+
+    async def view(self) -> RouterView:
+        return await self.system.ask(ROUTER, ReadRouter())
+
+    async def provider(self, name: str = FIRST) -> ProviderView:
+        return next(provider for provider in (await self.view()).providers if provider.name == name)
+
+    def events(self, kind: type[E]) -> list[E]:
+        return [record.event for record in self.journal.events if isinstance(record.event, kind)]
+
+    def state(self) -> bytes:
+        return self.system.snapshots()[ROUTER].state
+
+
+def request(
+    text: str = DOCUMENT, *, deadline_s: float = 5.0, agent: str = "scout", model: str = "", tokens_max: int = 100
+) -> Complete:
+    messages = (ChatMessage("user", text),)
+    return Complete(messages, tokens_max=tokens_max, deadline_s=deadline_s, agent=AgentId(agent), model=model)
+
+
+def behind(
+    url: str,
+    name: str = FIRST,
+    *,
+    price: str = "0",
+    timeout_s: float = 5.0,
+    key_env: str = "",
+    concurrency_max: int = 100,
+    models: tuple[str, ...] = (),
+) -> ProviderOptions:
+    return ProviderOptions(
+        name=name,
+        dialect="openai",
+        base_url=f"{url}/v1",
+        model="tiny",
+        models=models,
+        key_env=key_env,
+        price_in=Decimal(price),
+        price_out=Decimal(price),
+        timeout_s=timeout_s,
+        concurrency_max=concurrency_max,
+    )
+
+
+@asynccontextmanager
+async def routing(
+    *providers: ProviderOptions,
+    journal: MemoryJournal | None = None,
+    clock: VirtualClock | None = None,
+    environment: Mapping[str, str] | None = None,
+    options: RouterOptions | None = None,
+) -> AsyncIterator[Routing]:
+    journal, clock = journal or MemoryJournal(), clock or VirtualClock()
+    options = msgspec.structs.replace(options or RouterOptions(cascade=QUICK), providers=providers)
+    async with ActorSystem(log=journal.log, history=journal, clock=clock) as system:
+        routing = Routing(system, journal, clock)
+        await system.start(
+            ChildSpec(JOURNAL, lambda: Checkpoints(routing.checkpoints)),
+            ChildSpec(ROUTER, lambda: Router(options, environment or {})),
+        )
+        yield routing
