@@ -37,11 +37,15 @@ from bus.messages.tasks import (
 
 __all__ = ["Coordinator", "CoordinatorOptions"]
 
+MAILBOX_SIZE_MAX = 16_384
+"""Every agent tells it of every auction: 1,000 tasks posted at once bring some 5,000 messages, of 1 KB at most."""
+
 
 class Coordinator(PersistentActor[Board]):
     """The one actor that gives tasks to agents."""
 
     state_type: ClassVar[type[Board]] = Board
+    mailbox_size_max: ClassVar[int] = MAILBOX_SIZE_MAX
 
     def __init__(self, options: CoordinatorOptions) -> None:
         self._floor = Floor(self, options)

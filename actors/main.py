@@ -12,7 +12,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from actors.commands import checkpoints as checkpoint_commands
@@ -20,7 +19,7 @@ from actors.commands import settings as settings_command
 from actors.commands import status as status_commands
 from actors.commands import tasks as task_commands
 from actors.commands.brief import brief as run_brief
-from actors.commands.console import ExitCode, Shell, exit_code_of, first_of, message_of
+from actors.commands.console import Shell, exit_code_of, first_of, message_of
 from actors.commands.serve import serve as run_serve
 from actors.commands.tail import Filters
 from actors.commands.tail import tail as run_tail
@@ -230,14 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command, and end the process with its exit code."""
     said = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        sys.exit(app(args=hoisted(said), standalone_mode=False))
-    except click.exceptions.Exit as leaving:
-        sys.exit(leaving.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(ExitCode.USAGE)
-    except (click.Abort, KeyboardInterrupt):
-        sys.exit(ExitCode.FAILED)
+        app(args=hoisted(said))
     except Exception as error:  # noqa: BLE001  the command line's last resort: no traceback reaches a user
         cause = first_of(error)
         print(f"agora: {message_of(cause)}", file=sys.stderr)  # noqa: T201  logging may not be set up yet

@@ -5,14 +5,16 @@ the boundary stands the guard, then the routes; the page's files are served as t
 """
 
 import logging
+import os
 from pathlib import Path
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
+from starlette.staticfiles import NotModifiedResponse, PathLike, StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bus.errors import AgoraError
@@ -29,7 +31,13 @@ from web.session import Sessions
 logger = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parent / "static"
-MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".html": "text/html"}
+MEDIA_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+}
 """As the page needs them, whatever the machine's own table says."""
 INTERNAL_ERROR = 1011
 
@@ -60,12 +68,15 @@ def build_app(edge: Edge, *, limits: Limits | None = None, static: Path = STATIC
 class PageFiles(StaticFiles):
     """The page's files: right types, and asked for again each time, answered with 304 while nothing changed."""
 
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path, scope)
-        media_type = MEDIA_TYPES.get(Path(path).suffix)
-        if media_type is not None and "content-type" in response.headers:
-            response.headers["content-type"] = f"{media_type}; charset=utf-8"
-        response.headers["cache-control"] = "no-cache"
+    def file_response(
+        self, full_path: PathLike, stat_result: os.stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:
+        media_type = MEDIA_TYPES.get(Path(full_path).suffix, "application/octet-stream")
+        response = FileResponse(
+            full_path, status_code, {"cache-control": "no-cache"}, media_type, stat_result=stat_result
+        )
+        if self.is_not_modified(response.headers, Headers(scope=scope)):
+            return NotModifiedResponse(response.headers)
         return response
 
 

@@ -181,6 +181,13 @@ class AgoraClient:
         """All kept checkpoints."""
         return await self._get("/api/checkpoints", CheckpointPage)
 
+    async def save_checkpoint(self, label: str = "") -> CheckpointView:
+        """Save a checkpoint now."""
+        answer = await self._post("/api/checkpoints", {"label": label}, dict[str, msgspec.Raw])
+        return msgspec.convert(
+            {name: msgspec.json.decode(value) for name, value in answer.items()}, CheckpointView, strict=False
+        )
+
     def feed(
         self,
         topics: Sequence[str] = ("#",),

@@ -136,7 +136,8 @@ def _host_of(text: str) -> str:
     """The name in a Host header: without port, brackets and the root's dot."""
     text = text.strip().lower()
     if text.startswith("["):
-        return text[1:].partition("]")[0]
+        name, bracket, _ = text[1:].partition("]")
+        return name if bracket else ""
     name = text if text.count(":") > 1 else text.partition(":")[0]
     return name.rstrip(".")
 

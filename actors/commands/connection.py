@@ -63,8 +63,8 @@ async def joined_or_own(shell: Shell) -> AsyncIterator[AgoraClient]:
 
 
 async def head_of(client: AgoraClient) -> Position:
-    """The last position that the server tells of now."""
-    return (await client.events(limit="1")).head
+    """The last position that the feed has told of now."""
+    return msgspec.json.decode((await client.state())["position"], type=Position)
 
 
 def fields_of(event: WireEvent) -> Mapping[str, object]:

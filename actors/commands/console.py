@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import click
 import msgspec
 import orjson
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -66,7 +66,7 @@ class Shell:
         if level == "info" and not is_server:
             level = "warning"
         logs.configure(level)
-        raise click.exceptions.Exit(anyio.run(command))
+        raise typer.Exit(anyio.run(command))
 
 
 def exit_code_of(error: BaseException) -> ExitCode:
@@ -89,7 +89,7 @@ def message_of(error: BaseException) -> str:
         case OSError(strerror=str(reason)):
             text = f"{error.filename}: {reason}" if error.filename else reason
         case _:
-            text = f"{type(error).__name__}: {error}"
+            text = ": ".join(part for part in (type(error).__name__, str(error)) if part)
     return " ".join(text.split())
 
 

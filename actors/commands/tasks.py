@@ -6,6 +6,7 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
+import msgspec
 
 from actors.commands import documents
 from actors.commands.briefing import ENDS, text_of
@@ -38,13 +39,7 @@ async def post(shell: Shell, spec: TaskSpec, *, file: Path | None, is_waited_for
             written = await agora.write_artifact(document.name, document.text, media_type=document.media_type, key=key)
             artifact = written.artifact
         accepted = await agora.create_task(
-            TaskSpec(
-                title=spec.title,
-                instructions=spec.instructions,
-                capability=spec.capability,
-                reward_msat=spec.reward_msat,
-                input=artifact,
-            ),
+            msgspec.structs.replace(spec, input=artifact),
             key=key,
         )
         if is_waited_for:

@@ -189,7 +189,9 @@ def finish(reasons: Mapping[str, FinishReason], filtered: Sequence[str], given: 
 
 def without_thinking(text: str) -> str:
     """The text without a block of thinking before it."""
-    return _THINKING_WITHOUT_BEGIN.sub("", _THINKING.sub("", text)).strip()
+    if "<think" in text or "</think" in text:
+        text = _THINKING_WITHOUT_BEGIN.sub("", _THINKING.sub("", text))
+    return text.strip()
 
 
 def shorten(words: str) -> str:

@@ -19,11 +19,13 @@ CHARACTERS_MAX = 200_000
 
 _METADATA = re.compile(r"\AMetadata-Version:\s", re.IGNORECASE)
 _FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
+_QUOTE = re.compile(r"^\s{0,3}>(?!>>)\s?")
 _FENCE = re.compile(r"^\s*(`{3,}|~{3,})")
 _RULE = re.compile(r"^\s*([=\-~^\"'`#*+.:_<>])\1{2,}\s*$")
 _HEADING = re.compile(r"^\s{0,3}#{1,6}\s+(.*?)\s*#*\s*$")
 _LIST_ITEM = re.compile(r"^\s*(?:[-*+\u2022\u2013]|\(?\d{1,3}[.)]|#\.|\[[ xX]\])\s+")
-_TABLE = re.compile(r"^\s*(?:\||\+[-=+]+\+|[=\-]{3,}(?:\s+[=\-]{3,})+)|\s\|\s.*\s\|")
+_TABLE_RULE = re.compile(r"^\s*[=\-]{3,}(?:\s+[=\-]{3,})+\s*$")
+_TABLE = re.compile(r"^\s*(?:\||\+[-=+]+\+)|\s\|\s.*\s\|")
 _DIRECTIVE = re.compile(r"^\s*\.\.(\s|$)")
 _FIELD = re.compile(r"^\s*:[\w -]+:(\s|$)(?!`)")
 _COMMAND = re.compile(r"^\s*(?:\$|>>>|\.\.\.|%|C:\\)\s?\S")
@@ -142,7 +144,7 @@ def _classified(lines: list[str]) -> Iterator[tuple[Line, str]]:
     block = Line.NOTHING  # what the lines before were: a list item goes on, and a directive is passed over
     is_in_block = False
     for number, raw in enumerate(lines):
-        line = re.sub(r"^\s{0,3}>\s?", "", raw)
+        line = _QUOTE.sub("", raw)
         following = lines[number + 1] if number + 1 < len(lines) else ""
         mark = _FENCE.match(line)
         is_after_blank = number == 0 or not lines[number - 1].strip()
@@ -163,7 +165,7 @@ def _classified(lines: list[str]) -> Iterator[tuple[Line, str]]:
         elif item := _LIST_ITEM.match(line):
             is_in_block, block = True, Line.PROSE
             yield Line.ITEM, line[item.end() :].strip()
-        elif _DIRECTIVE.match(line):
+        elif _DIRECTIVE.match(line) or _TABLE_RULE.match(line):
             is_in_block, block = True, Line.NOTHING
             yield Line.NOTHING, ""
         elif is_in_block and (line[:1].isspace() or not is_after_blank):

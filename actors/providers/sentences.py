@@ -105,7 +105,8 @@ def split(paragraph: str, name: str = "") -> list[str]:
     for end in _END.finditer(paragraph):
         follows = end[1]
         is_beginning = not follows[0].islower() or follows.rstrip(".").lower() == name.lower()
-        if is_beginning and not _ABBREVIATION.search(paragraph[begin : end.start()]):
+        is_quoted = not paragraph[end.start()].isspace()  # a closing mark after the full stop: no abbreviation has one
+        if is_beginning and (is_quoted or not _ABBREVIATION.search(paragraph[begin : end.start()])):
             parts.append(paragraph[begin : end.end()].strip())
             begin = end.end()
     parts.append(paragraph[begin:].strip())

@@ -20,7 +20,7 @@ TOKENS_MAX = 16
 pytestmark = pytest.mark.slow
 
 
-class Engine:
+class LlamaServer:
     """A running llama.cpp server; it ends with the object."""
 
     def __init__(self, folder: Path) -> None:
@@ -41,11 +41,11 @@ class Engine:
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    return Engine(tmp_path_factory.mktemp("engine"))
+def engine(tmp_path_factory: pytest.TempPathFactory) -> LlamaServer:
+    return LlamaServer(tmp_path_factory.mktemp("engine"))
 
 
-async def test_with_the_primary_dead_the_engine_answers_without_a_visible_delay(engine: Engine) -> None:
+async def test_with_the_primary_dead_the_engine_answers_without_a_visible_delay(engine: LlamaServer) -> None:
     asked = request("Hello.", tokens_max=TOKENS_MAX)
     with refusing_url() as dead:
         async with routing(behind(dead, FIRST), behind(engine.url, "engine"), EXTRACTIVE) as router:
@@ -58,7 +58,9 @@ async def test_with_the_primary_dead_the_engine_answers_without_a_visible_delay(
 
 
 @pytest.mark.parametrize("dialect", ["openai", "anthropic"])
-async def test_the_engine_is_understood_in_both_dialects_that_it_speaks(engine: Engine, dialect: DialectName) -> None:
+async def test_the_engine_is_understood_in_both_dialects_that_it_speaks(
+    engine: LlamaServer, dialect: DialectName
+) -> None:
     base_url = f"{engine.url}/v1" if dialect == "openai" else engine.url
     provider = ProviderOptions(name="engine", dialect=dialect, base_url=base_url, model="tiny")
     async with routing(provider) as router:
@@ -67,7 +69,7 @@ async def test_the_engine_is_understood_in_both_dialects_that_it_speaks(engine: 
         assert completion.tokens_in > 10
 
 
-async def test_a_prompt_beyond_the_engines_context_goes_on_to_the_next_provider(engine: Engine) -> None:
+async def test_a_prompt_beyond_the_engines_context_goes_on_to_the_next_provider(engine: LlamaServer) -> None:
     long = "This is a sentence of a document that goes on for too long. " * 200
     async with routing(behind(engine.url), EXTRACTIVE) as router:
         completion = await router.system.ask(ROUTER, request(long, tokens_max=TOKENS_MAX))

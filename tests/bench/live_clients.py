@@ -1,9 +1,11 @@
 """A process with many socket clients that cost next to nothing: `python -m tests.bench.live_clients URL CLIENTS`.
 
 They exist so that the server is what is measured. Each keeps the last position that it has seen and checks that
-positions have no gap; frames are cut by their headers and otherwise not decoded. What is to be sent after the upgrade
-is read from standard input, one line for all clients; then each line is a position, answered with `done` once every
-client has reached it.
+positions have no gap; frames are cut by their headers and otherwise not decoded.
+
+The first line of standard input is what each client sends once it is connected: frames, separated by tabs, each of
+which the server answers with a frame. Then `ready` is printed. Each further line is a position, answered with `done`
+once every client has reached it.
 """
 
 import asyncio
@@ -34,6 +36,7 @@ class Client(asyncio.Protocol):
         self._fleet = fleet
         self._request = request
         self._opening = opening
+        self._unanswered = len(opening)
         self._buffer = bytearray()
         self._is_open = False
         self._transport: asyncio.Transport | None = None
@@ -65,6 +68,7 @@ class Client(asyncio.Protocol):
         self._is_open = True
         for line in self._opening:
             self._send(TEXT, line.encode())
+        self._fleet.may_be_ready(self._unanswered)
 
     def _take_frames(self) -> None:
         buffer, start, size = self._buffer, 0, len(self._buffer)
@@ -88,6 +92,10 @@ class Client(asyncio.Protocol):
             self._send(PONG, bytes(head))
 
     def _follow(self, head: bytearray) -> None:
+        if self._unanswered:
+            self._unanswered -= 1
+            self._fleet.may_be_ready(self._unanswered)
+            return
         found = POSITIONS.search(head)
         if found is None:
             return
@@ -114,6 +122,7 @@ class Fleet:
         self._target = 0
         self._behind: set[Client] = set()
         self._reached = asyncio.Event()
+        self._opened = asyncio.Semaphore(0)
 
     async def connect(self, url: str, count: int, opening: list[str]) -> None:
         parts = urlsplit(url)
@@ -125,6 +134,13 @@ class Fleet:
                 lambda: Client(self, _upgrade(parts.path, parts.netloc), opening), parts.hostname, parts.port
             )
             self.clients.append(client)
+        for _ in range(count):
+            await self._opened.acquire()
+
+    def may_be_ready(self, unanswered: int) -> None:
+        """A client's upgrade is over, or one of its opening lines was answered; so many answers are to come."""
+        if not unanswered:
+            self._opened.release()
 
     async def reach(self, target: int) -> None:
         """Return once every client has seen the position."""

@@ -73,6 +73,10 @@ class Served:
         """SIGTERM: drain and stop."""
         os.kill(self.pid, signal.SIGTERM)
 
+    def interrupt(self) -> None:
+        """SIGINT, as Ctrl-C sends it."""
+        os.kill(self.pid, signal.SIGINT)
+
     async def ended(self) -> Ended:
         """Wait for the process to end."""
         async with asyncio.timeout(END_MAX_S):

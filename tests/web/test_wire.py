@@ -101,7 +101,7 @@ def test_a_wrong_field_is_named(body: bytes, path: str) -> None:
     assert caught.value.path == path
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"nope", b'{"title":"\xff"}', b"[" * 100_000])
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"nope", b'{"title":"\xff"}'])
 def test_what_is_not_json_is_malformed(body: bytes) -> None:
     with pytest.raises(Malformed, match="is not JSON"):
         decode(body, TaskSpec)

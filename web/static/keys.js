@@ -47,7 +47,7 @@ export function listen() {
       return;
     }
     if (event.key === "Escape" && !document.querySelector("dialog[open]")) return escape();
-    if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || document.querySelector("dialog[open]")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || overlay.peek() || document.querySelector("dialog[open]")) return;
     if (chord && Date.now() - chord < CHORD_MS) {
       chord = 0;
       const page = PAGES.find((each) => each.key === event.key);

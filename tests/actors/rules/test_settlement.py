@@ -88,6 +88,14 @@ def test_a_fact_that_is_seen_twice_moves_nothing_twice() -> None:
     assert net(state, agent_account(SCOUT)) == 300
 
 
+def test_the_first_fact_of_a_task_stands_even_if_another_says_something_else() -> None:
+    state = filled(1_000)
+    settle(state, created(400))
+    assert settle(state, created(500)) == []
+    assert state.transfers[hold_id(TASK)].state is TransferState.HELD
+    assert available(state, "treasury") == 600
+
+
 def test_a_refund_after_paying_out_creates_no_money() -> None:
     state = filled(1_000)
     for fact in (created(400), completed(400)):

@@ -1,0 +1,50 @@
+"""`agora tail`: one line per event."""
+
+from pathlib import Path
+
+import anyio
+import msgspec
+import pytest
+
+from actors.commands.tail import Filters, line_of, tail
+from bus.messages.base import Position
+from tests.support.inside import serving, shell_at
+from web.wire import WireEvent
+
+
+def event(**data: object) -> WireEvent:
+    return WireEvent(
+        position=Position(7),
+        id="1-7",
+        type="task.completed",
+        source="coordinator",
+        subject="t-1",
+        time="2025-06-01T12:00:00.123456Z",
+        data=msgspec.Raw(msgspec.json.encode(data)),
+        cause=Position(0),
+        correlation="",
+    )
+
+
+def test_a_line_has_position_type_and_the_plain_fields() -> None:
+    line = line_of(event(task="t-1", price_msat=300, spec={"title": "x"}, reason=""))
+    assert line.startswith("       7 ")
+    assert line.endswith("task.completed       task=t-1 price_msat=300")
+
+
+def test_a_long_or_strange_field_stays_within_the_line() -> None:
+    line = line_of(event(reason="one\ntwo\x1b[31m" + "x" * 500))
+    assert "reason=one two [31mx" in line
+    assert line.endswith("…")
+    assert len(line) < 160
+
+
+async def test_it_shows_what_is_asked_for_from_a_position_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with serving(tmp_path):
+        shell = shell_at(tmp_path, is_json=True)
+        with anyio.move_on_after(1.0):
+            await tail(shell, Filters(topics=("agent.*",), agent="scout", after=0))
+    lines = capsys.readouterr().out.splitlines()
+    assert [msgspec.json.decode(line, type=WireEvent).type for line in lines] == ["agent.joined"]

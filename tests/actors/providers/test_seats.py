@@ -1,0 +1,101 @@
+"""The cascade as it lives: permits, candidates and views."""
+
+from decimal import Decimal
+
+import pytest
+
+from actors.providers.options import ProviderOptions
+from actors.providers.seats import Seat, Seats
+from actors.providers.transport import Transport
+from actors.rules.breaker import BreakerOptions, Outcome
+from actors.rules.cascade import Attempted, Cascade, ErrorClass, Standing
+from bus.errors import NotFound
+from bus.messages.base import Event
+from bus.messages.completions import BreakerOpened, BreakerState, ChatMessage, Complete
+
+BREAKER = BreakerOptions(refusals_max=2, window=4, calls_min=4)
+NOW = (10.0, 5_000_000)
+DEAR = ProviderOptions(
+    name="dear",
+    dialect="openai",
+    base_url="http://x/v1",
+    model="m",
+    models=("n",),
+    price_out=Decimal(2),
+    concurrency_max=1,
+)
+FREE = ProviderOptions(name="free", dialect="extractive")
+
+
+def seats() -> Seats:
+    return Seats((DEAR, FREE), BREAKER, Transport(), {})
+
+
+def fail(seat: Seat) -> list[Event]:
+    permit, _ = seat.take(*NOW)
+    return list(seat.give_back(permit, Outcome.REFUSED, "refused", NOW, 0.0))
+
+
+def test_a_place_that_is_taken_makes_a_provider_busy_until_it_is_given_back() -> None:
+    seat = seats().seat("dear")
+    permit, events = seat.take(*NOW)
+    assert (seat.in_flight, events, seat.candidate(Cascade(), 10.0).is_busy) == (1, (), True)
+    assert seat.give_back(permit, Outcome.OK, "ok", NOW, 0.0) == ()
+    assert (seat.in_flight, seat.candidate(Cascade(), 10.0).is_busy) == (0, False)
+
+
+def test_a_transition_of_the_breaker_is_returned_to_be_recorded() -> None:
+    seat = seats().seat("dear")
+    assert fail(seat) == []
+    assert fail(seat) == [BreakerOpened("dear", "2 connections in a row were refused", 1.0, 6_000_000, 1)]
+    assert not seat.candidate(Cascade(), 10.9).is_admitted
+    view = seat.view(Cascade(), 10.25)
+    assert (view.breaker, view.reopens_in_s, view.outcomes) == (BreakerState.OPEN, 0.75, ("refused", "refused"))
+
+
+def test_the_reservation_is_that_of_the_dearest_enabled_provider() -> None:
+    state = Cascade()
+    assert seats().dearest(state, 1_000, 1_000) == 2_000
+    state.providers["dear"] = Standing(is_enabled=False)
+    assert seats().dearest(state, 1_000, 1_000) == 0
+
+
+def test_breakers_are_restored_and_whom_the_router_disabled_is_told() -> None:
+    restored = seats()
+    state = Cascade(
+        {
+            "dear": Standing(breaker=BreakerState.OPEN, wait_s=4.0, reopens_us=7_000_000, generation=3, openings=2),
+            "free": Standing(is_enabled=False, is_disabled_by_router=True),
+            "gone": Standing(is_enabled=False, is_disabled_by_router=True),
+        }
+    )
+    assert restored.restore(state, *NOW) == ("free",)
+    breaker = restored.seat("dear").breaker
+    assert (breaker.reopens_s, breaker.generation, breaker.openings) == (12.0, 3, 2)
+
+
+def test_who_was_not_tried_and_could_not_be_is_told_why() -> None:
+    state = Cascade({"free": Standing(is_enabled=False), "dear": Standing(is_enabled=False)})
+    assert seats().why_skipped(state, [Attempted("dear", ErrorClass.UNAUTHORISED)], 0.0) == ("free: disabled",)
+
+
+def test_a_prompt_names_the_wanted_model_only_where_the_provider_has_it() -> None:
+    seat = seats().seat("dear")
+    models = [
+        seat.prompt(Complete((ChatMessage("user", "x"),), 1, 1.0, model=model)).model for model in ("m", "n", "o", "")
+    ]
+    assert models == ["m", "n", "m", "m"]
+
+
+def test_latencies_are_shown_as_quantiles() -> None:
+    seat = seats().seat("dear")
+    assert seat.view(Cascade(), 0.0).latency_p50_s == 0.0
+    for hundredth in range(1, 101):
+        seat.judge(hundredth / 100)
+    view = seat.view(Cascade(), 0.0)
+    assert (view.latency_p50_s, view.latency_p99_s) == (0.51, 1.0)
+
+
+def test_an_unknown_provider_is_not_found() -> None:
+    with pytest.raises(NotFound):
+        seats().seat("nobody")
