@@ -18,7 +18,7 @@ from bus.messages.artifacts import ArtifactPage, ArtifactView
 from bus.messages.base import Position
 from bus.messages.completions import RouterView
 from bus.messages.ledger import Balances, Conservation
-from bus.messages.system import CheckpointPage, EventSummary
+from bus.messages.system import CheckpointPage, CheckpointView, EventSummary
 from bus.messages.tasks import TaskPage, TaskSpec, TaskView
 from web.live_feed import LiveFeed, RequestFailed
 from web.wire import WireEvent, encode
@@ -183,10 +183,7 @@ class AgoraClient:
 
     async def save_checkpoint(self, label: str = "") -> CheckpointView:
         """Save a checkpoint now."""
-        answer = await self._post("/api/checkpoints", {"label": label}, dict[str, msgspec.Raw])
-        return msgspec.convert(
-            {name: msgspec.json.decode(value) for name, value in answer.items()}, CheckpointView, strict=False
-        )
+        return await self._post("/api/checkpoints", {"label": label}, CheckpointView)
 
     def feed(
         self,

@@ -123,6 +123,8 @@ class GroupCommitLog:
         self._head = head
         self._watermark = head
         self._records: list[Recorded] = []
+        self._append_sizes: deque[int] = deque()
+        """How many records each append had: a batch ends where an append ends, so that a turn is all or nothing."""
         self._blobs: dict[BlobId, bytes] = {}
         self._in_flight = 0
         self._oldest_s = 0.0
@@ -192,6 +194,7 @@ class GroupCommitLog:
         if not self._records and not self._in_flight:
             self._oldest_s = self._clock.monotonic_s()
         self._records.extend(records)
+        self._append_sizes.append(len(records))
         if blobs:
             self._blobs.update(blobs)
         self._head = records[-1].position
@@ -220,7 +223,7 @@ class GroupCommitLog:
             await self._wake.wait()
             self._wake.clear()
             while self._records:
-                records, self._records = self._records[:BATCH_EVENTS_MAX], self._records[BATCH_EVENTS_MAX:]
+                records = self._take_batch()
                 blobs, self._blobs = self._blobs, {}
                 self._in_flight = len(records)
                 started_s = self._clock.monotonic_s()
@@ -240,6 +243,14 @@ class GroupCommitLog:
                 self._is_over = True
                 self._end(SystemStopping())
                 return
+
+    def _take_batch(self) -> list[Recorded]:
+        """Whole appends, as many as fit; at least one, however large."""
+        size = self._append_sizes.popleft()
+        while self._append_sizes and size + self._append_sizes[0] <= BATCH_EVENTS_MAX:
+            size += self._append_sizes.popleft()
+        records, self._records = self._records[:size], self._records[size:]
+        return records
 
     async def _write(self, records: Sequence[Recorded], blobs: Blobs) -> tuple[StoredEvent, ...]:
         reopens = 0

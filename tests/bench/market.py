@@ -114,7 +114,7 @@ async def figures(scale: Scale) -> AsyncIterator[Figure]:
 async def _market(documents: Sequence[str]) -> Sample:
     with TemporaryDirectory() as directory:
         config = Config(data=directory, router=RouterOptions(providers=(EXTRACTIVE,)))
-        async with running(config, {}) as society:
+        async with running(config, {}, web=False) as society:
             await society.system.start(ChildSpec(WATCHER, Watcher))
             with stopwatch() as watch:
                 await _post(society.system, documents)

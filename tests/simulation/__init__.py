@@ -1,0 +1,1 @@
+"""Whole systems in virtual time, over many seeds, with faults."""

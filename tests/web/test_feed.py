@@ -1,6 +1,7 @@
 """The live socket over a real server and a real client."""
 
 import asyncio
+import itertools
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -54,7 +55,7 @@ class Caller:
 
     async def batches(self, last: int) -> list[tuple[int, int, list[int]]]:
         """All batches up to a scanned position: first, last, positions of the events."""
-        found = []
+        found: list[tuple[int, int, list[int]]] = []
         while not found or found[-1][1] < last:
             frame = await self.hear("batch")
             events = frame["events"]
@@ -75,19 +76,21 @@ class Caller:
 
 
 @asynccontextmanager
-async def caller(url: str, token: str = "", *, is_greeting: bool = True, **options: object) -> AsyncIterator[Caller]:
+async def caller(
+    url: str, token: str = "", *, is_greeting: bool = True, resume: Frame | None = None
+) -> AsyncIterator[Caller]:
     address = "ws" + url.removeprefix("http") + "/ws"
     protocol = [Subprotocol("agora.v1")]
     async with connect(address, subprotocols=protocol, compression=None, max_size=None, close_timeout=1) as opened:
         client = Caller(opened)
         if is_greeting:
-            await client.ask("hello", token=token, **options)
+            await client.ask("hello", token=token, resume=resume)
         yield client
 
 
 def seen(batches: list[tuple[int, int, list[int]]]) -> list[int]:
     """The positions of all events; the batches must follow each other."""
-    for (_, last, _), (first, _, _) in zip(batches, batches[1:], strict=False):
+    for (_, last, _), (first, _, _) in itertools.pairwise(batches):
         assert first == last + 1
     return [position for _, _, positions in batches for position in positions]
 

@@ -30,7 +30,7 @@ async def test_clients_see_the_head_rise_in_ticks() -> None:
     rung = anyio.Event()
     async with anyio.create_task_group() as group:
         group.start_soon(world.hub.run)
-        with world.hub.client(lambda: rung.set()):
+        with world.hub.client(rung.set):
             world.chat(3)
             assert world.hub.horizon.head == 0
             with anyio.fail_after(5):
@@ -140,7 +140,7 @@ async def test_goodbye_waits_for_the_last_client() -> None:
     world = World()
     rung = anyio.Event()
     async with anyio.create_task_group() as group:
-        with world.hub.client(lambda: rung.set()):
+        with world.hub.client(rung.set):
             group.start_soon(world.hub.say_goodbye)
             await rung.wait()
             assert world.hub.is_closing

@@ -10,7 +10,8 @@ import { moment } from "./times.js";
 import { html, useEffect, useState } from "./vendor/htm-preact-standalone.module.js";
 
 const CAUSES_MAX = 32;
-const EFFECTS_MAX = 40; // rows of the tree; the whole conversation is a filter away
+const AHEAD = "1000"; // how many of the next events are searched for effects
+const EFFECTS_MAX = 40; // rows of the tree; what follows those is one click further
 
 /** Events by position: those held, and those asked for. */
 class Known {
@@ -33,11 +34,9 @@ class Known {
 /** What led to an event, first cause first, and what it led to. @returns {Promise<{depth: number, event: any}[]>} */
 async function chain(event) {
   const known = new Known();
-  known.add([...feed.after(0)].filter((each) => event.correlation && each.correlation === event.correlation));
-  if (event.correlation) {
-    known.add(await readEvents(new URLSearchParams({ correlation: event.correlation, limit: "500" })).catch(() => []));
-  }
-  known.add([...feed.after(event.position)].filter((each) => each.cause === event.position));
+  // Effects follow soon: the next events of the journal, and what the feed holds, are where they are.
+  known.add(await readEvents(new URLSearchParams({ after: String(event.position), limit: AHEAD })).catch(() => []));
+  known.add(feed.after(event.position));
   const causes = [];
   for (let at = event; at?.cause && causes.length < CAUSES_MAX; ) {
     at = await known.find(at.cause).catch(() => undefined);

@@ -71,9 +71,10 @@ function Timeline({ id, start_us }) {
   const { value, error, again } = useLoad(async () => {
     const page = await read(`/api/tasks/${encodeURIComponent(id)}/events?limit=1000`);
     const events = page.events ?? page;
-    const correlation = events[0]?.correlation;
-    const all = correlation ? await readEvents(new URLSearchParams({ correlation, limit: "1000" })) : [];
-    return [...events, ...all.filter((event) => concerns(event, id))];
+    const first = Math.min(...events.map((event) => event.position));
+    const transfers = new URLSearchParams({ type: "transfer.*", after: String(first - 1), limit: "1000" });
+    const moved = events.length ? await readEvents(transfers) : [];
+    return [...events, ...moved.filter((event) => concerns(event, id))];
   }, [id]);
   const own = useRef(/** @type {{seen: number, events: Map<number, any>}} */ ({ seen: 0, events: new Map() }));
   for (const event of feed.after(own.current.seen)) {
