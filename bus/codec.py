@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from bus.envelope import EncodedEvent, Recorded
 from bus.errors import AgoraError
 from bus.messages.base import Event
 
@@ -63,6 +64,10 @@ class Catalogue:
         self._upcasters = dict(upcasters or {})
         self._columns = {kind: _columns(kind) for kind in self._types.values()}
 
+    def is_kept(self, type_: str) -> bool:
+        """Whether events of the type stay for good."""
+        return self._types[type_].is_kept
+
     @property
     def names(self) -> tuple[str, ...]:
         """All type names."""
@@ -95,6 +100,29 @@ class Catalogue:
                 raise UnknownEvent(type_, old)
             fields = upcaster(fields)
         return msgspec.convert(fields, kind)
+
+    def encode_record(self, record: Recorded) -> EncodedEvent:
+        """The event and its place, ready for the row. Raises EventTooLarge, or what says that it has no encoding."""
+        event = record.event
+        data, sealed = self.encode(event)
+        record.correlation.encode()  # the one text that comes from outside the event: SQLite takes no lone surrogate
+        about = self.attributes(event)
+        return (
+            record.position,
+            record.time_us,
+            event.wire_name,
+            event.version,
+            record.source,
+            about.subject,
+            about.task,
+            about.agent,
+            about.run,
+            record.correlation,
+            record.cause,
+            record.cursor,
+            data,
+            sealed,
+        )
 
     def attributes(self, event: Event) -> Attributes:
         """What the journal can query the event by."""

@@ -55,7 +55,7 @@ class Envelope(msgspec.Struct):
     """The position of the event that this envelope delivers, or 0 for a message that is not a recorded event."""
 
 
-class Recorded(msgspec.Struct, frozen=True):
+class Recorded(msgspec.Struct, frozen=True, gc=False):
     """An event with its place in the timeline, as actors see it; it may not be committed yet."""
 
     event: Event
@@ -68,7 +68,11 @@ class Recorded(msgspec.Struct, frozen=True):
     """The position of the last fact that the source had processed from its durable subscriptions."""
 
 
-class StoredEvent(msgspec.Struct, frozen=True):
+EncodedEvent = tuple[Position, int, str, int, str, str, str, str, str, str, Position, Position, bytes, bytes | None]
+"""An event that is ready for its row, in a `StoredEvent`'s order, the hash excepted. A tuple, for the burst's sake."""
+
+
+class StoredEvent(msgspec.Struct, frozen=True, gc=False):
     """A committed event as it stands in the journal and as it goes to sockets: the bytes are shared."""
 
     position: Position

@@ -11,17 +11,16 @@ from hashlib import sha256
 
 import msgspec
 
+from bus.envelope import EncodedEvent
+
 PRUNABLE = 0
 KEPT = 1
 NOTHING = bytes(32)
 """The hash before the first of a chain."""
 
-Row = tuple[int, int, str, int, str, str, str, str, str, str, int, int, bytes, bytes | None]
-"""Position, time, type, version, source, subject, task, agent, run, correlation, cause, cursor, data, sealed."""
-
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def row_hash(previous: bytes, chain: int, row: Row) -> bytes:
+def row_hash(previous: bytes, chain: int, event: EncodedEvent) -> bytes:
     """The 32 bytes that stand beside the row."""
-    return sha256(_encode((previous, chain, row))).digest()
+    return sha256(_encode((previous, chain, event))).digest()

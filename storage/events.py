@@ -20,7 +20,7 @@ import msgspec
 from bus.address import Address
 from bus.clock import Clock
 from bus.codec import Catalogue
-from bus.envelope import Recorded, StoredEvent
+from bus.envelope import EncodedEvent, Recorded, StoredEvent
 from bus.errors import NotFound
 from bus.messages.base import BlobId, Position
 from bus.messages.system import EventPage, EventSummary, ReadEvents
@@ -111,9 +111,13 @@ class EventStore:
         lost_after = [after for later, after in self._epochs if later > epoch]
         return position <= min(lost_after, default=self.head) and position <= self.head
 
-    async def write(self, records: Sequence[Recorded], blobs: Mapping[BlobId, bytes]) -> tuple[StoredEvent, ...]:
+    def encode(self, records: Sequence[Recorded]) -> Sequence[EncodedEvent]:
+        """The events as their rows will have them. Raises EventTooLarge, or what says that one has no encoding."""
+        return [self._catalogue.encode_record(record) for record in records]
+
+    async def write(self, events: Sequence[EncodedEvent], blobs: Mapping[BlobId, bytes]) -> tuple[StoredEvent, ...]:
         """Make a batch durable, all or nothing; one that landed before is answered the same. Raises StorageError."""
-        return await self._write(lambda connection: self._write_batch(connection, records, blobs))
+        return await self._write(lambda connection: self._write_batch(connection, events, blobs))
 
     async def reopen(self) -> Position:
         """Close and open again; the head that is really on disk. Raises StorageError."""
@@ -235,9 +239,9 @@ class EventStore:
         self._empty_wal(connection, self._wal.empty)
 
     def _write_batch(
-        self, connection: sqlite3.Connection, records: Sequence[Recorded], blobs: Mapping[BlobId, bytes]
+        self, connection: sqlite3.Connection, events: Sequence[EncodedEvent], blobs: Mapping[BlobId, bytes]
     ) -> tuple[StoredEvent, ...]:
-        stored = self._timeline.write(connection, records, blobs)
+        stored = self._timeline.write(connection, events, blobs)
         self._empty_wal(connection, self._wal.after_commit)
         if self._clock.monotonic_s() - self._marked_s >= MARK_EVERY_S:
             self._note_head()

@@ -12,9 +12,10 @@ from hashlib import sha256
 
 import msgspec
 
+from bus.envelope import EncodedEvent
 from bus.messages.base import Position
 from storage import queries
-from storage.chain import KEPT, NOTHING, PRUNABLE, Row, row_hash
+from storage.chain import KEPT, NOTHING, PRUNABLE, row_hash
 from storage.database import Database
 from storage.errors import CorruptDatabase
 from storage.transactions import snapshot
@@ -97,7 +98,7 @@ def _head(connection: sqlite3.Connection) -> Position:
 
 def _page(
     connection: sqlite3.Connection, *, after: Position, head: Position, size: int
-) -> list[tuple[Row, bytes, int]]:
+) -> list[tuple[EncodedEvent, bytes, int]]:
     rows = connection.execute(queries.ROWS_WITH_CHAIN_AFTER, (after, head, size)).fetchall()
     return [(row[:-2], row[-2], row[-1]) for row in rows]
 

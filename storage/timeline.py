@@ -15,7 +15,7 @@ from itertools import chain as flattened
 from pathlib import Path
 
 from bus.codec import Catalogue
-from bus.envelope import Recorded, StoredEvent
+from bus.envelope import EncodedEvent, StoredEvent
 from bus.messages.base import BlobId, Position
 from storage import queries
 from storage.chain import KEPT, NOTHING, PRUNABLE, row_hash
@@ -30,11 +30,11 @@ Rollup = dict[tuple[int, int], list[int]]
 """By minute and type: events, first and last position."""
 
 
-class _Encoder:
-    """Turns the records of one batch into rows, in order; on whatever thread, one call at a time."""
+class _Chainer:
+    """Turns the events of one batch into rows, in order; on whatever thread, one call at a time."""
 
     def __init__(self, catalogue: Catalogue, types: dict[str, int], sources: dict[str, int], heads: Heads) -> None:
-        self._catalogue = catalogue
+        self._is_kept = catalogue.is_kept
         self._types = types
         self._sources = sources
         self._positions = [position for position, _ in heads]
@@ -48,24 +48,19 @@ class _Encoder:
             (self._positions[KEPT], self._hashes[KEPT]),
         )
 
-    def rows(self, records: Sequence[Recorded]) -> tuple[list[StoredEvent], list[queries.Value]]:
+    def rows(self, events: Sequence[EncodedEvent]) -> tuple[list[StoredEvent], list[queries.Value]]:
         """The events as stored, and the parameters of their rows one after another."""
         hashes, positions, types, sources = self._hashes, self._positions, self._types, self._sources
         stored: list[StoredEvent] = []
         parameters: list[queries.Value] = []
-        encode, attributes = self._catalogue.encode, self._catalogue.attributes
-        for record in records:  # some microseconds an event: what is looked up twice is kept in a variable
-            event, position, time_us, source = record.event, record.position, record.time_us, record.source
-            correlation, cause, cursor = record.correlation, record.cause, record.cursor
-            name, version = event.wire_name, event.version
-            data, sealed = encode(event)
-            of = attributes(event)
-            about = (of.subject, of.task, of.agent, of.run, correlation, cause, cursor, data, sealed)
-            chain = KEPT if event.is_kept else PRUNABLE
-            digest = row_hash(hashes[chain], chain, (position, time_us, name, version, source, *about))
+        is_kept = self._is_kept
+        for event in events:  # some microseconds an event: what is looked up twice is kept in a variable
+            position, time_us, name, version, source = event[:5]
+            chain = KEPT if is_kept(name) else PRUNABLE
+            digest = row_hash(hashes[chain], chain, event)
             hashes[chain], positions[chain] = digest, position
-            stored.append(StoredEvent(position, time_us, name, version, source, *about, digest))
-            parameters += (position, time_us, types[name], version, sources[source], *about, chain, digest)
+            stored.append(StoredEvent(*event, digest))
+            parameters += (position, time_us, types[name], version, sources[source], *event[5:], chain, digest)
         return stored, parameters
 
 
@@ -78,11 +73,11 @@ class Timeline:
         self._types: dict[str, int] = {}
         self._sources: dict[str, int] = {}
         self._heads: Heads = ((0, NOTHING), (0, NOTHING))
-        self._ahead = ThreadPoolExecutor(1, thread_name_prefix="journal-encoder")
+        self._ahead = ThreadPoolExecutor(1, thread_name_prefix="journal-chainer")
         self.head = Position(0)
 
     def close(self) -> None:
-        """End the thread that encodes."""
+        """End the thread that chains."""
         self._ahead.shutdown()
 
     def load(self, connection: sqlite3.Connection) -> None:
@@ -101,18 +96,18 @@ class Timeline:
         self.head = Position(head)
 
     def write(
-        self, connection: sqlite3.Connection, records: Sequence[Recorded], blobs: Mapping[BlobId, bytes]
+        self, connection: sqlite3.Connection, events: Sequence[EncodedEvent], blobs: Mapping[BlobId, bytes]
     ) -> tuple[StoredEvent, ...]:
         """Make a batch durable, all or nothing. Raises sqlite3.Error."""
-        if records[-1].position <= self.head:
-            return self._landed(connection, records)
-        assert records[0].position == self.head + 1, "positions have no gap"
+        if events[-1][0] <= self.head:
+            return self._landed(connection, events)
+        assert events[0][0] == self.head + 1, "positions have no gap"
         types, sources = dict(self._types), dict(self._sources)
         with transaction(connection):
-            self._name(connection, records, types, sources)
-            encoder = _Encoder(self._catalogue, types, sources, self._heads)
-            stored = self._insert(connection, records, encoder)
-            heads = encoder.heads
+            self._name(connection, events, types, sources)
+            chainer = _Chainer(self._catalogue, types, sources, self._heads)
+            stored = self._insert(connection, events, chainer)
+            heads = chainer.heads
             _roll_up(connection, stored, types)
             connection.execute(queries.SET_CHAINS, (PRUNABLE, *heads[PRUNABLE], KEPT, *heads[KEPT]))
             for blob, content in blobs.items():
@@ -120,27 +115,24 @@ class Timeline:
                 assert digest.hex() == blob, "a blob is named by its content"
                 connection.execute(queries.INSERT_BLOB, (digest, content))
         self._types, self._sources, self._heads = types, sources, heads
-        self.head = records[-1].position
+        self.head = events[-1][0]
         return tuple(stored)
 
-    def _landed(self, connection: sqlite3.Connection, records: Sequence[Recorded]) -> tuple[StoredEvent, ...]:
-        found = connection.execute(queries.ROWS_FROM, (records[0].position, records[-1].position)).fetchall()
+    def _landed(self, connection: sqlite3.Connection, events: Sequence[EncodedEvent]) -> tuple[StoredEvent, ...]:
+        found = connection.execute(queries.ROWS_FROM, (events[0][0], events[-1][0])).fetchall()
         stored = tuple(StoredEvent(*row) for row in found)
-        wanted = [(record.position, *self._catalogue.encode(record.event)) for record in records]
-        if [(event.position, event.data, event.sealed) for event in stored] != wanted:
-            raise CorruptJournal(
-                self._path, records[0].position, "another event stands where this one was given a place"
-            )
+        if [row[:-1] for row in found] != list(events):
+            raise CorruptJournal(self._path, events[0][0], "another event stands where this one was given a place")
         return stored
 
     def _insert(
-        self, connection: sqlite3.Connection, records: Sequence[Recorded], encoder: _Encoder
+        self, connection: sqlite3.Connection, events: Sequence[EncodedEvent], chainer: _Chainer
     ) -> list[StoredEvent]:
-        """Insert part by part; the next is encoded while SQLite, which needs no interpreter, works on the last."""
-        parts = [records[start : start + queries.ROWS_MAX] for start in range(0, len(records), queries.ROWS_MAX)]
-        stored, parameters = encoder.rows(parts[0])
+        """Insert part by part; the next is chained while SQLite, which needs no interpreter, works on the last."""
+        parts = [events[start : start + queries.ROWS_MAX] for start in range(0, len(events), queries.ROWS_MAX)]
+        stored, parameters = chainer.rows(parts[0])
         for part in parts[1:]:
-            following = self._ahead.submit(encoder.rows, part)
+            following = self._ahead.submit(chainer.rows, part)
             _insert(connection, parameters)
             also_stored, parameters = following.result()
             stored += also_stored
@@ -150,17 +142,16 @@ class Timeline:
     def _name(
         self,
         connection: sqlite3.Connection,
-        records: Sequence[Recorded],
+        events: Sequence[EncodedEvent],
         types: dict[str, int],
         sources: dict[str, int],
     ) -> None:
-        for record in records:
-            if record.event.wire_name not in types:
-                (types[record.event.wire_name],) = connection.execute(
-                    queries.INSERT_TYPE, (record.event.wire_name,)
-                ).fetchone()
-            if record.source not in sources:
-                (sources[record.source],) = connection.execute(queries.INSERT_SOURCE, (record.source,)).fetchone()
+        for event in events:
+            name, source = event[2], event[4]
+            if name not in types:
+                (types[name],) = connection.execute(queries.INSERT_TYPE, (name,)).fetchone()
+            if source not in sources:
+                (sources[source],) = connection.execute(queries.INSERT_SOURCE, (source,)).fetchone()
 
 
 def _insert(connection: sqlite3.Connection, parameters: list[queries.Value]) -> None:

@@ -24,7 +24,7 @@ PYTHON = sys.executable
 INTERRUPT_GRACE_S = 20.0
 """After its deadline a group is interrupted, so that pytest still says where it stood; then it is killed."""
 
-PYTEST = (PYTHON, "-m", "pytest", "--durations=8", "--durations-min=1")
+PYTEST = (PYTHON, "-m", "pytest", "--continue-on-collection-errors", "--durations=8", "--durations-min=1")
 
 
 class Group(NamedTuple):

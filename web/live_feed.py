@@ -5,7 +5,7 @@ goes on after the last position that was scanned. When the server says, or the p
 `FeedGap` is raised: nobody goes on as if nothing had happened.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import anyio
@@ -103,7 +103,7 @@ class LiveFeed:
         self.connections = 0
         """How often the socket was opened."""
 
-    async def __aiter__(self) -> AsyncIterator[WireEvent]:
+    async def __aiter__(self) -> AsyncGenerator[WireEvent, None]:
         wait_s = WAIT_MIN_S
         while True:
             before = self.position

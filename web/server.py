@@ -11,7 +11,7 @@ import os
 import socket
 import stat
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -50,15 +50,10 @@ def listen(options: WebOptions) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM)[0]
     except socket.gaierror as error:
         raise CannotListen(where, "the host name is not known") from error
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
+    with _unless_it_fails(socket.socket(family, socket.SOCK_STREAM), where) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise CannotListen(where, REASONS.get(error.errno or 0, error.strerror or "unknown")) from error
-    listener.setblocking(False)
     return listener
 
 
@@ -93,11 +88,17 @@ async def serving(app: ASGIApp, hub: Hub, listener: socket.socket, limits: Limit
         timeout_graceful_shutdown=GRACE_S,
     )
     server = _Server(config)
+    lifetime = anyio.CancelScope(shield=True)  # the server ends in its own order, not when its owner is cancelled
+
+    async def run() -> None:
+        with lifetime:
+            await server.serve([listener])
+
     async with anyio.create_task_group() as group:
         group.start_soon(hub.run)
-        group.start_soon(server.serve, [listener])
-        await server.is_up.wait()
+        group.start_soon(run)
         try:
+            await server.is_up.wait()
             yield
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(GOODBYE_S):
@@ -105,6 +106,7 @@ async def serving(app: ASGIApp, hub: Hub, listener: socket.socket, limits: Limit
             server.should_exit = True
             with anyio.CancelScope(shield=True), anyio.move_on_after(GRACE_S + GOODBYE_S):
                 await server.is_down.wait()
+            lifetime.cancel()
             group.cancel_scope.cancel()
 
 
@@ -126,6 +128,7 @@ class _Server(uvicorn.Server):
         try:
             await super().serve(sockets)
         finally:
+            self.is_up.set()
             self.is_down.set()
 
 
@@ -150,17 +153,26 @@ class LiveSocket(WebSocketsSansIOProtocol):
 
 def _listen_unix(path: Path) -> socket.socket:
     where = str(path)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
+    with _unless_it_fails(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), where) as listener:
         _remove_stale(path)
         listener.bind(where)
         os.chmod(path, 0o600)  # before it listens: nobody can have connected yet
         listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise CannotListen(where, error.strerror or "unknown") from error
-    listener.setblocking(False)
     return listener
+
+
+@contextmanager
+def _unless_it_fails(listener: socket.socket, where: str) -> Iterator[socket.socket]:
+    """Close the socket when the block fails; an OSError becomes CannotListen."""
+    with ExitStack() as undo:
+        undo.callback(listener.close)
+        try:
+            yield listener
+        except OSError as error:
+            known = {} if listener.family == socket.AF_UNIX else REASONS
+            raise CannotListen(where, known.get(error.errno or 0, error.strerror or "unknown")) from error
+        listener.setblocking(False)
+        undo.pop_all()
 
 
 def _remove_stale(path: Path) -> None:

@@ -6,26 +6,29 @@ the position at which the command began, so nothing that happens meanwhile is mi
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
-from anyio.abc import TaskGroup
+from anyio.abc import ObjectReceiveStream, ObjectSendStream, TaskGroup
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from actors.commands import briefing, documents
 from actors.commands.briefing import Course, Row
-from actors.commands.connection import fields_of, head_of, joined_or_own, time_us_of
+from actors.commands.connection import fields_of, joined_or_own, start_of, time_us_of
 from actors.commands.console import ExitCode, Shell
 from bus.errors import AgoraError
 from bus.messages.base import TaskId
 from web.client import AgoraClient
+from web.live_feed import LiveFeed
 from web.wire import WireEvent
 
+HEARD_MAX = 100
+"""Events between the feed and who follows it; a feed that is not read holds the server's back, no more."""
 POSTING_MAX = 8
 """Documents that are read and posted at once."""
 MONEY_PATIENCE_S = 3.0
@@ -72,9 +75,12 @@ class _Brief:
 
     async def run(self) -> None:
         """Post all, and follow until all is done or waits for money."""
-        feed = self._agora.feed(briefing.TOPICS, after=await head_of(self._agora))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._follow, aiter(feed), tasks)
+        feed = self._agora.feed(briefing.TOPICS, after=await start_of(self._agora))
+        # A stream between them: the wait for an event can be given up without breaking the feed.
+        heard, received = anyio.create_memory_object_stream[WireEvent](HEARD_MAX)
+        async with heard, received, anyio.create_task_group() as tasks:
+            tasks.start_soon(_listen, feed, heard)
+            tasks.start_soon(self._follow, received, tasks)
             for index in range(len(self._course.rows)):
                 tasks.start_soon(self._post, index, tasks)
 
@@ -109,21 +115,25 @@ class _Brief:
         if (ended := self._course.post(index, TaskId(accepted.task), posted_us)) is not None:
             self._advance(ended)
 
-    async def _follow(self, feed: AsyncIterator[WireEvent], tasks: TaskGroup) -> None:
+    async def _follow(self, feed: ObjectReceiveStream[WireEvent], tasks: TaskGroup) -> None:
         while not self._is_over:
-            patience_s = MONEY_PATIENCE_S if self._course.waits_for_money and not self._posting else None
-            with anyio.move_on_after(patience_s) as silence:
-                heard = await anext(feed)
+            with anyio.move_on_after(MONEY_PATIENCE_S) as silence:
+                heard = await feed.receive()
                 ended = self._course.hear(heard.type, fields_of(heard), time_us_of(heard))
                 if ended is not None:
                     self._advance(ended)
-            if silence.cancelled_caught:
+            if silence.cancelled_caught and self._course.waits_for_money and not self._posting:
                 self._course.leave_the_rest()
         tasks.cancel_scope.cancel()
 
     @property
     def _is_over(self) -> bool:
         return not self._posting and self._course.is_over
+
+
+async def _listen(feed: LiveFeed, heard: ObjectSendStream[WireEvent]) -> None:
+    async for event in feed:
+        await heard.send(event)
 
 
 async def _fetch_briefs(agora: AgoraClient, rows: Sequence[Row]) -> None:

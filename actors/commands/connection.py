@@ -26,6 +26,8 @@ from web.wire import WireEvent
 
 GONE_MAX_S = 30.0
 """How long a server may be away: a restart that reads a long journal takes seconds."""
+TICK_EVENTS = 1_000
+"""The feed rises in ticks of some milliseconds: a position told elsewhere may be ahead of it by what one tick holds."""
 LOOK_S = 1.0
 """Between two looks at whether it is there; another process tells nobody that it ended."""
 
@@ -62,9 +64,10 @@ async def joined_or_own(shell: Shell) -> AsyncIterator[AgoraClient]:
             tasks.cancel_scope.cancel()
 
 
-async def head_of(client: AgoraClient) -> Position:
-    """The last position that the feed has told of now."""
-    return msgspec.json.decode((await client.state())["position"], type=Position)
+async def start_of(client: AgoraClient) -> Position:
+    """A position from which the feed misses nothing that happens from now on."""
+    position = msgspec.json.decode((await client.state())["position"], type=int)
+    return Position(max(0, position - TICK_EVENTS))
 
 
 def fields_of(event: WireEvent) -> Mapping[str, object]:

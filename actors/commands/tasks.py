@@ -10,7 +10,7 @@ import msgspec
 
 from actors.commands import documents
 from actors.commands.briefing import ENDS, text_of
-from actors.commands.connection import fields_of, head_of, joined
+from actors.commands.connection import fields_of, joined, start_of
 from actors.commands.console import ExitCode, Shell
 from bus.errors import BadUsage
 from bus.messages.base import ArtifactId, TaskId
@@ -58,7 +58,7 @@ async def wait(shell: Shell, tasks: Sequence[str]) -> ExitCode:
 
 
 async def _wait(shell: Shell, agora: AgoraClient, tasks: tuple[TaskId, ...]) -> ExitCode:
-    after = await head_of(agora)
+    after = await start_of(agora)
     views = {task: await agora.task(task) for task in dict.fromkeys(tasks)}
     open_ = {task for task, view in views.items() if view.state in OPEN}
     if open_:

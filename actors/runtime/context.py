@@ -302,14 +302,19 @@ class Context:
         self._disarm_timer(key)
         if self._timers is None:
             self._timers = {}
-        self._timers[key] = self.core.deadlines.after(delay_s, lambda: self._timer_passed(key, message))
+        cause, correlation = self.cause, self.correlation
+
+        def pass_by() -> None:
+            self._timer_passed(key, Envelope(message, self.address, self.after, cause, correlation))
+
+        self._timers[key] = self.core.deadlines.after(delay_s, pass_by)
 
     def _disarm_timer(self, key: str) -> None:
         deadline = self._timers.pop(key, None) if self._timers else None
         if deadline is not None:
             deadline.cancel()
 
-    def _timer_passed(self, key: str, message: Message) -> None:
+    def _timer_passed(self, key: str, envelope: Envelope) -> None:
         if self._timers:
             self._timers.pop(key, None)
-        self.core.delivery.deliver(self.address, Envelope(message, self.address, self.after))
+        self.core.delivery.deliver(self.address, envelope)

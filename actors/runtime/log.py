@@ -17,7 +17,7 @@ import msgspec
 
 from bus.address import Address
 from bus.clock import Clock
-from bus.envelope import Recorded, StoredEvent
+from bus.envelope import EncodedEvent, Recorded, StoredEvent
 from bus.errors import StorageError, SystemStopping
 from bus.messages.base import BlobId, Position
 
@@ -56,7 +56,11 @@ class Checkpointed(Protocol):
 class EventWriter(Protocol):
     """What makes events durable. One writer, one transaction at a time."""
 
-    async def write(self, records: Sequence[Recorded], blobs: Blobs) -> tuple[StoredEvent, ...]:
+    def encode(self, records: Sequence[Recorded]) -> Sequence[EncodedEvent]:
+        """The rows of events, in order. Raises what the turn that made them must answer for."""
+        ...
+
+    async def write(self, events: Sequence[EncodedEvent], blobs: Blobs) -> tuple[StoredEvent, ...]:
         """Write all or nothing, durable on return. Raises StorageError.
 
         A batch that is on disk already, to the byte, is returned as it stands: its commit may have landed before an
@@ -122,7 +126,7 @@ class GroupCommitLog:
         self._epoch = epoch
         self._head = head
         self._watermark = head
-        self._records: list[Recorded] = []
+        self._events: list[EncodedEvent] = []
         self._append_sizes: deque[int] = deque()
         """How many records each append had: a batch ends where an append ends, so that a turn is all or nothing."""
         self._blobs: dict[BlobId, bytes] = {}
@@ -153,7 +157,7 @@ class GroupCommitLog:
     @property
     def buffered(self) -> int:
         """Events that were appended and are not durable yet."""
-        return len(self._records) + self._in_flight
+        return len(self._events) + self._in_flight
 
     @property
     def is_saturated(self) -> bool:
@@ -184,16 +188,20 @@ class GroupCommitLog:
         self._on_drained.append(resume)
 
     def append(self, records: Sequence[Recorded], blobs: Blobs | None = None) -> None:
-        """Take events at the positions after the head. Raises StorageError when the log has given up."""
+        """Take events at the positions after the head: all of them, or none where one has no encoding.
+
+        Raises StorageError when the log has given up, and whatever says that an event cannot be stored.
+        """
         if self._failure is not None:
             raise self._failure
         if self._is_over:
             raise StorageError("the log is closed")
         assert records, "an append has at least one event"
         assert records[0].position == self._head + 1, "positions have no gap"
-        if not self._records and not self._in_flight:
+        events = self._writer.encode(records)
+        if not self._events and not self._in_flight:
             self._oldest_s = self._clock.monotonic_s()
-        self._records.extend(records)
+        self._events.extend(events)
         self._append_sizes.append(len(records))
         if blobs:
             self._blobs.update(blobs)
@@ -222,13 +230,13 @@ class GroupCommitLog:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._records:
-                records = self._take_batch()
+            while self._events:
+                events = self._take_batch()
                 blobs, self._blobs = self._blobs, {}
-                self._in_flight = len(records)
+                self._in_flight = len(events)
                 started_s = self._clock.monotonic_s()
                 try:
-                    stored = await self._write(records, blobs)
+                    stored = await self._write(events, blobs)
                     self._in_flight = 0
                     self._oldest_s = started_s
                     self._rise(stored, self._clock.monotonic_s() - started_s)
@@ -244,30 +252,31 @@ class GroupCommitLog:
                 self._end(SystemStopping())
                 return
 
-    def _take_batch(self) -> list[Recorded]:
+    def _take_batch(self) -> list[EncodedEvent]:
         """Whole appends, as many as fit; at least one, however large."""
         size = self._append_sizes.popleft()
         while self._append_sizes and size + self._append_sizes[0] <= BATCH_EVENTS_MAX:
             size += self._append_sizes.popleft()
-        records, self._records = self._records[:size], self._records[size:]
-        return records
+        events, self._events = self._events[:size], self._events[size:]
+        return events
 
-    async def _write(self, records: Sequence[Recorded], blobs: Blobs) -> tuple[StoredEvent, ...]:
+    async def _write(self, events: Sequence[EncodedEvent], blobs: Blobs) -> tuple[StoredEvent, ...]:
+        first, last = events[0][0], events[-1][0]
         reopens = 0
         while True:
             try:
-                return await self._writer.write(records, blobs)
+                return await self._writer.write(events, blobs)
             except StorageError as error:
                 reopens += 1
                 if reopens > REOPENS_MAX:
                     raise
                 logger.error(  # the error travels on if it lasts; here one line for the operator
                     "the journal could not be written; it is opened again",
-                    extra={"error": str(error), "first": records[0].position, "try": reopens},
+                    extra={"error": str(error), "first": first, "try": reopens},
                 )
                 await asyncio.sleep(REOPEN_WAIT_S * reopens)
                 head = await self._writer.reopen()
-                assert head in (records[0].position - 1, records[-1].position), "a batch lands whole or not at all"
+                assert head in (first - 1, last), "a batch lands whole or not at all"
 
     def _rise(self, stored: tuple[StoredEvent, ...], elapsed_s: float) -> None:
         self._watermark = stored[-1].position

@@ -15,15 +15,12 @@ import msgspec
 
 from actors.runtime.actor import Actor, Handler
 from actors.runtime.log import History, Snapshot
-from bus.codec import EVENT_BYTES_MAX, EventTooLarge
 from bus.envelope import Envelope, Recorded
 from bus.errors import Refused
 from bus.messages.base import BlobId, Done, Event, Message, Position
 from bus.topics import matches
 
 S = TypeVar("S", bound=msgspec.Struct)
-
-_ENCODER = msgspec.json.Encoder()
 
 
 class Subscription(msgspec.Struct, frozen=True):
@@ -64,15 +61,12 @@ class PersistentActor(Actor, Generic[S]):
         """A turn after the fold and before the first message: arm timers again, send obligations again."""
 
     def persist(self, *events: Event, blobs: tuple[bytes, ...] = ()) -> Position:
-        """Append and apply events, and keep the blobs that they name. Returns the first position.
+        """Apply events; they are appended, with the blobs that they name, as the turn ends. Returns the first position.
 
-        An event over its bound is a fault of this turn: past it, it would be a fault of the journal.
+        One that cannot be encoded or is over its bound makes the turn a fault.
         """
         context = self._context
         assert context.staged is not None, "only a turn can persist"
-        for event in events:
-            if (size_bytes := len(_ENCODER.encode(event))) > EVENT_BYTES_MAX:
-                raise EventTooLarge(event.wire_name, size_bytes)
         records = context.draft(events, self._cursor, ahead=len(self._records))
         self._records.extend(records)
         for blob in blobs:

@@ -12,7 +12,7 @@ from actors.runtime.log import Blobs, GroupCommitLog, Snapshot
 from bus.address import Address
 from bus.clock import Clock, SystemClock
 from bus.codec import Catalogue
-from bus.envelope import Recorded, StoredEvent
+from bus.envelope import EncodedEvent, Recorded, StoredEvent
 from bus.errors import StorageError
 from bus.messages.base import BlobId, Event, Position
 from bus.topics import matches_any
@@ -38,7 +38,7 @@ class MemoryJournal:
         self._clock = clock or SystemClock()
         self._types: dict[str, type[Event]] = {}
         self._catalogues: dict[type[Event], Catalogue] = {}
-        self._keep(events)
+        self._keep(self.encode(events))
 
     @property
     def log(self) -> GroupCommitLog:
@@ -59,12 +59,15 @@ class MemoryJournal:
         """What a crash leaves that lost everything after `head`."""
         return MemoryJournal([r for r in self.events if r.position <= head], self.blobs, clock=self._clock)
 
-    async def write(self, records: Sequence[Recorded], blobs: Blobs) -> tuple[StoredEvent, ...]:
+    def encode(self, records: Sequence[Recorded]) -> Sequence[EncodedEvent]:
+        return [self._catalogue_of(type(record.event)).encode_record(record) for record in records]
+
+    async def write(self, events: Sequence[EncodedEvent], blobs: Blobs) -> tuple[StoredEvent, ...]:
         if self.fail_next_writes:
             self.fail_next_writes -= 1
             raise StorageError("the write was made to fail")
         self.blobs.update(blobs)
-        return self._keep(records)
+        return self._keep(events)
 
     async def reopen(self) -> Position:
         return self.head
@@ -91,36 +94,16 @@ class MemoryJournal:
         for start in range(0, len(wanted), BATCH_EVENTS):
             yield [self._decoded(stored) for stored in wanted[start : start + BATCH_EVENTS]]
 
-    def _keep(self, records: Sequence[Recorded]) -> tuple[StoredEvent, ...]:
-        kept = tuple(self._encoded(record) for record in records)
+    def _keep(self, events: Sequence[EncodedEvent]) -> tuple[StoredEvent, ...]:
+        kept = tuple(StoredEvent(*event, hashlib.sha256(event[12]).digest()) for event in events)
         for stored in kept:
             assert stored.position == self.head + 1, "positions have no gap"
             self.stored.append(stored)
         return kept
 
-    def _encoded(self, record: Recorded) -> StoredEvent:
-        kind = type(record.event)
+    def _catalogue_of(self, kind: type[Event]) -> Catalogue:
         self._types[kind.wire_name] = kind
-        catalogue = self._catalogues.setdefault(kind, Catalogue((kind,)))
-        data, sealed = catalogue.encode(record.event)
-        attributes = catalogue.attributes(record.event)
-        return StoredEvent(
-            position=record.position,
-            time_us=record.time_us,
-            type=kind.wire_name,
-            version=kind.version,
-            source=record.source,
-            subject=attributes.subject,
-            task=attributes.task,
-            agent=attributes.agent,
-            run=attributes.run,
-            correlation=record.correlation,
-            cause=record.cause,
-            cursor=record.cursor,
-            data=data,
-            sealed=sealed,
-            hash=hashlib.sha256(data).digest(),
-        )
+        return self._catalogues.setdefault(kind, Catalogue((kind,)))
 
     def _decoded(self, stored: StoredEvent) -> Recorded:
         catalogue = self._catalogues[self._types[stored.type]]

@@ -26,11 +26,14 @@ from bus.clock import Clock, SystemClock
 from bus.dice import Dice
 from bus.envelope import Answer, Envelope, Recorded
 from bus.errors import ActorFault, AgoraError, SystemStopping
-from bus.messages.base import Message, Position, Request
+from bus.messages.base import Command, Message, Position, Request
 
 logger = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=Message)
+
+CORRELATION_BYTES = 8
+"""Enough that no two conversations of a journal share a name."""
 
 IDLE_TURNS = 3
 """Turns of the loop without work after which a drain counts as done."""
@@ -124,9 +127,14 @@ class ActorSystem:
     async def exchange(
         self, to: Address, request: Request[R], *, timeout_s: float = 5.0, correlation: str = ""
     ) -> Answer[R]:
-        """Ask from outside, and learn the position of the first event that it caused."""
+        """Ask from outside, and learn the position of the first event that it caused.
+
+        A command without a name for its conversation gets one, which all that it leads to carries.
+        """
         if self._is_stopping:
             raise SystemStopping
+        if not correlation and isinstance(request, Command):
+            correlation = self._dice.token(CORRELATION_BYTES)
         envelope = Envelope(request, correlation=correlation)
         answer = await self._delivery.exchange(to, envelope, timeout_s=timeout_s)
         return cast(Answer[R], answer)  # the request's type parameter is the contract of its handler

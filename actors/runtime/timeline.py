@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 SYSTEM = Address("system")
 """The source of what the runtime itself records."""
+FAULT_TEXT_MAX = 2_000
+"""Characters: in JSON at most six bytes each, well within an event's bound."""
 
 
 class Timeline:
@@ -44,9 +46,14 @@ class Timeline:
         """Every fault is one event, unless nothing can be recorded any more."""
         if self._log.has_failed:
             return
-        event = FaultRecorded(text=str(error), actor=error.address, message=error.message, error=error.error)
+        event = FaultRecorded(text=_told(error), actor=error.address, message=error.message, error=error.error)
         position = Position(self._log.head + 1)
         self.append((Recorded(event, position, self._clock.now_us(), SYSTEM, Position(0), "", Position(0)),), {}, 0)
+
+
+def _told(error: ActorFault) -> str:
+    """The fault's text in a form that can be recorded, whatever an actor's error may hold."""
+    return str(error)[:FAULT_TEXT_MAX].encode(errors="replace").decode()
 
 
 def _warn_of_lag(cell: Cell) -> None:

@@ -37,7 +37,9 @@ class Persona(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How an agent is, from the config."""
 
     name: str
+    """What it is called, in its address and in every event: 1 to 64 of a-z, 0-9, `-` and `_`."""
     capabilities: tuple[str, ...]
+    """What it can do; it bids only on tasks that ask for one of these, or for none."""
     prompt: str
     """The system prompt of its completions."""
     price_msat: int

@@ -11,7 +11,7 @@ def _of_kind(kind: type[Message]) -> tuple[type[Message], ...]:
         value
         for subject in SUBJECTS
         for value in vars(subject).values()
-        if isinstance(value, type) and issubclass(value, kind) and "wire_name" in vars(value)
+        if isinstance(value, type) and issubclass(value, kind) and vars(value).get("wire_name")
     ]
     return tuple(dict.fromkeys(found))
 

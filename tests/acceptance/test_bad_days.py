@@ -76,9 +76,9 @@ async def test_a_damaged_database_is_said(tmp_path: Path) -> None:
     async with served(data) as server:
         server.terminate()
         await server.ended()
-    for database in data.glob("*.db*"):
+    for database in data.glob("*.sqlite*"):
         database.write_bytes(b"this is no database " * 500)
-    assert list(data.glob("*.db*")), "there is something to damage"
+    assert list(data.glob("*.sqlite*")), "there is something to damage"
     said_once(await ran("serve", "--data", str(data), "--port", "0"), 1, str(data))
 
 

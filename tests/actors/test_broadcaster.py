@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import anyio
 import msgspec
+import pytest
 
 from actors.broadcaster import Broadcaster, BroadcasterOptions
 from actors.runtime import Actor, ActorSystem, ChildSpec, Snapshot
@@ -185,6 +186,7 @@ async def test_a_gap_is_read_again_from_the_journal_and_repeats_are_skipped() ->
         assert (stage.hub.ring.first, len(stage.hub.ring)) == (1, 5)
 
 
+@pytest.mark.slow
 async def test_news_that_never_came_are_noticed() -> None:
     async with running(Stage(MemoryJournal()), is_wired=False) as stage:
         await stage.note("one", "two")

@@ -7,7 +7,7 @@ import anyio
 import msgspec
 import typer
 
-from tests.bench import journal, live, market, router, runtime
+from tests.bench import journal, live, market, money, router, runtime
 from tests.bench.harness import Figure, Scale
 
 GROUPS: dict[str, Callable[[Scale], AsyncIterator[Figure]]] = {
@@ -15,6 +15,7 @@ GROUPS: dict[str, Callable[[Scale], AsyncIterator[Figure]]] = {
     "journal": journal.figures,
     "router": router.figures,
     "market": market.figures,
+    "money": money.figures,
     "live": live.figures,
 }
 

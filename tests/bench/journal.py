@@ -8,8 +8,8 @@ callback in every turn.
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import closing
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -41,8 +41,8 @@ async def figures(scale: Scale) -> AsyncIterator[Figure]:
     """The burst, with an idle and with a saturated loop."""
     catalogue = Catalogue(EVENTS)
     events = records(scale.count(BURST))
-    rows = _rows(catalogue, events)
-    baseline = partial(_raw_inserts, rows)
+    rows = rows_of(catalogue, events)
+    baseline = partial(raw_inserts, rows)
     for name, is_saturated, aim in (("idle", False, Aim(0.9)), ("saturated", True, Aim(0.6))):
         ours = partial(_burst, catalogue, events, is_saturated)
         async for figure in compare_rates(f"burst, {name} loop", "events", ours, baseline, scale=scale, aim=aim):
@@ -55,11 +55,9 @@ async def _burst(catalogue: Catalogue, events: Sequence[Recorded], is_saturated:
         async with EventStore.open(Path(directory), catalogue, clock) as store, asyncio.TaskGroup() as tasks:
             log = GroupCommitLog(store, head=store.head, epoch=store.epoch, clock=clock)
             writing = tasks.create_task(log.run())
-            end_saturation = _saturate() if is_saturated else _nothing
-            with stopwatch() as watch:
+            with stopwatch() as watch, saturated(is_saturated):
                 await _append_all(log, events)
                 await log.committed(events[-1].position)
-            end_saturation()
             log.close()
             await writing
             assert store.head == len(events)
@@ -79,28 +77,25 @@ async def _append_all(log: GroupCommitLog, events: Sequence[Recorded]) -> None:
         await asyncio.sleep(0)
 
 
-def _saturate() -> Callable[[], None]:
-    """Keep the loop busy with a callback in every turn, until the returned function is called."""
+@contextmanager
+def saturated(is_saturated: bool) -> Iterator[None]:
+    """Keep the loop busy with a callback in every turn, or leave it alone."""
     loop = asyncio.get_running_loop()
-    is_over = False
+    is_over = not is_saturated
 
     def again() -> None:
         if not is_over:
             loop.call_soon(again)
 
-    def end() -> None:
-        nonlocal is_over
+    again()
+    try:
+        yield
+    finally:
         is_over = True
 
-    again()
-    return end
 
-
-def _nothing() -> None:
-    """There is nothing to end."""
-
-
-async def _raw_inserts(rows: Sequence[Row]) -> Sample:
+async def raw_inserts(rows: Sequence[Row]) -> Sample:
+    """The baseline: ready rows into a fresh file."""
     with TemporaryDirectory() as directory:
         path = Path(directory) / "raw.sqlite"
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
@@ -119,7 +114,8 @@ async def _raw_inserts(rows: Sequence[Row]) -> Sample:
     return watch.sample(len(rows))
 
 
-def _rows(catalogue: Catalogue, events: Sequence[Recorded]) -> list[Row]:
+def rows_of(catalogue: Catalogue, events: Sequence[Recorded]) -> list[Row]:
+    """The rows that ours would make of the events, hashes apart."""
     types: dict[str, int] = {}
     sources: dict[str, int] = {}
     rows: list[Row] = []

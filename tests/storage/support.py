@@ -1,6 +1,6 @@
 """Events to store, and a store to put them in."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 from bus.address import Address
 from bus.clock import Clock, VirtualClock
 from bus.codec import Catalogue
-from bus.envelope import Recorded
+from bus.envelope import EncodedEvent, Recorded, StoredEvent
 from bus.messages.agents import StepCompleted, StepStarted
 from bus.messages.base import AgentId, BlobId, Event, Position, RunId, TaskId, TransferId
 from bus.messages.catalogue import EVENTS
@@ -65,6 +65,18 @@ async def opened(directory: Path, clock: Clock | None = None) -> AsyncIterator[E
     """The journal of a directory."""
     async with EventStore.open(directory, CATALOGUE, clock or VirtualClock()) as store:
         yield store
+
+
+def encoded(events: Sequence[Recorded]) -> Sequence[EncodedEvent]:
+    """The events as their rows will have them."""
+    return [CATALOGUE.encode_record(event) for event in events]
+
+
+async def write(
+    store: EventStore, events: Sequence[Recorded], blobs: Mapping[BlobId, bytes] | None = None
+) -> tuple[StoredEvent, ...]:
+    """Make events durable."""
+    return await store.write(store.encode(events), blobs or {})
 
 
 async def everything(store: EventStore) -> Sequence[Recorded]:

@@ -3,9 +3,26 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.chain import KEPT, NOTHING, PRUNABLE, Row, row_hash
+from bus.envelope import EncodedEvent
+from bus.messages.base import Position
+from storage.chain import KEPT, NOTHING, PRUNABLE, row_hash
 
-ROW: Row = (1, 2, "task.started", 1, "scout", "t-1", "t-1", "scout", "", "k", 0, 0, b'{"a":1}', b'{"p":2}')
+ROW: EncodedEvent = (
+    Position(1),
+    2,
+    "task.started",
+    1,
+    "scout",
+    "t-1",
+    "t-1",
+    "scout",
+    "",
+    "k",
+    Position(0),
+    Position(0),
+    b'{"a":1}',
+    b'{"p":2}',
+)
 
 
 @given(st.integers(0, len(ROW) - 1), st.integers(0, 1_000))
@@ -29,7 +46,7 @@ def test_the_hash_depends_on_the_one_before_and_on_the_chain() -> None:
 
 
 def test_what_moves_from_one_field_to_the_next_changes_the_hash() -> None:
-    moved: Row = (*ROW[:5], "", "t-1t-1", *ROW[7:])
+    moved: EncodedEvent = (*ROW[:5], "", "t-1t-1", *ROW[7:])
     assert row_hash(NOTHING, PRUNABLE, moved) != row_hash(NOTHING, PRUNABLE, ROW)
 
 

@@ -18,7 +18,7 @@ from bus.messages.base import BlobId, Position
 from bus.messages.system import ReadEvents, SystemInfo
 from storage.errors import CorruptJournal, DirectoryInUse, DiskFull, UnknownSchema
 from storage.events import EventStore
-from tests.storage.support import CATALOGUE, START_US, blob, everything, opened, record, records
+from tests.storage.support import CATALOGUE, START_US, blob, everything, opened, record, records, write
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,7 +27,7 @@ async def test_positions_have_no_gap_and_events_are_the_same_after_each_opening(
     for opening in range(4):
         async with opened(tmp_path) as store:
             assert store.head == opening * 25
-            stored = await store.write(records(store.head + 1, 25), {})
+            stored = await write(store, records(store.head + 1, 25), {})
             assert [event.position for event in stored] == list(range(opening * 25 + 1, opening * 25 + 26))
     async with opened(tmp_path) as store:
         assert await everything(store) == records(1, 100)
@@ -37,7 +37,7 @@ async def test_positions_have_no_gap_and_events_are_the_same_after_each_opening(
 
 async def test_sealed_fields_come_back_to_actors_and_stay_apart_in_pages(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
-        await store.write(records(1, 7), {})
+        await write(store, records(1, 7), {})
         (bid,) = (await store.read(ReadEvents(types=("bid.submitted",)))).events
         assert bid.data == b'{"task":"t-1","agent":"scribe","attempt":1}'
         assert bid.sealed == b'{"price_msat":901}'
@@ -46,17 +46,17 @@ async def test_sealed_fields_come_back_to_actors_and_stay_apart_in_pages(tmp_pat
 
 async def test_a_batch_that_cannot_be_encoded_changes_nothing(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
-        await store.write(records(1, 3), {})
+        await write(store, records(1, 3), {})
         with pytest.raises(EventTooLarge):
-            await store.write([*records(4, 2), record(6, SystemInfo("x" * 40_000))], {})
+            await write(store, [*records(4, 2), record(6, SystemInfo("x" * 40_000))], {})
         assert store.head == 3
-        await store.write(records(4, 2), {})
+        await write(store, records(4, 2), {})
         assert await everything(store) == records(1, 5)
 
 
 async def test_own_events_and_facts_are_read_in_batches_in_order(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
-        await store.write(records(1, 5_000), {})
+        await write(store, records(1, 5_000), {})
         own = [batch async for batch in store.own_events(Address("ledger"), Position(100))]
         assert [event for batch in own for event in batch] == [
             event for event in records(101, 4_900) if event.source == "ledger"
@@ -72,7 +72,7 @@ async def test_own_events_and_facts_are_read_in_batches_in_order(tmp_path: Path)
 
 async def test_history_without_a_match_ends_at_once(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
-        await store.write(records(1, 10), {})
+        await write(store, records(1, 10), {})
         assert [batch async for batch in store.own_events(Address("nobody"), Position(0))] == []
         assert [batch async for batch in store.facts(("x.*",), None, Position(0), Position(10))] == []
         assert [batch async for batch in store.facts(("#",), None, Position(10), Position(10))] == []
@@ -84,8 +84,8 @@ async def test_a_blob_is_there_with_its_event_and_once(tmp_path: Path) -> None:
         (name,) = blob(content)
         with pytest.raises(NotFound):
             await store.blob(name)
-        await store.write(records(1, 1), blob(content))
-        await store.write(records(2, 1), blob(content))
+        await write(store, records(1, 1), blob(content))
+        await write(store, records(2, 1), blob(content))
         assert await store.blob(name) == content
         for wrong in (BlobId("00" * 32), BlobId("no hexadecimal")):
             with pytest.raises(NotFound):
@@ -104,7 +104,7 @@ async def test_counts_and_sizes_are_those_of_what_was_written(tmp_path: Path) ->
     clock = VirtualClock(START_US + 14 * 10_000_000)
     async with opened(tmp_path, clock) as store:
         assert (await store.measure()).oldest == 0
-        await store.write(records(1, 14), {})
+        await write(store, records(1, 14), {})
         assert await store.count("step.completed") == (2, 14)
         assert await store.count("nothing") == (0, 14)
         size = await store.measure()
@@ -119,12 +119,12 @@ async def test_a_directory_in_use_is_refused_by_the_pid_of_its_holder(tmp_path: 
             async with opened(tmp_path):
                 pass
         assert refusal.value.pid == os.getpid()
-        await store.write(records(1, 1), {})
+        await write(store, records(1, 1), {})
 
 
 async def test_a_journal_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
-        await store.write(records(1, 5), {})
+        await write(store, records(1, 5), {})
     path = tmp_path / "journal.sqlite"
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 7")
@@ -149,7 +149,7 @@ async def test_a_destroyed_journal_is_refused_and_left_alone(tmp_path: Path, con
 
 async def test_a_journal_whose_pages_are_damaged_never_gives_wrong_events(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
-        await store.write(records(1, 2_000), {})
+        await write(store, records(1, 2_000), {})
     path = tmp_path / "journal.sqlite"
     content = bytearray(path.read_bytes())
     for start in range(40 * 4_096, len(content), 4_096):
@@ -162,17 +162,17 @@ async def test_a_journal_whose_pages_are_damaged_never_gives_wrong_events(tmp_pa
 
 async def test_a_journal_that_came_back_shorter_goes_on_in_a_new_epoch(tmp_path: Path) -> None:
     async with opened(tmp_path / "a") as store:
-        await store.write(records(1, 10), {})
+        await write(store, records(1, 10), {})
         assert store.epoch == 1
     shutil.copytree(tmp_path / "a", tmp_path / "old")
     async with opened(tmp_path / "a") as store:
-        await store.write(records(11, 10), {})
+        await write(store, records(11, 10), {})
     shutil.copy(tmp_path / "old" / "journal.sqlite", tmp_path / "a" / "journal.sqlite")
     async with opened(tmp_path / "a") as store:
         assert (store.head, store.epoch) == (10, 2)
         (warning,) = store.take_warnings()
         assert "position 20 of epoch 1 was reached before" in warning
-        await store.write(records(11, 15), {})
+        await write(store, records(11, 15), {})
         assert [store.holds(1, Position(10)), store.holds(1, Position(11)), store.holds(2, Position(20))] == [
             True,
             False,
@@ -184,7 +184,7 @@ async def test_a_journal_that_came_back_shorter_goes_on_in_a_new_epoch(tmp_path:
 
 async def test_a_journal_that_is_gone_begins_a_new_epoch(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
-        await store.write(records(1, 10), {})
+        await write(store, records(1, 10), {})
     (tmp_path / "journal.sqlite").unlink()
     async with opened(tmp_path) as store:
         assert (store.head, store.epoch) == (0, 2)
@@ -194,7 +194,7 @@ async def test_a_journal_that_is_gone_begins_a_new_epoch(tmp_path: Path) -> None
 
 async def test_a_torn_mark_is_a_warning(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
-        await store.write(records(1, 10), {})
+        await write(store, records(1, 10), {})
     (tmp_path / "journal.mark").write_bytes(b"{")
     async with opened(tmp_path) as store:
         assert (store.head, store.epoch) == (10, 1)
@@ -206,7 +206,7 @@ async def test_a_torn_write_ahead_log_restores_a_prefix_and_is_noticed(tmp_path:
     async with opened(tmp_path / "a", clock) as store:
         for _ in range(20):
             clock.advance(2)
-            await store.write(records(store.head + 1, 5), {})
+            await write(store, records(store.head + 1, 5), {})
         shutil.copytree(tmp_path / "a", tmp_path / "torn")  # what a loss of power leaves
     wal = tmp_path / "torn" / "journal.sqlite-wal"
     content = bytearray(wal.read_bytes())
@@ -219,15 +219,15 @@ async def test_a_torn_write_ahead_log_restores_a_prefix_and_is_noticed(tmp_path:
         assert store.epoch == 2
         assert "its end is lost" in store.take_warnings()[0]
         assert await everything(store) == records(1, store.head)
-        await store.write(records(store.head + 1, 5), {})
+        await write(store, records(store.head + 1, 5), {})
         assert (await store.verify()).problem == ""
 
 
 async def test_a_clock_that_steps_back_changes_neither_positions_nor_order(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
-        await store.write(records(1, 20), {})
+        await write(store, records(1, 20), {})
         late = [record(position, time_us=START_US - 3_600_000_000) for position in range(21, 41)]
-        await store.write(late, {})
+        await write(store, late, {})
         assert await everything(store) == [*records(1, 20), *late]
         page = await store.read(ReadEvents(until_us=START_US, limit=100))
         assert [event.position for event in page.events] == list(range(40, 20, -1))
@@ -235,23 +235,23 @@ async def test_a_clock_that_steps_back_changes_neither_positions_nor_order(tmp_p
 
 async def test_reopening_tells_the_head_that_is_on_disk_and_reads_go_on(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
-        stored = await store.write(records(1, 10), {})
+        stored = await write(store, records(1, 10), {})
         assert await store.reopen() == 10
         assert (await store.read(ReadEvents())).head == 10
-        assert await store.write(records(1, 10), {}) == stored
-        await store.write(records(11, 10), {})
+        assert await write(store, records(1, 10), {}) == stored
+        await write(store, records(11, 10), {})
         assert await everything(store) == records(1, 20)
 
 
 async def test_a_write_whose_caller_is_gone_still_lands_whole(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
-        task = asyncio.create_task(store.write(records(1, 3_000), {}))
+        task = asyncio.create_task(write(store, records(1, 3_000), {}))
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert await store.reopen() in (0, 3_000)
-        await store.write(records(store.head + 1, 5), {})
+        await write(store, records(store.head + 1, 5), {})
         assert (await store.verify()).problem == ""
 
 
@@ -287,7 +287,7 @@ async def test_a_full_disk_loses_nothing_and_goes_on_when_there_is_room(tmp_path
             assert (await store.read(ReadEvents(limit=1))).head == head
             filling.unlink()
             assert await store.reopen() == head
-            await store.write(records(head + 1, 500), {})
+            await write(store, records(head + 1, 500), {})
             assert await everything(store) == records(1, head + 500)
             assert (await store.verify()).problem == ""
     finally:
@@ -296,20 +296,20 @@ async def test_a_full_disk_loses_nothing_and_goes_on_when_there_is_room(tmp_path
 
 async def test_a_store_that_cannot_be_opened_again_says_so(tmp_path: Path) -> None:
     async with opened(tmp_path / "a") as store:
-        await store.write(records(1, 3), {})
+        await write(store, records(1, 3), {})
         (tmp_path / "a").rename(tmp_path / "b")
         with pytest.raises(StorageError):
             await store.reopen()
         with pytest.raises(StorageError, match="closed"):
-            await store.write(records(4, 1), {})
+            await write(store, records(4, 1), {})
         (tmp_path / "b").rename(tmp_path / "a")
         assert await store.reopen() == 3
-        await store.write(records(4, 1), {})
+        await write(store, records(4, 1), {})
 
 
 async def _write_forever(store: EventStore) -> None:
     while True:
-        await store.write(records(store.head + 1, 500), {})
+        await write(store, records(store.head + 1, 500), {})
 
 
 def _write_and_kill(directory: Path, *, after_lines: int) -> int:

@@ -10,7 +10,7 @@ import pytest
 from bus.messages.base import Position
 from storage.errors import CorruptJournal
 from storage.integrity import Verification
-from tests.storage.support import blob, opened, records
+from tests.storage.support import blob, opened, records, write
 
 EVENTS = 60
 FLIPS = 150
@@ -26,13 +26,13 @@ async def _verify(directory: Path) -> Verification:
 
 async def _written(directory: Path) -> Path:
     async with opened(directory) as store:
-        await store.write(records(1, EVENTS), blob(b"a document of some length"))
+        await write(store, records(1, EVENTS), blob(b"a document of some length"))
     return directory / "journal.sqlite"
 
 
 async def test_a_sound_journal_is_proved_to_its_end_with_progress(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
-        await store.write(records(1, 4_500), blob(b"content"))
+        await write(store, records(1, 4_500), blob(b"content"))
         seen: list[tuple[int, int]] = []
         found = await store.verify(lambda done, head: seen.append((done, head)))
     assert found == Verification(4_500, 1, Position(0), "")
@@ -121,7 +121,7 @@ async def test_an_index_that_lost_an_entry_is_found(tmp_path: Path) -> None:
 
 async def test_events_may_be_written_while_the_journal_is_proved(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
-        await store.write(records(1, 5_000), {})
+        await write(store, records(1, 5_000), {})
         async with anyio.create_task_group() as tasks:
             found: list[Verification] = []
 
@@ -130,5 +130,5 @@ async def test_events_may_be_written_while_the_journal_is_proved(tmp_path: Path)
 
             tasks.start_soon(verify)
             for _ in range(10):
-                await store.write(records(store.head + 1, 50), {})
+                await write(store, records(store.head + 1, 50), {})
     assert [verification.problem for verification in found] == [""]

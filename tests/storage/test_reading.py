@@ -19,7 +19,7 @@ from storage import reading
 from storage.queries import Selection
 from storage.schema import JOURNAL, create_or_check
 from storage.timeline import Timeline
-from tests.storage.support import CATALOGUE, START_US, records
+from tests.storage.support import CATALOGUE, START_US, encoded, records
 
 EVENTS = 120
 HOUR_US = 3_600_000_000
@@ -53,7 +53,7 @@ def _journal() -> Iterator[tuple[sqlite3.Connection, tuple[StoredEvent, ...]]]:
         msgspec.structs.replace(r, time_us=r.time_us - (240_000_000 if r.position > EVENTS // 2 else 0))
         for r in records(1, EVENTS)
     ]
-    yield connection, timeline.write(connection, batch, {})
+    yield connection, timeline.write(connection, encoded(batch), {})
     connection.close()
 
 

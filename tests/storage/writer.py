@@ -12,7 +12,7 @@ from bus.clock import SystemClock
 from bus.messages.base import Position, RunId
 from storage.checkpoints import CheckpointStore
 from storage.manifests import ActorState, Description
-from tests.storage.support import blob, opened, records
+from tests.storage.support import blob, opened, records, write
 
 BATCH_SIZES = (1, 7, 40, 300)
 
@@ -22,7 +22,7 @@ async def write_events(directory: Path) -> None:
         number = 0
         while True:
             count = BATCH_SIZES[number % len(BATCH_SIZES)]
-            await store.write(records(store.head + 1, count), blob(b"%d" % store.head))
+            await write(store, records(store.head + 1, count), blob(b"%d" % store.head))
             print(store.head, flush=True)
             number += 1
 

@@ -188,6 +188,15 @@ def temporary(name: str, factory: Callable[[], Actor]) -> ChildSpec:
     return ChildSpec(Address(name), factory, restart=Restart.TEMPORARY)
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the others run, no time passing, until something is so."""
+    for _ in range(10_000):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never comes to that")
+
+
 def amounts(events: Sequence[Event]) -> list[int]:
     """The amounts of the events that have one."""
     return [event.amount for event in events if isinstance(event, Added | Echoed)]

@@ -30,7 +30,8 @@ from bus.messages.tasks import (
     TaskView,
 )
 from tests.web.support import TOKEN, World, served
-from web.client import AgoraClient, RequestFailed, Unreachable
+from web.client import AgoraClient, Unreachable
+from web.live_feed import RequestFailed
 
 VIEW = TaskView(TaskId("t-1"), TaskState.BIDDING, TaskSpec(title="x"), 1, 2)
 ARTIFACT = ArtifactView(ArtifactId("a-1"), "n", "text/plain", 5, BlobId("0" * 64), "operator", TaskId(""), 1)

@@ -22,7 +22,7 @@ DEADLINE_S = 20.0
 async def take(feed: LiveFeed, count: int) -> list[WireEvent]:
     found: list[WireEvent] = []
     with anyio.fail_after(DEADLINE_S):
-        async with aclosing(aiter(feed)) as events:
+        async with aclosing(feed.__aiter__()) as events:
             async for event in events:
                 found.append(event)
                 if len(found) == count:

@@ -53,6 +53,16 @@ async def test_an_error_in_the_block_ends_the_server_too() -> None:
     assert caught.value.subgroup(KeyError) is not None
 
 
+async def test_who_is_cancelled_leaves_a_server_that_ended_in_order() -> None:
+    world = World()
+    with anyio.CancelScope() as scope:
+        async with served(world) as url:
+            scope.cancel()
+            await anyio.sleep_forever()
+    with listen(WebOptions(port=int(url.rpartition(":")[2]))):
+        assert world.hub.is_closing
+
+
 async def test_a_socket_that_never_ends_its_request_does_not_hold_up_the_stop() -> None:
     world = World()
     async with served(world) as url:
@@ -65,12 +75,14 @@ async def test_a_socket_that_never_ends_its_request_does_not_hold_up_the_stop() 
 async def test_a_unix_socket_is_its_owners_alone_and_counts_as_loopback(tmp_path: Path) -> None:
     path = tmp_path / "agora.sock"
     world = World(WebOptions(socket_path=str(path)))
-    listener = listen(world.options)
+    listener = await anyio.to_thread.run_sync(listen, world.options)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    async with serving(world.app, world.hub, listener, world.limits):
-        async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as http:
-            async with http.get("http://agora/api/state") as response:
-                assert response.status == 200
+    async with (
+        serving(world.app, world.hub, listener, world.limits),
+        aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as http,
+        http.get("http://agora/api/state") as response,
+    ):
+        assert response.status == 200
 
 
 def test_a_stale_unix_socket_is_replaced_and_a_live_one_is_not(tmp_path: Path) -> None:

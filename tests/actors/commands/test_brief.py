@@ -43,6 +43,7 @@ async def test_the_table_shows_what_was_briefed_and_what_was_not(
     assert "1 briefed, 1 not" in said
 
 
+@pytest.mark.slow  # three auctions wait out their windows
 async def test_a_reward_that_nobody_works_for_fails_with_the_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

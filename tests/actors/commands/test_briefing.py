@@ -83,13 +83,11 @@ def test_events_of_other_tasks_and_repeated_ends_change_nothing() -> None:
 
 def test_waiting_for_money_is_noticed_until_the_work_goes_on() -> None:
     one = course()
-    assert not one.waits_for_money
-    one.hear("agent.status", {"task": "t-1", "agent": "scout", "status": "working"}, 0)
-    assert not one.waits_for_money
-    one.hear("agent.status", {"task": "t-1", "agent": "scout", "status": "waiting"}, 0)
-    assert one.waits_for_money
-    one.hear("thinking.completed", {"task": "t-1"}, 0)
-    assert not one.waits_for_money
+    noticed = []
+    for type_, status in (("agent.status", "working"), ("agent.status", "waiting"), ("thinking.completed", "")):
+        one.hear(type_, {"task": "t-1", "agent": "scout", "status": status}, 0)
+        noticed.append(one.waits_for_money)
+    assert noticed == [False, True, False]
 
 
 def test_what_waits_for_money_at_the_end_is_counted_and_says_so() -> None:

@@ -39,6 +39,7 @@ def test_a_long_or_strange_field_stays_within_the_line() -> None:
     assert len(line) < 160
 
 
+@pytest.mark.slow  # a tail has no end: it is given a second
 async def test_it_shows_what_is_asked_for_from_a_position_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

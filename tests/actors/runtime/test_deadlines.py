@@ -13,8 +13,12 @@ from tests.support.virtual import in_virtual_time
 async def test_a_deadline_passes_at_its_time_or_a_tick_later(simulation: Simulation) -> None:
     deadlines, passed = Deadlines(), dict[float, float]()
     delays = [simulation.dice.uniform(0, 3) for _ in range(200)]
+
+    def set_deadline(delay_s: float) -> None:
+        deadlines.after(delay_s, lambda: passed.update({delay_s: simulation.clock.monotonic_s()}))
+
     for delay_s in delays:
-        deadlines.after(delay_s, lambda delay_s=delay_s: passed.update({delay_s: simulation.clock.monotonic_s()}))
+        set_deadline(delay_s)
     await simulation.pass_time(4)
     assert set(passed) == set(delays)
     assert all(0 <= at_s - delay_s <= TICK_S + 1e-6 for delay_s, at_s in passed.items())

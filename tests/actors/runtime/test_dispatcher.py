@@ -1,0 +1,209 @@
+"""Who runs next: budgets, answers in place, fairness, and backpressure of the log."""
+
+import asyncio
+import logging
+import time
+
+import pytest
+
+from actors.runtime import Actor, ActorSystem, Job
+from actors.runtime.dispatcher import IN_PLACE_BUDGET, TURN_BUDGET
+from actors.runtime.log import BUFFER_EVENTS_MAX, SATURATION
+from actors.runtime.simulation import MemoryJournal
+from actors.runtime.turns import ACTOR_BUDGET
+from actors.runtime.virtual_time import Simulation, simulate
+from bus.address import Address
+from bus.messages.base import Done, Event
+from tests.support.virtual import (
+    Add,
+    Added,
+    Adder,
+    Hang,
+    ReadSum,
+    Recorder,
+    Sum,
+    Tell,
+    child,
+    in_virtual_time,
+    system_in,
+)
+
+ONE, TWO = Address("one"), Address("two")
+
+
+def in_line(simulation: Simulation) -> ActorSystem:
+    """A system whose run queue is first in, first out."""
+    journal = MemoryJournal(clock=simulation.clock)
+    return ActorSystem(log=journal.log, history=journal, clock=simulation.clock)
+
+
+class Shared(Recorder):
+    """Adds who it is to a list that several share."""
+
+    def __init__(self, heard: list[str]) -> None:
+        super().__init__()
+        self._heard = heard
+
+    def on_tell(self, message: Tell) -> None:
+        self._heard.append(self.address)
+
+
+@in_virtual_time
+async def test_a_flood_of_one_actor_does_not_keep_another_waiting_for_more_than_its_budget(
+    simulation: Simulation,
+) -> None:
+    heard: list[str] = []
+    async with in_line(simulation) as system:
+        await system.start(child("one", lambda: Shared(heard)), child("two", lambda: Shared(heard)))
+        for _ in range(1_000):
+            system.tell(ONE, Tell(1))
+        system.tell(TWO, Tell(1))
+        await simulation.pass_time(1)
+    assert heard.index(TWO) == ACTOR_BUDGET
+    assert len(heard) == 1_001
+
+
+@in_virtual_time
+async def test_a_turn_of_the_loop_handles_no_more_than_its_budget(simulation: Simulation) -> None:
+    heard: list[str] = []
+    async with in_line(simulation) as system:
+        names = [f"actor/{number}" for number in range(20)]
+        await system.start(*(child(name, lambda: Shared(heard)) for name in names))
+        for name in names:
+            for _ in range(200):
+                system.tell(Address(name), Tell(1))
+        most = before = 0
+        while len(heard) < 4_000:
+            await asyncio.sleep(0)
+            most, before = max(most, len(heard) - before), len(heard)
+        assert most <= 2 * TURN_BUDGET
+
+
+class Asking(Actor):
+    """Asks again and again without ever waiting for anything."""
+
+    async def on_add(self, command: Add) -> Sum:
+        total = 0
+        for _ in range(command.amount):
+            total += (await self.ask(TWO, ReadSum(), timeout_s=5)).total
+        return Sum(total)
+
+
+@in_virtual_time
+async def test_an_idle_actor_answers_in_place_but_never_starves_the_loop(simulation: Simulation) -> None:
+    turns = 0
+    async with in_line(simulation) as system, asyncio.TaskGroup() as tasks:
+        await system.start(child("two", lambda: Recorder([1])), child("one", Asking))
+        asking = tasks.create_task(system.ask(ONE, Add(10 * IN_PLACE_BUDGET)))
+        while not asking.done():
+            turns += 1
+            await asyncio.sleep(0)
+    assert asking.result() == Sum(10 * IN_PLACE_BUDGET)
+    assert 10 <= turns < 100
+
+
+@in_virtual_time
+async def test_an_ask_does_not_overtake_what_was_told_before(simulation: Simulation) -> None:
+    class Ordered(Actor):
+        async def on_add(self, command: Add) -> Sum:
+            self.tell(TWO, Tell(command.amount))
+            return await self.ask(TWO, ReadSum(), timeout_s=5)
+
+    async with system_in(simulation) as system:
+        await system.start(child("two", Recorder), child("one", Ordered))
+        assert await system.ask(ONE, Add(7)) == Sum(7)
+
+
+class SlowJournal(MemoryJournal):
+    """Writes nothing until it is released."""
+
+    released: asyncio.Event
+
+    async def write(self, records, blobs):  # type: ignore[no-untyped-def]  # the signature is MemoryJournal's
+        await self.released.wait()
+        return await super().write(records, blobs)
+
+
+class Flooding(Adder):
+    """Persists many events for one command."""
+
+    def on_add(self, command: Add) -> Sum:
+        self.persist(*(Added(1) for _ in range(command.amount)))
+        return Sum(self.state.total)
+
+    def apply(self, event: Event) -> None:
+        self.state.total += 1
+
+
+@pytest.mark.slow
+def test_no_turn_of_a_persistent_actor_starts_while_the_log_is_full_and_others_go_on() -> None:
+    async def run(simulation: Simulation) -> None:
+        journal = SlowJournal(clock=simulation.clock)
+        journal.released = asyncio.Event()
+        full = int(BUFFER_EVENTS_MAX * SATURATION)
+        told: list[int] = []
+        async with system_in(simulation, journal) as system, asyncio.TaskGroup() as tasks:
+            await system.start(child("one", Flooding), child("two", lambda: Recorder(told)))
+            system.tell(ONE, Add(full))
+            for _ in range(10):
+                system.tell(ONE, Add(1))
+            system.tell(TWO, Tell(1))
+            asking = tasks.create_task(system.ask(ONE, ReadSum(), timeout_s=60))
+            await simulation.pass_time(1)
+            assert (system.log.head, told) == (full, [1])
+            journal.released.set()
+            assert (await asking).total == full + 10
+
+    simulate(1, run)
+
+
+class Blocking(Actor):
+    """Keeps the loop for itself."""
+
+    def on_hang(self, command: Hang) -> Done:
+        until = time.perf_counter() + 0.06
+        while time.perf_counter() < until:
+            pass
+        return Done()
+
+
+async def test_an_actor_that_blocks_the_loop_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    journal = MemoryJournal()
+    with caplog.at_level(logging.WARNING, logger="actors.runtime"):
+        async with ActorSystem(log=journal.log, history=journal) as system:
+            await system.start(child("one", Blocking))
+            system.tell(ONE, Hang())
+            await system.drain(5)
+            assert system.statistics()[0].handle_p99_s > 0.05
+    assert [(record.message, record.__dict__["actor"]) for record in caplog.records] == [
+        ("an actor blocked the loop", "one")
+    ]
+
+
+@in_virtual_time
+async def test_while_the_log_falls_behind_the_loop_cedes_time(simulation: Simulation) -> None:
+    class Busy(Adder):
+        def on_tell(self, message: Tell) -> None:
+            if message.number:
+                self.tell(self.address, Tell(message.number - 1))
+
+        def on_hang(self, command: Hang) -> Done:
+            self.perform(self._nothing)
+            return Done()
+
+        async def _nothing(self, job: Job) -> None:
+            return
+
+    journal = SlowJournal(clock=simulation.clock)
+    journal.released = asyncio.Event()
+    async with system_in(simulation, journal) as system:
+        await system.start(child("one", Busy))
+        system.tell(ONE, Add(1))
+        await simulation.pass_time(1)
+        began_s = simulation.clock.monotonic_s()
+        for number in (50, 50):
+            system.tell(ONE, Tell(number))
+        while system.statistics()[0].handled < 100:
+            await simulation.pass_time(0.001)
+        assert simulation.clock.monotonic_s() - began_s > 0.03
+        journal.released.set()

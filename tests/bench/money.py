@@ -1,0 +1,142 @@
+"""The ledger against SQLite itself: transfers in a pipeline beside raw inserts of the rows that they leave.
+
+In the pipeline each transfer is sent before the one ahead of it is answered, as a busy society does; the clock stops
+once the last is durable. A single transfer is asked from outside, one after the other, beside the disk's own flush of
+a small write: what an answer costs that can never be undone.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import ClassVar
+
+from actors.journal import JournalHistory
+from actors.ledger import Ledger, LedgerOptions
+from actors.runtime import Actor, ActorSystem, ChildSpec, GroupCommitLog
+from bus.address import Address
+from bus.clock import SystemClock
+from bus.codec import Catalogue
+from bus.envelope import Recorded
+from bus.messages.base import AccountId, Done, Position, Request, TransferId
+from bus.messages.catalogue import EVENTS
+from bus.messages.ledger import LEDGER, TREASURY, ReadBalances, Transfer, TransferPosted
+from storage.events import EventStore
+from tests.bench.harness import Aim, Figure, Sample, Scale, compare_rates, figure, stopwatch
+from tests.bench.journal import raw_inserts, rows_of
+
+TRANSFERS = 20_000
+SINGLES = 300
+PAYER = Address("bench/payer")
+PER_TURN = 500
+FLUSHES_ALLOWED = 3
+EXTRA_MS = 5.0
+TIMEOUT_S = 120.0
+
+
+class PayAll(Request[Done], frozen=True):
+    """Asks for transfers of one msat, numbered from `first`."""
+
+    wire_name = "bench.pay_all"
+
+    first: int
+    count: int
+
+
+class Payer(Actor):
+    """Sends transfers without waiting for any."""
+
+    mailbox_size_max: ClassVar[int] = 64
+
+    def on_pay_all(self, request: PayAll) -> Done:
+        for number in range(request.first, request.first + request.count):
+            self.tell(LEDGER, transfer(number))
+        return Done()
+
+
+async def figures(scale: Scale) -> AsyncIterator[Figure]:
+    """Transfers in a pipeline, and one at a time."""
+    count = scale.count(TRANSFERS, at_least=PER_TURN)
+    rows = rows_of(Catalogue(EVENTS), [_record(number) for number in range(1, count + 1)])
+    ours, baseline = partial(_pipelined, count), partial(raw_inserts, rows)
+    async for one in compare_rates("transfers, pipelined", "transfers", ours, baseline, scale=scale, aim=Aim(0.6)):
+        yield one
+    flush_ms = flush_p99_ms(scale.count(SINGLES, at_least=5))
+    single_ms = await _single_p99_ms(scale.count(SINGLES, at_least=5))
+    aim = Aim(FLUSHES_ALLOWED * flush_ms + EXTRA_MS, "at_most")
+    yield figure("single transfer, p99", "ms", single_ms, None, scale=scale, aim=aim)
+
+
+def transfer(number: int) -> Transfer:
+    """A payment of one msat."""
+    credit = AccountId(f"agents/agent-{number % 100}")
+    return Transfer(TransferId(f"pay/{number}"), TREASURY, credit, "msat", 1, "for the work")
+
+
+def flush_p99_ms(count: int) -> float:
+    """How long the disk takes to make a small write last, 99 of 100 times."""
+    times: list[float] = []
+    with tempfile.NamedTemporaryFile() as file:
+        for _ in range(count):
+            file.write(bytes(4096))
+            file.flush()
+            started = time.perf_counter()
+            os.fdatasync(file.fileno())
+            times.append(time.perf_counter() - started)
+    return p99(times) * 1_000
+
+
+def p99(times: list[float]) -> float:
+    """What 99 of 100 stayed within."""
+    return sorted(times)[min(int(len(times) * 0.99), len(times) - 1)]
+
+
+@asynccontextmanager
+async def bank() -> AsyncIterator[ActorSystem]:
+    """The real ledger on a real journal in a fresh directory."""
+    clock = SystemClock()
+    with TemporaryDirectory() as directory:
+        async with EventStore.open(Path(directory), Catalogue(EVENTS), clock) as store:
+            log = GroupCommitLog(store, head=store.head, epoch=store.epoch, clock=clock)
+            async with ActorSystem(log=log, history=JournalHistory(store, None), clock=clock) as system:
+                await system.start(
+                    ChildSpec(LEDGER, lambda: Ledger(LedgerOptions())),
+                    ChildSpec(PAYER, Payer),
+                )
+                for number in range(100):  # the accounts are there before the clock starts: the rows are transfers alone
+                    await system.ask(LEDGER, transfer(-number))
+                yield system
+
+
+async def _pipelined(count: int) -> Sample:
+    async with bank() as system:
+        with stopwatch() as watch:
+            for first in range(1, count + 1, PER_TURN):
+                await system.ask_inside(PAYER, PayAll(first, min(PER_TURN, count + 1 - first)), timeout_s=TIMEOUT_S)
+            await system.ask(LEDGER, transfer(count), timeout_s=TIMEOUT_S)  # a repeat: it rests on all before it
+            await system.log.committed(system.log.head)
+        paid = await system.ask(LEDGER, ReadBalances(TREASURY))
+        assert paid.balances[0].outgoing == count + 100
+    return watch.sample(count)
+
+
+async def _single_p99_ms(count: int) -> float:
+    times: list[float] = []
+    async with bank() as system:
+        for number in range(1, count + 1):
+            started = time.perf_counter()
+            await system.ask(LEDGER, transfer(number))
+            times.append(time.perf_counter() - started)
+    return p99(times) * 1_000
+
+
+def _record(number: int) -> Recorded:
+    paid = transfer(number)
+    event = TransferPosted(
+        paid.transfer, paid.debit, paid.credit, paid.currency, paid.amount, TransferId(""), paid.reason
+    )
+    return Recorded(event, Position(number), 1_750_000_000_000_000 + number, LEDGER, Position(0), "", Position(0))
