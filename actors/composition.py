@@ -37,7 +37,7 @@ from bus.messages.base import AgentId, Position, RunId
 from bus.messages.catalogue import EVENTS
 from bus.messages.completions import ROUTER
 from bus.messages.ledger import LEDGER
-from bus.messages.system import BROADCASTER, JOURNAL, EventsCommitted, SaveCheckpoint
+from bus.messages.system import BROADCASTER, JOURNAL, EventsCommitted, SaveCheckpoint, SystemStarted
 from bus.messages.tasks import COORDINATOR
 from storage.checkpoints import CheckpointStore
 from storage.events import EventStore
@@ -137,6 +137,8 @@ class _Past(msgspec.Struct, frozen=True):
     events: EventStore
     checkpoints: CheckpointStore
     history: JournalHistory
+    checkpoint: str
+    """The checkpoint that this start goes on from, or empty."""
     replayed: int
 
 
@@ -149,7 +151,8 @@ async def _past(config: Config, clock: SystemClock) -> AsyncIterator[_Past]:
     ):
         checkpoint = await checkpoints.load_newest(events.holds)
         replayed = events.head - (checkpoint.view.position if checkpoint is not None else 0)
-        yield _Past(events, checkpoints, JournalHistory(events, checkpoint), replayed)
+        name = checkpoint.view.checkpoint if checkpoint is not None else ""
+        yield _Past(events, checkpoints, JournalHistory(events, checkpoint), name, replayed)
 
 
 async def _former_agents(config: Config, past: _Past) -> list[AgentId]:
@@ -165,6 +168,7 @@ async def _former_agents(config: Config, past: _Past) -> list[AgentId]:
 
 def _journal(config: Config, past: _Past, system: ActorSystem) -> ChildSpec:
     identity = RunIdentity(MAIN_RUN, config.hash, version("agora"))
+    starts = [SystemStarted(MAIN_RUN, identity.agora_version, config.hash, past.checkpoint, past.replayed)]
     return ChildSpec(
         JOURNAL,
         lambda: Journal(
@@ -174,6 +178,7 @@ def _journal(config: Config, past: _Past, system: ActorSystem) -> ChildSpec:
             log=system.log,
             snapshots=system.snapshots,
             identity=identity,
+            started=starts.pop() if starts else None,  # a restart of the actor is no start of the system
             options=config.journal,
         ),
     )

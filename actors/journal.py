@@ -36,6 +36,7 @@ from bus.messages.system import (
     ReadJournal,
     SaveCheckpoint,
     SummariseEvents,
+    SystemStarted,
     SystemWarning,
 )
 from storage.checkpoints import Checkpoint, CheckpointStore
@@ -144,6 +145,7 @@ class Journal(Actor):
         log: GroupCommitLog,
         snapshots: Snapshots,
         identity: RunIdentity,
+        started: SystemStarted | None = None,
         options: JournalOptions | None = None,
     ) -> None:
         self._events = events
@@ -152,6 +154,7 @@ class Journal(Actor):
         self._log = log
         self._snapshots = snapshots
         self._identity = identity
+        self._started = started
         self._options = options or JournalOptions()
         self._one_at_a_time = anyio.Lock()
         self._reads = 0
@@ -178,6 +181,8 @@ class Journal(Actor):
         early = self._early_steps or []
         self._step = counted + sum(position > head for position in early)
         self._early_steps = None
+        if self._started is not None:
+            self._record(self._started)
         self._record_warnings()
         self._look_later()
 

@@ -3,16 +3,18 @@
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 
 import pytest
 
 from actors.runtime import Actor, ActorSystem, Job
 from actors.runtime.dispatcher import IN_PLACE_BUDGET, TURN_BUDGET
-from actors.runtime.log import BUFFER_EVENTS_MAX, SATURATION
+from actors.runtime.log import BUFFER_EVENTS_MAX, SATURATION, Blobs
 from actors.runtime.simulation import MemoryJournal
 from actors.runtime.turns import ACTOR_BUDGET
 from actors.runtime.virtual_time import Simulation, simulate
 from bus.address import Address
+from bus.envelope import EncodedEvent, StoredEvent
 from bus.messages.base import Done, Event
 from tests.support.virtual import (
     Add,
@@ -119,9 +121,9 @@ class SlowJournal(MemoryJournal):
 
     released: asyncio.Event
 
-    async def write(self, records, blobs):  # type: ignore[no-untyped-def]  # the signature is MemoryJournal's
+    async def write(self, events: Sequence[EncodedEvent], blobs: Blobs) -> tuple[StoredEvent, ...]:
         await self.released.wait()
-        return await super().write(records, blobs)
+        return await super().write(events, blobs)
 
 
 class Flooding(Adder):

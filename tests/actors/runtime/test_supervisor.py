@@ -1,6 +1,7 @@
 """Supervision carried out: restarts, strategies, backoff, giving up, escalation, the order of stopping."""
 
 import asyncio
+import itertools
 
 import pytest
 from hypothesis import given, settings
@@ -150,8 +151,8 @@ async def test_a_restart_that_fails_is_tried_again_with_a_longer_wait(simulation
         system.tell(ONE, Crash())
         await simulation.pass_time(60)
         assert await system.ask(ONE, ReadSum()) == Sum(4)
-        waits = [later - sooner for sooner, later in zip(starts, starts[1:], strict=False)]
-        assert all(2 * 0.5 <= later / sooner <= 2 * 2 for sooner, later in zip(waits, waits[1:], strict=False))
+        waits = [later - sooner for sooner, later in itertools.pairwise(starts)]
+        assert all(2 * 0.5 <= later / sooner <= 2 * 2 for sooner, later in itertools.pairwise(waits))
 
 
 class Nest(Actor):
