@@ -95,5 +95,8 @@ class Bus:
             self._matching[kind] = matching
         taken = 0
         for subscription in matching:
-            taken += subscription.offer(envelope)
+            if subscription.is_waiting and subscription.queue.put(envelope):  # the way of most messages
+                taken += 1
+            else:
+                taken += subscription.offer(envelope)
         return taken

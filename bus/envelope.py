@@ -38,8 +38,12 @@ class Failure(msgspec.Struct, frozen=True):
 Outcome = Answer[Message] | Failure
 
 
-class Envelope(msgspec.Struct):
-    """A message on its way. Mutable only for speed of construction; nobody changes one that was sent."""
+class Envelope(msgspec.Struct, gc=False):
+    """A message on its way. Mutable only for speed of construction; nobody changes one that was sent.
+
+    The garbage collector does not look at envelopes: they point to nothing that points back at them, and a full
+    mailbox would be gone through again and again.
+    """
 
     message: Message
     sender: Address = NOBODY

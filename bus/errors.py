@@ -145,6 +145,28 @@ class RequestRejected(Refused):
         self.reason = reason
 
 
+class StreamBroken(Refused):
+    """A streamed answer ended in the middle; `text` is what had arrived (HTTP 502)."""
+
+    code = "stream_broken"
+
+    def __init__(self, provider: str, reason: str, text: str) -> None:
+        super().__init__(f"the answer of {provider} broke off after {len(text)} characters: {reason}")
+        self.provider = provider
+        self.reason = reason
+        self.text = text
+
+
+class CompletionCancelled(Refused):
+    """Whoever asked for the completion no longer wanted it (HTTP 409)."""
+
+    code = "completion_cancelled"
+
+    def __init__(self, completion: str) -> None:
+        super().__init__(f"completion {completion} was cancelled")
+        self.completion = completion
+
+
 class Undeliverable(AgoraError):
     """A message could not reach its actor."""
 
@@ -247,6 +269,16 @@ class ActorStuck(AgoraError):
         self.address = address
         self.message = message
         self.stuck_after_s = stuck_after_s
+
+
+class ActorKilled(AgoraError):
+    """Someone let the actor fail on purpose. It is restarted as after a bug."""
+
+    code = "actor_killed"
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"{address} was killed")
+        self.address = address
 
 
 class SystemStopping(Undeliverable):
@@ -381,3 +413,42 @@ class NotServing(AgoraError):
     def __init__(self, data: str) -> None:
         super().__init__(f"no server runs on {data}; start one with `agora serve`")
         self.data = data
+
+
+class StaleDecision(IllegalTransition):
+    """A decision was made on another version of the proposal than the one that stands (HTTP 409)."""
+
+    code = "stale_decision"
+
+    def __init__(self, proposal: str, what: str, given: str, actual: str) -> None:
+        super().__init__(f"proposal {proposal}", f"at {what} {actual or 'none'}, not {given or 'none'}", "decided")
+        self.proposal = proposal
+        self.what = what
+
+
+class OwnProposal(NotPermitted):
+    """A proposer wants to approve what it has proposed itself (HTTP 403)."""
+
+    code = "own_proposal"
+
+    def __init__(self, proposal: str, by: str) -> None:
+        super().__init__(f"{by} proposed {proposal} and cannot approve it")
+        self.proposal = proposal
+        self.by = by
+
+
+class ForbiddenByPolicy(NotPermitted):
+    """The policies let nobody do this, whoever approves (HTTP 403)."""
+
+    code = "forbidden_by_policy"
+
+    def __init__(self, kind: str, impact: str) -> None:
+        super().__init__(f"the policies forbid {kind} of {impact} impact")
+        self.kind = kind
+        self.impact = impact
+
+
+class ChangeRefused(Refused):
+    """A change to a repository cannot be worked out, checked or applied; everything is as it was (HTTP 422)."""
+
+    code = "change_refused"

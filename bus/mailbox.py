@@ -44,9 +44,6 @@ class Verdict(StrEnum):
     """Not taken, by policy."""
 
 
-_ACCEPTED: tuple[Verdict, Envelope | None] = (Verdict.ACCEPTED, None)
-
-
 class MailboxStatistics(msgspec.Struct, frozen=True):
     """Counts since the mailbox was made, and what it holds now."""
 
@@ -128,15 +125,20 @@ class Mailbox:
             return self._control[0]
         return self._data[0] if self._data else None
 
+    def put(self, envelope: Envelope) -> bool:
+        """Queue a message if there is room; without room its policy is to be asked by `offer`."""
+        data = self._data
+        depth = len(data)
+        if depth >= self._size_max:
+            return False
+        data.append(envelope)
+        if depth >= self.high_water:
+            self.high_water = depth + 1
+        return True
+
     def offer(self, envelope: Envelope) -> tuple[Verdict, Envelope | None]:
         """Queue a message. The second part is a message that had to go for it, for the dead letters."""
-        data = self._data
-        if len(data) < self._size_max:
-            data.append(envelope)
-            if len(data) > self.high_water:  # noqa: PLR1730  # one of the hottest lines: max() would cost a call
-                self.high_water = len(data)
-            return _ACCEPTED
-        return self._overflowing(envelope)
+        return (Verdict.ACCEPTED, None) if self.put(envelope) else self._overflowing(envelope)
 
     def offer_control(self, envelope: Envelope) -> None:
         """Queue a notice of the runtime ahead of all messages."""

@@ -5,7 +5,8 @@ It knows nothing of tasks, money or models, and can be used alone with `bus`.
 
 from actors.runtime.actor import Actor, Deferred, Job
 from actors.runtime.cell import ActorStatistics, ChildSpec
-from actors.runtime.log import Checkpointed, EventWriter, GroupCommitLog, History, Log, Snapshot
+from actors.runtime.copying import Copy, Stamp
+from actors.runtime.log import Checkpointed, EventWriter, GroupCommitLog, History, Log, Snapshot, Stand
 from actors.runtime.persistent import PersistentActor, Subscription
 from actors.runtime.supervision import Restart, Strategy, SupervisionOptions
 from actors.runtime.system import ActorSystem
@@ -16,6 +17,7 @@ __all__ = [
     "ActorSystem",
     "Checkpointed",
     "ChildSpec",
+    "Copy",
     "Deferred",
     "EventWriter",
     "GroupCommitLog",
@@ -25,6 +27,8 @@ __all__ = [
     "PersistentActor",
     "Restart",
     "Snapshot",
+    "Stamp",
+    "Stand",
     "Strategy",
     "Subscription",
     "SupervisionOptions",

@@ -85,10 +85,11 @@ class Job:
     the commit of what the reply rests on: whatever it does outside is therefore safe to do.
     """
 
-    __slots__ = ("_context", "after", "cancel", "cause", "correlation")
+    __slots__ = ("_context", "after", "cancel", "cause", "correlation", "is_gated")
 
-    def __init__(self, context: Context, cancel: Callable[[], None]) -> None:
+    def __init__(self, context: Context, cancel: Callable[[], None], *, is_gated: bool = True) -> None:
         self._context = context
+        self.is_gated = is_gated
         self.after = context.after
         self.cause = context.cause
         self.correlation = context.correlation
@@ -163,7 +164,9 @@ class Actor:
 
     async def send(self, to: Address, message: Message, *, timeout_s: float) -> None:
         """Tell, waiting for room in a full mailbox. Raises Undeliverable."""
-        await self._context.core.delivery.send(to, self._context.outgoing(message), timeout_s=timeout_s)
+        envelope, delivery = self._context.outgoing(message), self._context.core.delivery
+        if not delivery.put(to, envelope):
+            await delivery.send(to, envelope, timeout_s=timeout_s)
 
     async def ask(self, to: Address, request: Request[R], *, timeout_s: float) -> R:
         """Ask and wait for the one reply. Raises Refused, Undeliverable, DeadlinePassed or ActorFault."""
@@ -219,6 +222,14 @@ class Actor:
         """Run a child task in the actor's own group. Its exception is a fault of the actor."""
         return self._context.perform(lambda cancel: Job(self._context, cancel), function, *args, **kwargs)
 
+    def perform_at_once(
+        self, function: Callable[Concatenate[Job, P], Awaitable[None]], *args: P.args, **kwargs: P.kwargs
+    ) -> Job:
+        """As `perform`, without waiting for a commit: for what may be done although a crash could undo its reason."""
+        return self._context.perform(
+            lambda cancel: Job(self._context, cancel, is_gated=False), function, *args, **kwargs
+        )
+
     def defer(self) -> Deferred[Any]:  # the handler's annotation names the reply; here any is taken
         """Answer the current request later."""
         return self._context.defer(lambda envelope: Deferred(self._context, envelope))
@@ -243,15 +254,20 @@ class Actor:
     def handle(self, handler: Handler, envelope: Envelope) -> None:
         """Run one synchronous turn: handle, then answer. The runtime calls this; faults pass through."""
         context = self._context
-        context.begin(envelope)
+        context.current = envelope  # what `begin` and `end` do, without the calls: most turns are of this kind
+        if envelope.after > context.after:  # noqa: PLR1730  # max() would be a call too
+            context.after = envelope.after
         try:
             reply = handler(self, envelope.message)
-            context.answer(envelope, reply)
+            if envelope.reply_to is not None:
+                context.answer(envelope, reply)
         except BaseException:
             context.forget_promises()
             raise
         finally:
-            context.end()
+            context.current = None
+            if context.is_touched:
+                context.tidy()
 
     async def handle_async(self, handler: Handler, envelope: Envelope) -> None:
         """Run one asynchronous turn. The runtime calls this; faults pass through."""

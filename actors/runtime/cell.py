@@ -90,7 +90,9 @@ class Cell:
         "handled",
         "in_hand",
         "is_catching_up",
+        "is_held",
         "is_lagging",
+        "is_open",
         "is_paused",
         "is_persistent",
         "is_queued",
@@ -115,6 +117,8 @@ class Cell:
         self.parent = parent
         self._supervisor = supervisor
         self.state = Lifecycle.STARTING
+        self.is_open = True
+        """Whether it takes messages: until it stops."""
         self.may_run = False
         """Whether a turn may start now."""
         self.actor: Actor | None = None
@@ -138,6 +142,8 @@ class Cell:
         """Whether it reads facts from the past; its mailbox waits meanwhile."""
         self.is_lagging = False
         """Whether facts were left out of the mailbox and must be read from the past."""
+        self.is_held = False
+        """Whether its state is being copied, piece by piece; its mailbox waits meanwhile."""
         self.is_paused = False
         """Whether someone has paused it; a restart does not change that."""
         self.last_append = Position(0)
@@ -173,6 +179,7 @@ class Cell:
     def move(self, to: Lifecycle) -> None:
         """Change the state as the table allows."""
         self.state = moved(self.address, self.state, to)
+        self.is_open = to is not Lifecycle.STOPPING and to is not Lifecycle.STOPPED
         self._look_again()
 
     def begin_burst(self, task: "asyncio.Task[None]", envelope: Envelope) -> None:
@@ -190,6 +197,11 @@ class Cell:
     def catch_up(self, is_catching_up: bool) -> None:
         """Whether facts from the past come first; the mailbox waits as long as they do."""
         self.is_catching_up = is_catching_up
+        self._look_again()
+
+    def hold(self, is_held: bool) -> None:
+        """Whether its state is being copied; no turn starts as long as it is."""
+        self.is_held = is_held
         self._look_again()
 
     def hold_subscription(self, subscription: BusSubscription) -> None:
@@ -216,16 +228,19 @@ class Cell:
 
     def next_envelope(self) -> Envelope | None:
         """What to handle next: control, then messages, then what the bus has."""
-        envelope = self.mailbox.take()
-        if envelope is not None or not self.pulls:
-            return envelope
-        while envelope is None and self.pulls:
-            envelope = self.pulls[0].pull()
-            if envelope is None:
-                self.pulls.popleft()
-            else:
-                self.pulls.rotate(-1)
-        return envelope
+        return self.mailbox.take() or self.pull()
+
+    def pull(self) -> Envelope | None:
+        """The next message that the bus has; subscriptions take turns."""
+        pulls = self.pulls
+        while pulls:
+            envelope = pulls[0].pull()
+            if envelope is not None:
+                if len(pulls) > 1:
+                    pulls.rotate(-1)
+                return envelope
+            pulls.popleft()
+        return None
 
     def fail_envelope(self, envelope: Envelope, error: AgoraError) -> None:
         """Tell whoever waits for an answer that there will be none."""
@@ -255,4 +270,5 @@ class Cell:
         )
 
     def _look_again(self) -> None:
-        self.may_run = self.state is Lifecycle.RUNNING and self.burst is None and not self.is_catching_up
+        is_free = self.burst is None and not self.is_catching_up and not self.is_held
+        self.may_run = self.state is Lifecycle.RUNNING and is_free

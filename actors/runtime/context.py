@@ -31,6 +31,7 @@ class Roads(Protocol):
     """How messages leave an actor; `delivery.Delivery` is the one there is."""
 
     def deliver(self, to: Address, envelope: Envelope) -> None: ...
+    def put(self, to: Address, envelope: Envelope) -> bool: ...
     async def send(self, to: Address, envelope: Envelope, *, timeout_s: float) -> None: ...
     async def exchange(
         self, to: Address, envelope: Envelope, *, timeout_s: float, is_edge: bool = True
@@ -61,6 +62,7 @@ class Context:
     """One actor's side of the runtime. A new one for each incarnation."""
 
     __slots__ = (
+        "_deliver",
         "_is_stashed",
         "_settled",
         "_stash",
@@ -74,6 +76,7 @@ class Context:
         "current",
         "deferred",
         "dice",
+        "is_touched",
         "staged",
         "turn_position",
     )
@@ -82,6 +85,7 @@ class Context:
         self.address = address
         self.core = core
         self.dice = dice
+        self._deliver = core.delivery.deliver
         self.after = Position(0)
         self.current: Envelope | None = None
         self.turn_position = Position(0)
@@ -95,6 +99,8 @@ class Context:
         """The last event that the current turn has appended, or 0."""
         self._turn_deferred: Deferred[Any] | None = None
         self._is_stashed = False
+        self.is_touched = False
+        """Whether the turn leaves anything to tidy up."""
         self._stash: deque[Envelope] | None = None
         self._stash_size_max = stash_size_max
         self._timers: dict[str, Deadline] | None = None
@@ -108,27 +114,31 @@ class Context:
     def end(self) -> None:
         """The turn is over, however it went."""
         self.current = None
-        if self.turn_position:
-            self.turn_position = self._turn_cause = Position(0)
-        if self._settled:
-            self._settled.clear()
+        if self.is_touched:
+            self.tidy()
+
+    def tidy(self) -> None:
+        """Forget what the turn has appended, settled, deferred or stashed."""
+        self.is_touched = False
+        self.turn_position = self._turn_cause = Position(0)
+        self._turn_deferred = None
+        self._is_stashed = False
+        self._settled.clear()
 
     def forget_promises(self) -> None:
         """The turn has failed: what it has promised or settled never was."""
         self.deferred.update(dict.fromkeys(self._settled))
         if self._turn_deferred is not None:
             self.deferred.pop(self._turn_deferred, None)
-            self._turn_deferred = None
-        self._is_stashed = False
+        if self._is_stashed and self._stash:
+            self._stash.pop()
 
     def answer(self, envelope: Envelope, reply: Message | None) -> None:
         """Give the turn's reply, unless it is deferred or stashed, or nobody asked."""
-        deferred, self._turn_deferred = self._turn_deferred, None
-        is_stashed, self._is_stashed = self._is_stashed, False
-        if envelope.reply_to is None or is_stashed:
+        if envelope.reply_to is None or self._is_stashed:
             return
-        if deferred is not None:
-            deferred.note_position(self.turn_position)
+        if self._turn_deferred is not None:
+            self._turn_deferred.note_position(self.turn_position)
             return
         envelope.reply_to(Answer(reply if reply is not None else Done(), self.turn_position, self.after))
 
@@ -170,9 +180,14 @@ class Context:
         return Envelope(message, self.address, self.after, cause, current.correlation, 0.0, current.hops + 1)
 
     def tell(self, to: Address, message: Message) -> None:
-        envelope = self.outgoing(message)
+        current = self.current
+        if current is None or self._turn_cause:
+            envelope = self.outgoing(message)
+        else:  # what `outgoing` does, without the call: this is the way of most messages
+            cause = current.position or current.cause
+            envelope = Envelope(message, self.address, self.after, cause, current.correlation, 0.0, current.hops + 1)
         if self.staged is None:
-            self.core.delivery.deliver(to, envelope)
+            self._deliver(to, envelope)
         else:
             self.staged.append(lambda: self._deliver_staged(to, envelope))
 
@@ -221,7 +236,8 @@ class Context:
                 return
             job.after = max(job.after, self.after)
             job.cause = self.cause
-            cancel_running = self.core.start_job(self.address, job.after, lambda: function(job, *args, **kwargs))
+            gate = job.after if job.is_gated else Position(0)
+            cancel_running = self.core.start_job(self.address, gate, lambda: function(job, *args, **kwargs))
 
         self.output(start)
         return job
@@ -229,6 +245,7 @@ class Context:
     def defer(self, make: "Callable[[Envelope], Deferred[Any]]") -> "Deferred[Any]":
         assert self.current is not None, "only a turn can defer its reply"
         assert self._turn_deferred is None, "a turn has one reply to defer"
+        self.is_touched = True
         self._turn_deferred = make(self.current)
         self.deferred[self._turn_deferred] = None
         return self._turn_deferred
@@ -237,6 +254,7 @@ class Context:
         """A promised reply is being given."""
         del self.deferred[deferred]
         if self.staged is not None:
+            self.is_touched = True
             self._settled.append(deferred)
 
     def fail_deferred(self, error: AgoraError) -> None:
@@ -251,7 +269,7 @@ class Context:
         if len(self._stash) >= self._stash_size_max:
             raise MailboxFull(self.address, self._stash_size_max)
         self._stash.append(self.current)
-        self._is_stashed = True
+        self.is_touched = self._is_stashed = True
 
     def unstash(self) -> None:
         stashed = self.take_stash()
@@ -273,6 +291,7 @@ class Context:
             Recorded(event, Position(first + n), now_us, self.address, cause, correlation, cursor)
             for n, event in enumerate(events)
         )
+        self.is_touched = True
         if not self.turn_position:
             self.turn_position = Position(first)
         self._turn_cause = records[-1].position
@@ -285,7 +304,7 @@ class Context:
         self.core.append(records, {}, self.hops)
         self.after = max(self.after, records[-1].position)
         if self.current is None:
-            self.turn_position = self._turn_cause = Position(0)
+            self.tidy()
         return records[0].position
 
     def _deliver_staged(self, to: Address, envelope: Envelope) -> None:

@@ -10,7 +10,6 @@ import asyncio
 from actors.runtime.cell import Cell
 from actors.runtime.deadlines import Deadlines
 from actors.runtime.dispatcher import Dispatcher
-from actors.runtime.lifecycle import Lifecycle
 from actors.runtime.log import Log
 from actors.runtime.reply import ReplyBox
 from bus.address import NOBODY, Address
@@ -83,6 +82,13 @@ class Delivery:
     def deliver(self, to: Address, envelope: Envelope) -> None:
         """Queue a message for an actor; what cannot be queued becomes a dead letter, and its asker is told."""
         cell = self._cells.get(to)
+        if cell is not None and cell.is_open and envelope.hops <= HOPS_MAX and cell.mailbox.put(envelope):
+            if cell.may_run and not cell.is_queued:
+                self._dispatcher.wake(cell)
+        else:
+            self._deliver_otherwise(to, cell, envelope)
+
+    def _deliver_otherwise(self, to: Address, cell: Cell | None, envelope: Envelope) -> None:
         error = self._obstacle(to, cell, envelope)
         if error is not None or cell is None:
             self._bounce(to, envelope, error or NoSuchActor(to))
@@ -94,6 +100,16 @@ class Delivery:
             self._bounce(to, envelope, MailboxFull(to, cell.mailbox.size_max))
         elif cell.may_run and not cell.is_queued:
             self._dispatcher.wake(cell)
+
+    def put(self, to: Address, envelope: Envelope) -> bool:
+        """Queue a message if that can be done at once; False, and nothing has happened, when `send` must be asked."""
+        cell = self._cells.get(to)
+        if cell is None or not cell.is_open or envelope.hops > HOPS_MAX or not cell.mailbox.has_room:
+            return False
+        cell.mailbox.put(envelope)
+        if cell.may_run and not cell.is_queued:
+            self._dispatcher.wake(cell)
+        return True
 
     async def send(self, to: Address, envelope: Envelope, *, timeout_s: float) -> None:
         """Queue a message, waiting for room. Raises Undeliverable."""
@@ -193,9 +209,7 @@ class Delivery:
             return NoSuchActor(to)
         if envelope.hops > HOPS_MAX:
             return TooManyHops(to, envelope.hops)
-        if cell.state is Lifecycle.STOPPING or cell.state is Lifecycle.STOPPED:
-            return ActorStopped(to)
-        return None
+        return None if cell.is_open else ActorStopped(to)
 
     async def _wait_for_room(self, cell: Cell, envelope: Envelope, timeout_s: float) -> None:
         """Stand in line outside the mailbox until the message is let in."""

@@ -12,7 +12,6 @@ With dice, the next actor is drawn and handles one message: a seed is an order.
 """
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable
 
@@ -21,19 +20,23 @@ from actors.runtime.deadlines import Deadlines
 from actors.runtime.log import Log
 from actors.runtime.pace import Pace
 from actors.runtime.tasks import Tasks
-from actors.runtime.turns import ACTOR_BUDGET, Burst, Reports, say_refused, say_unhandled
+from actors.runtime.turns import (
+    ACTOR_BUDGET,
+    BLOCKING_S,
+    Burst,
+    Reports,
+    say_refused,
+    say_unhandled,
+    warn_of_blocking,
+)
 from bus.dice import Dice
 from bus.envelope import Envelope
 from bus.errors import Refused
-
-logger = logging.getLogger(__name__)
 
 TURN_BUDGET = 1_024
 """Messages per turn of the loop: some 2 ms of light handlers."""
 IN_PLACE_BUDGET = 256
 """Asks answered in place before one takes the queue: an asker that never waits would starve the loop."""
-BATCH_MAX_S = 0.05
-"""A batch that takes longer has kept sockets and timers waiting; whose it was is said."""
 CEDE_PAST_S = 0.05
 """The age of the log's oldest event past which the loop cedes time to the writer."""
 CEDE_S = 0.001
@@ -86,7 +89,7 @@ class Dispatcher:
             self._loop.call_soon(self._drain)
 
     def rested(self, cell: Cell) -> None:
-        """An actor's burst, or its look into the past, is over."""
+        """An actor's burst, its look into the past or its life is over, or it was paused."""
         self.wake(cell)
         self._tell_resting()
 
@@ -140,43 +143,40 @@ class Dispatcher:
             pace = cell.pace = cell.pace or Pace()
             pace.note_batch(handled, now_s - began_s)
             pace.note_waiting(cell.mailbox, now_s)
-            if now_s - began_s > BATCH_MAX_S:
-                logger.warning(
-                    "an actor blocked the loop",
-                    extra={"actor": cell.address, "seconds": round(now_s - began_s, 3), "messages": handled},
-                )
+            if now_s - began_s > BLOCKING_S:
+                warn_of_blocking(cell, now_s - began_s)
         if cell.may_run and not cell.is_queued:
             self.wake(cell)
         return handled
 
     def _batch(self, cell: Cell, budget: int) -> int:
-        actor, handlers, next_envelope = cell.actor, cell.synchronous, cell.next_envelope
+        actor, handlers, take = cell.actor, cell.synchronous, cell.mailbox.take
         assert actor is not None, "a running actor is there"
-        is_persistent = cell.is_persistent
+        handle, is_persistent = actor.handle, cell.is_persistent
         handled = 0
         while handled < budget:
             if is_persistent and self._log.is_saturated:
                 self._hold(cell)
                 break
-            envelope = next_envelope()
+            envelope = take() or cell.pull()
             if envelope is None:
                 if cell.is_lagging:
                     self._reports.left_out(cell)
                 break
             handled += 1
-            cell.handled += 1
             handler = handlers.get(type(envelope.message))
             if handler is None:
                 self._other(cell, envelope)
             else:
                 try:
-                    actor.handle(handler, envelope)
+                    handle(handler, envelope)
                 except Refused as refusal:
                     say_refused(cell, envelope, refusal)
                 except Exception as fault:  # noqa: BLE001  # the actor loop, as above
                     self._reports.faulted(cell, envelope, fault)
             if not cell.may_run:
                 break
+        cell.handled += handled
         return handled
 
     def _handle(self, cell: Cell, envelope: Envelope) -> None:

@@ -154,10 +154,11 @@ class Incarnations:
         """A cell has stopped for good."""
         self._timeline.facts.unregister(cell)
         self._delivery.close(cell, reason)
+        self._dispatcher.rested(cell)
 
     def _spawn_child(self, parent: Address, spec: ChildSpec) -> None:
         """Start an actor under another one. Raises NoSuchActor, or ValueError when the address is taken."""
-        cell = self._delivery.cell(parent)
+        cell = self._living(parent)
         if cell.children is None:
             dice = self._dice.split(f"{parent} children")
             cell.children = Supervisor(self, cell.spec.children, dice, cell.failed, parent)
@@ -187,6 +188,7 @@ class Incarnations:
         """Start no turn of the actor until it is resumed, not even after a restart."""
         cell.move(Lifecycle.PAUSED)
         cell.is_paused = True
+        self._dispatcher.rested(cell)
 
     def faulted(self, cell: Cell, envelope: Envelope | None, fault: Exception) -> None:
         """A handler or a job has raised what is not a refusal: tell everyone once, then let the supervisor decide."""
@@ -210,9 +212,16 @@ class Incarnations:
         cell.adopt(actor, context)
         actor.bind(context)
 
+    def _living(self, address: Address) -> Cell:
+        """An actor that may start something. Raises NoSuchActor, or ActorStopped when it is ending."""
+        cell = self._delivery.cell(address)
+        if cell.context is None:
+            raise ActorStopped(address)
+        return cell
+
     def _start_job(self, address: Address, after: Position, begin: Callable[[], Awaitable[None]]) -> Callable[[], None]:
         """Run a child task; a persistent actor's begins after the commit of `after`. Returns what cancels it."""
-        cell = self._delivery.cell(address)
+        cell = self._living(address)
         jobs = cell.jobs = set() if cell.jobs is None else cell.jobs
         task = self._tasks.spawn(lambda: self._run_job(cell, after, begin), f"{address} job")
         jobs.add(task)

@@ -46,11 +46,24 @@ class Snapshot(msgspec.Struct, frozen=True):
     """Canonical JSON."""
 
 
+class Stand(msgspec.Struct, frozen=True):
+    """An actor's state itself, for the moment in which nobody changes it."""
+
+    position: Position
+    cursor: Position
+    state: msgspec.Struct
+    changes: int
+    """Rises whenever the state changes."""
+    follows: bool = False
+    """Whether it stands where its state was last changed, and not at the head: a projection of what is committed."""
+
+
 @runtime_checkable
 class Checkpointed(Protocol):
     """An actor whose state checkpoints hold: every persistent one, and projections of what is committed."""
 
     def snapshot(self) -> Snapshot: ...
+    def stand(self) -> Stand: ...
 
 
 class EventWriter(Protocol):

@@ -14,7 +14,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 import msgspec
 
 from actors.runtime.actor import Actor, Handler
-from actors.runtime.log import History, Snapshot
+from actors.runtime.log import History, Snapshot, Stand
+from bus.canonical import canonical
 from bus.envelope import Envelope, Recorded
 from bus.errors import Refused
 from bus.messages.base import BlobId, Done, Event, Message, Position
@@ -71,6 +72,7 @@ class PersistentActor(Actor, Generic[S]):
         self._records.extend(records)
         for blob in blobs:
             self._blobs[BlobId(hashlib.sha256(blob).hexdigest())] = blob
+        self._changes += len(events)
         for event in events:
             self.apply(event)
         return records[0].position
@@ -85,14 +87,19 @@ class PersistentActor(Actor, Generic[S]):
         return Snapshot(
             position=self._context.core.log.head,
             cursor=self._cursor,
-            state=msgspec.json.encode(self.state, order="deterministic"),
+            state=canonical(self.state),
         )
+
+    def stand(self) -> Stand:
+        """The state itself as of the head. Only between turns, and to be read before the next one."""
+        return Stand(self._context.core.log.head, self._cursor, self.state, self._changes)
 
     async def recover(self, history: History) -> None:
         """Fold the checkpoint in use and every later event of its own."""
         self._records: list[Recorded] = []
         self._blobs: dict[BlobId, bytes] = {}
         self._cursor = Position(0)
+        self._changes = 0
         snapshot = await history.snapshot(self.address)
         position = Position(0)
         if snapshot is None:

@@ -102,8 +102,11 @@ class MemoryJournal:
         return kept
 
     def _catalogue_of(self, kind: type[Event]) -> Catalogue:
-        self._types[kind.wire_name] = kind
-        return self._catalogues.setdefault(kind, Catalogue((kind,)))
+        catalogue = self._catalogues.get(kind)
+        if catalogue is None:
+            self._types[kind.wire_name] = kind
+            catalogue = self._catalogues[kind] = Catalogue((kind,))
+        return catalogue
 
     def _decoded(self, stored: StoredEvent) -> Recorded:
         catalogue = self._catalogues[self._types[stored.type]]

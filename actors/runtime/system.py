@@ -6,11 +6,12 @@ the one gate between inside and outside, and there is no way around it.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self, TypeVar, cast
 
 from actors.runtime.cell import ActorStatistics, ChildSpec
+from actors.runtime.copying import Copier, Copy, Stamp
 from actors.runtime.deadlines import Deadlines
 from actors.runtime.delivery import Delivery
 from actors.runtime.dispatcher import Dispatcher
@@ -21,11 +22,12 @@ from actors.runtime.supervision import SupervisionOptions
 from actors.runtime.supervisor import Supervisor
 from actors.runtime.tasks import Tasks
 from actors.runtime.timeline import Timeline
+from actors.runtime.weather import RoughDelivery, Weather
 from bus.address import Address
 from bus.clock import Clock, SystemClock
 from bus.dice import Dice
 from bus.envelope import Answer, Envelope, Recorded
-from bus.errors import ActorFault, AgoraError, SystemStopping
+from bus.errors import ActorFault, ActorKilled, AgoraError, SystemStopping
 from bus.messages.base import Command, Message, Position, Request
 
 logger = logging.getLogger(__name__)
@@ -51,14 +53,19 @@ class ActorSystem:
         dice: Dice | None = None,
         supervision: SupervisionOptions | None = None,
         order: Dice | None = None,
+        weather: Weather | None = None,
     ) -> None:
-        """`order` draws who runs next, for the simulation; without it the run queue is first in, first out."""
+        """`order` draws who runs next and `weather` loses and delays messages: both are for the simulation.
+
+        Without `order` the run queue is first in, first out.
+        """
         self._log = log
         self._history = history
         self._clock = clock or SystemClock()
         self._dice = dice or Dice(0)
         self._supervision = supervision or SupervisionOptions()
         self._order = order
+        self._weather = weather
         self._is_stopping = False
 
     async def __aenter__(self) -> Self:
@@ -67,7 +74,7 @@ class ActorSystem:
         self._deadlines = Deadlines()
         self._tasks = Tasks(self._crash)
         self._dispatcher = Dispatcher(self._log, self._tasks, self._deadlines, self._order)
-        self._delivery = Delivery(self._dispatcher, self._log, self._deadlines)
+        self._delivery = self._new_delivery()
         self._timeline = Timeline(self._log, self._clock, self._delivery, self._dispatcher)
         self._incarnations = Incarnations(
             clock=self._clock,
@@ -80,6 +87,7 @@ class ActorSystem:
             tasks=self._tasks,
             dice=self._dice,
         )
+        self._copier = Copier(lambda: self._delivery.cells, self._dispatcher.wake)
         self._dispatcher.report_to(self._incarnations.reports, self._crash)
         self._root = Supervisor(self._incarnations, self._supervision, self._dice.split("root"), self._fail)
         self._log_task = self._loop.create_task(self._run_log(), name="log")
@@ -166,6 +174,15 @@ class ActorSystem:
                 snapshots[cell.address] = actor.snapshot()
         return snapshots
 
+    async def copies(self, known: Mapping[Address, Stamp]) -> dict[Address, Copy]:
+        """As `snapshots`, but the loop goes on meanwhile, and what is stamped as in `known` is not encoded."""
+        return await self._copier.copy(known)
+
+    def kill(self, address: Address) -> None:
+        """Let an actor fail now, as if it had a bug: its supervisor decides. For the simulation, and for operators."""
+        cell = self._delivery.cell(address)
+        self._incarnations.faulted(cell, None, ActorKilled(address))
+
     def pause(self, address: Address) -> None:
         """After this returns no turn of the actor starts; its mailbox goes on taking messages."""
         self._incarnations.pause(self._delivery.cell(address))
@@ -217,6 +234,13 @@ class ActorSystem:
         await self._log_task
         self._deadlines.close()
         await self._tasks.end()
+
+    def _new_delivery(self) -> Delivery:
+        if self._weather is None:
+            return Delivery(self._dispatcher, self._log, self._deadlines)
+        rough = RoughDelivery(self._dispatcher, self._log, self._deadlines)
+        rough.weather = self._weather
+        return rough
 
     async def _until_idle(self) -> None:
         """Return when nobody has had anything to do for a few turns of the loop."""

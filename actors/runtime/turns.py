@@ -6,7 +6,8 @@ no progress for its actor's declared time is stuck: that is a fault, reported wi
 """
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass
 
 from actors.runtime.actor import Actor, unhandled
@@ -16,8 +17,12 @@ from actors.runtime.lifecycle import Lifecycle
 from bus.envelope import Envelope, Failure
 from bus.errors import ActorStuck, Refused
 
+logger = logging.getLogger(__name__)
+
 ACTOR_BUDGET = 128
 """Messages that an actor handles before the others get their turn."""
+BLOCKING_S = 0.05
+"""A batch, or a step of an asynchronous handler, that takes longer has kept sockets and timers waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,7 @@ class Burst:
         kind = type(envelope.message)
         try:
             if handler := cell.asynchronous.get(kind):
-                await actor.handle_async(handler, envelope)
+                await Timed(actor.handle_async(handler, envelope), self._blocked)
             elif handler := cell.synchronous.get(kind):
                 actor.handle(handler, envelope)
             else:
@@ -92,6 +97,12 @@ class Burst:
         else:
             if cell.in_hand is envelope:
                 cell.in_hand = None
+
+    def _blocked(self, seconds: float) -> None:
+        """A step of the handler has kept the loop for too long."""
+        envelope = self._cell.in_hand
+        message = envelope.message.wire_name if envelope is not None else ""
+        warn_of_blocking(self._cell, seconds, message)
 
     def _fault(self, envelope: Envelope, fault: Exception) -> None:
         if self._cell.actor is self._actor and self._cell.in_hand is envelope:
@@ -120,6 +131,42 @@ class Burst:
         elif cell.in_hand is not None and cell.actor is self._actor:
             name = cell.in_hand.message.wire_name or type(cell.in_hand.message).__name__
             self._fault(cell.in_hand, ActorStuck(cell.address, name, stuck_after_s))
+
+
+class Timed:
+    """Awaits a coroutine and tells of each of its steps that keeps the loop for too long."""
+
+    __slots__ = ("_blocked", "_coroutine")
+
+    def __init__(self, coroutine: Coroutine[object, None, None], blocked: Callable[[float], None]) -> None:
+        self._coroutine = coroutine
+        self._blocked = blocked
+
+    def __await__(self) -> Generator[object, None, None]:
+        error: BaseException | None = None
+        clock = asyncio.get_running_loop().time
+        while True:
+            began_s = clock()
+            try:
+                awaited = self._coroutine.send(None) if error is None else self._coroutine.throw(error)
+            except StopIteration:
+                return
+            finally:
+                if (elapsed_s := clock() - began_s) > BLOCKING_S:
+                    self._blocked(elapsed_s)
+            error = None
+            try:
+                yield awaited
+            except BaseException as raised:  # noqa: BLE001  # it is not kept: the coroutine gets it
+                error = raised  # it goes to where the coroutine waits, in the next round
+
+
+def warn_of_blocking(cell: Cell, seconds: float, message: str = "") -> None:
+    """Say whose handler kept sockets and timers waiting."""
+    logger.warning(
+        "an actor blocked the loop",
+        extra={"actor": cell.address, "seconds": round(seconds, 3), "handled": message},
+    )
 
 
 def say_refused(cell: Cell, envelope: Envelope, refusal: Refused) -> None:

@@ -1,6 +1,7 @@
 """Agents: who they are, what they can do, what they did."""
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -17,6 +18,9 @@ from bus.messages.base import (
     Reply,
     TaskId,
 )
+
+VISITORS: Final = Address("visitors")
+"""Where agents of other programs are registered."""
 
 
 def agent_address(agent: AgentId) -> Address:
@@ -93,6 +97,45 @@ class ResumeAgent(Command[Done], frozen=True):
     """Sent to a paused agent."""
 
     wire_name = "agent.resume"
+
+
+class RetireAgent(Command[Done], frozen=True):
+    """Sent to an agent that shall leave for good: it gives back what it holds."""
+
+    wire_name = "agent.retire"
+
+    reason: str = ""
+
+
+class AgentAccepted(Reply, frozen=True):
+    """The agent is registered; it hears of auctions from now on."""
+
+    wire_name = "agent.accepted"
+
+    agent: AgentId
+    capabilities: tuple[str, ...]
+    concurrency_max: int
+
+
+class RegisterAgent(Command[AgentAccepted], frozen=True):
+    """Sent by a program that works as an agent over the socket or HTTP. Again, with other words, it replaces them."""
+
+    wire_name = "agent.register"
+
+    agent: AgentId
+    capabilities: tuple[str, ...]
+    concurrency_max: int = 1
+
+
+class AgentRegistered(Event, frozen=True):
+    """Recorded when a program's agent is known, or known anew with other capabilities."""
+
+    wire_name = "agent.registered"
+    about = "agent"
+
+    agent: AgentId
+    capabilities: tuple[str, ...]
+    concurrency_max: int
 
 
 class AgentJoined(Event, frozen=True):

@@ -11,12 +11,13 @@ from bus.messages.base import AgentId, Command, CompletionId, Done, Event, Micro
 ROUTER: Final = Address("router")
 
 FinishReason = Literal["stop", "length"]
+Role = Literal["system", "user", "assistant"]
 
 
 class ChatMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One turn of a conversation with a model."""
 
-    role: Literal["system", "user", "assistant"]
+    role: Role
     content: str
 
 
@@ -82,6 +83,9 @@ class RouterView(Reply, frozen=True):
     queued: int
 
 
+Privacy = Literal["any", "local"]
+
+
 class Complete(Command[Completion], frozen=True):
     """Sent by an agent that thinks. `deadline_s` spans the whole cascade, every attempt and wait included."""
 
@@ -93,6 +97,73 @@ class Complete(Command[Completion], frozen=True):
     agent: AgentId = AgentId("")
     task: TaskId = TaskId("")
     model: str = ""
+    privacy: Privacy = "any"
+    """`local`: no byte of it reaches a provider that is not on this machine or declared to be local."""
+    schema: str = ""
+    """A JSON schema that the answer must keep; an answer that does not is no answer, and the next provider is asked."""
+    temperature: float | None = None
+    stop: tuple[str, ...] = ()
+    may_restart: bool = False
+    """Of a stream: one that breaks may begin anew at the next provider; else it ends with what has arrived."""
+
+
+class CompletionBegun(Reply, frozen=True):
+    """The completion is under way; its words are read with `ReadStream`."""
+
+    wire_name = "completion.begun"
+
+    completion: CompletionId
+
+
+class StreamPart(Reply, frozen=True):
+    """What has come since. The last part carries the whole completion."""
+
+    wire_name = "completion.part"
+
+    text: str
+    restarts: int
+    """How often the stream began anew; when it rises, `text` begins anew too."""
+    outcome: Completion | None = None
+
+
+class StreamCompletion(Command[CompletionBegun], frozen=True):
+    """Sent by who wants an answer word by word. Who stops reading has hung up: the call is cancelled."""
+
+    wire_name = "completion.stream"
+
+    request: Complete
+
+
+class ReadStream(Query[StreamPart], frozen=True):
+    """Sent by the reader of a stream, again and again; answered as soon as there is more than it has seen.
+
+    Refused with what became of the completion when it ended without an answer.
+    """
+
+    wire_name = "completion.read"
+
+    completion: CompletionId
+    seen: int = 0
+    """How many characters of the stream the reader has."""
+    restarts: int = 0
+    wait_s: float = 5.0
+    """After so long an empty part is the answer; the reader then asks again."""
+
+
+class CancelCompletion(Command[Done], frozen=True):
+    """Sent by who no longer wants an answer: its call is ended, and the socket closed. Unknown ids are fine."""
+
+    wire_name = "completion.cancel"
+
+    completion: CompletionId
+
+
+class ReorderProviders(Command[Done], frozen=True):
+    """Sent by an operator: those named come first, in this order, and the rest stay as they are."""
+
+    wire_name = "router.reorder"
+
+    providers: tuple[str, ...]
 
 
 class ReadRouter(Query[RouterView], frozen=True):
@@ -263,6 +334,14 @@ class ProviderDisabled(Event, frozen=True):
     reason: str
     is_automatic: bool = False
     """The router did it itself; the next start tries the provider again, since its key or model may be mended."""
+
+
+class CascadeReordered(Event, frozen=True):
+    """Recorded when an operator changed the order in which providers are asked."""
+
+    wire_name = "router.reordered"
+
+    providers: tuple[str, ...]
 
 
 class BudgetWarned(Event, frozen=True):

@@ -129,6 +129,31 @@ class VoidTransfer(Command[TransferView], frozen=True):
     reason: str = ""
 
 
+MoneyCommand = Transfer | HoldTransfer | PostTransfer | VoidTransfer
+"""What moves money, one at a time."""
+
+
+class TransferBatch(Reply, frozen=True):
+    """What became of the transfers of a batch, in its order."""
+
+    wire_name = "transfers"
+
+    transfers: tuple[TransferView, ...]
+
+
+class CreateTransfers(Command[TransferBatch], frozen=True):
+    """Sent by who moves much money at once; linked transfers all happen, or none of them does.
+
+    What is malformed, or in conflict, refuses the whole batch without a trace. Want of money refuses its own transfer
+    and, where they are linked, with it all others, which leave no trace.
+    """
+
+    wire_name = "transfer.batch"
+
+    transfers: tuple[MoneyCommand, ...]
+    is_linked: bool = False
+
+
 class ReadBalances(Query[Balances], frozen=True):
     """Sent by whoever wants to see balances; empty fields match all."""
 

@@ -2,6 +2,8 @@
 
 from typing import Final, Literal
 
+import msgspec
+
 from bus.address import Address
 from bus.envelope import StoredEvent
 from bus.messages.base import BlobId, Command, Event, Message, Microseconds, Position, Query, Reply
@@ -57,6 +59,29 @@ class EventSummary(Reply, frozen=True):
     head: Position
 
 
+class HistogramBucket(msgspec.Struct, frozen=True):
+    """How many events lie in one span of time, and between which positions."""
+
+    time_us: Microseconds
+    """Where it begins."""
+    events: int
+    first: Position
+    last: Position
+
+
+class EventHistogram(Reply, frozen=True):
+    """How dense the journal is over all time; spans without an event are left out."""
+
+    wire_name = "events.histogram"
+
+    since_us: Microseconds
+    width_us: Microseconds
+    """How long each span is."""
+    buckets: tuple[HistogramBucket, ...]
+    """At most as many as were asked for, oldest first."""
+    head: Position
+
+
 class CheckpointView(Reply, frozen=True):
     """A checkpoint's manifest: enough to know what it holds and how it came about."""
 
@@ -79,6 +104,14 @@ class CheckpointView(Reply, frozen=True):
     """As stored, compressed."""
     state_hash: str
     """SHA-256 over the canonical encoding of all actors' states."""
+    written_bytes: int = 0
+    """What of it was not there before, as stored."""
+    includes: dict[str, tuple[str, ...]] = {}
+    """What it holds of each kind of actor: the fields of its state."""
+    left_out: tuple[str, ...] = ()
+    """Actors that the settings leave out; they are folded from the journal alone."""
+    is_pinned: bool = False
+    """Whether it stays until it is unpinned."""
 
 
 class CheckpointPage(Reply, frozen=True):
@@ -87,6 +120,14 @@ class CheckpointPage(Reply, frozen=True):
     wire_name = "checkpoints"
 
     checkpoints: tuple[CheckpointView, ...]
+
+
+class CheckpointsPruned(Reply, frozen=True):
+    """Which checkpoints went."""
+
+    wire_name = "checkpoints.pruned"
+
+    removed: tuple[str, ...]
 
 
 class Blob(Reply, frozen=True):
@@ -147,6 +188,14 @@ class SummariseEvents(Query[EventSummary], frozen=True):
     minutes: float = 60.0
 
 
+class ReadHistogram(Query[EventHistogram], frozen=True):
+    """Sent by who wants to see when much happened, over all time."""
+
+    wire_name = "events.histogram_read"
+
+    buckets: int = 120
+
+
 class ReadBlob(Query[Blob], frozen=True):
     """Sent by who needs the content behind an artifact, a prompt or a diff."""
 
@@ -168,6 +217,23 @@ class SaveCheckpoint(Command[CheckpointView], frozen=True):
 
     reason: CheckpointReason = "manual"
     label: str = ""
+
+
+class PinCheckpoint(Command[CheckpointView], frozen=True):
+    """Sent by who wants a checkpoint to stay, or to go its way again with the others."""
+
+    wire_name = "checkpoint.pin"
+
+    checkpoint: str
+    is_pinned: bool = True
+
+
+class PruneCheckpoints(Command[CheckpointsPruned], frozen=True):
+    """Sent by who wants all but the newest and the pinned checkpoints to go; the newest stays whatever is asked."""
+
+    wire_name = "checkpoint.prune"
+
+    keep: int
 
 
 class ListCheckpoints(Query[CheckpointPage], frozen=True):

@@ -39,7 +39,7 @@ class TaskState(StrEnum):
     EXPIRED = "expired"
 
 
-class TaskSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TaskSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """What the poster wants done, and on which terms. 0 for a time means the configured default."""
 
     title: str

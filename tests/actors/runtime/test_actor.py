@@ -333,6 +333,25 @@ async def test_what_is_stashed_comes_back_in_its_order_before_what_came_later(si
     assert actor.told == [1, 2, 3]
 
 
+@in_virtual_time
+async def test_what_a_failing_turn_has_stashed_is_not_handled_again(simulation: Simulation) -> None:
+    class Torn(Recorder):
+        def on_add(self, command: Add) -> Sum:
+            self.stash()
+            raise IllegalTransition("it", "torn", "kept")
+
+        def on_tell(self, message: Tell) -> None:
+            self.unstash()
+
+    async with system_in(simulation) as system:
+        await system.start(child("one", Torn))
+        with pytest.raises(IllegalTransition):
+            await system.ask(ONE, Add(1))
+        system.tell(ONE, Tell(1))
+        await simulation.pass_time(1)
+        assert (system.statistics()[0].handled, system.late_replies) == (2, 0)
+
+
 class Listener(Recorder):
     """Hears numbers that are published."""
 

@@ -20,6 +20,7 @@ from tests.support.virtual import (
     Add,
     Added,
     Adder,
+    Crash,
     Hang,
     ReadSum,
     Recorder,
@@ -163,10 +164,19 @@ class Blocking(Actor):
     """Keeps the loop for itself."""
 
     def on_hang(self, command: Hang) -> Done:
+        self._block()
+        return Done()
+
+    async def on_crash(self, command: Crash) -> Done:
+        await asyncio.sleep(0)
+        self._block()
+        await asyncio.sleep(0)
+        return Done()
+
+    def _block(self) -> None:
         until = time.perf_counter() + 0.06
         while time.perf_counter() < until:
             pass
-        return Done()
 
 
 async def test_an_actor_that_blocks_the_loop_is_named(caplog: pytest.LogCaptureFixture) -> None:
@@ -177,9 +187,22 @@ async def test_an_actor_that_blocks_the_loop_is_named(caplog: pytest.LogCaptureF
             system.tell(ONE, Hang())
             await system.drain(5)
             assert system.statistics()[0].handle_p99_s > 0.05
-    assert [(record.message, record.__dict__["actor"]) for record in caplog.records] == [
-        ("an actor blocked the loop", "one")
-    ]
+    assert [blamed(record) for record in caplog.records] == [("an actor blocked the loop", "one", "")]
+
+
+async def test_a_step_of_an_asynchronous_handler_that_blocks_the_loop_is_named_with_its_message(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    journal = MemoryJournal()
+    with caplog.at_level(logging.WARNING, logger="actors.runtime"):
+        async with ActorSystem(log=journal.log, history=journal) as system:
+            await system.start(child("one", Blocking))
+            assert await system.ask(ONE, Crash()) == Done()
+    assert [blamed(record) for record in caplog.records] == [("an actor blocked the loop", "one", "test.crash")]
+
+
+def blamed(record: logging.LogRecord) -> tuple[object, ...]:
+    return record.message, record.__dict__["actor"], record.__dict__["handled"]
 
 
 @in_virtual_time

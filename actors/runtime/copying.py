@@ -1,0 +1,124 @@
+"""Copies of the actors' states for a checkpoint, taken while everything goes on.
+
+Rules: the loop is never held for longer than a slice. Actors are copied one after another, each between two of its own
+turns and as of its own position; one whose state is what it was at the last copy is restamped and not encoded. A state
+that takes longer than a slice is encoded piece by piece, and only its own actor waits meanwhile. An actor that was
+restarted under the copier's hands is copied again.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from actors.runtime.cell import Cell
+from actors.runtime.lifecycle import Lifecycle
+from actors.runtime.log import Checkpointed, Stand
+from bus.address import Address
+from bus.canonical import pieces
+from bus.messages.base import Position
+
+SLICE_S = 0.003
+"""Of the loop at a time: others are held up no longer than by a batch of messages."""
+CELLS_PER_LOOK = 32
+"""Actors that did not change take half a microsecond each; the clock is looked at once in so many."""
+
+
+class Stamp(NamedTuple):
+    """Which incarnation of an actor, and how often its state has changed."""
+
+    actor: Checkpointed
+    changes: int
+
+    def is_of(self, actor: Checkpointed, changes: int) -> bool:
+        """Whether this very incarnation has not changed its state since."""
+        return self.actor is actor and self.changes == changes
+
+
+class Copy(msgspec.Struct, frozen=True):
+    """One actor's state as of a position."""
+
+    position: Position
+    cursor: Position
+    stamp: Stamp
+    pieces: tuple[bytes, ...] | None
+    """Canonical JSON, cut; None when nothing has changed since the copy with the same stamp."""
+    follows: bool = False
+    """Whether it stands where it was last changed, and not where it was copied."""
+    fields: tuple[str, ...] = ()
+    """What the state consists of."""
+
+
+class Copier:
+    """Takes the copies of one system."""
+
+    def __init__(self, cells: Callable[[], Iterable[Cell]], wake: Callable[[Cell], None]) -> None:
+        self._cells = cells
+        self._wake = wake
+        self._loop = asyncio.get_running_loop()
+        self._slice_ends_s = 0.0
+
+    async def copy(self, known: Mapping[Address, Stamp]) -> dict[Address, Copy]:
+        """Copies of all actors that checkpoints hold; `known` is what the last copies were stamped with."""
+        copies: dict[Address, Copy] = {}
+        self._begin_slice()
+        for number, cell in enumerate(tuple(self._cells())):
+            if number % CELLS_PER_LOOK == 0:
+                await self._pause_if_due()
+            copy = await self._copy(cell, known.get(cell.address))
+            if copy is not None:
+                copies[cell.address] = copy
+        return copies
+
+    async def _copy(self, cell: Cell, known: Stamp | None) -> Copy | None:
+        """A copy as of one moment; None of an actor that has no state, or does not run now."""
+        is_patient = True
+        while cell.state in (Lifecycle.RUNNING, Lifecycle.PAUSED):
+            actor: object = cell.actor
+            if not isinstance(actor, Checkpointed):
+                return None
+            stand = actor.stand()
+            if known is not None and known.is_of(actor, stand.changes):
+                return _copied(stand, known, None)
+            found = await self._encode(cell, actor, stand) if is_patient else tuple(pieces(stand.state))
+            if found:
+                return _copied(stand, Stamp(actor, stand.changes), found)
+            is_patient = False  # once at most: it is better to be held up than never to get there
+        return None
+
+    async def _encode(self, cell: Cell, actor: Checkpointed, stand: Stand) -> tuple[bytes, ...]:
+        """The state in pieces; none when it did not stand still: another incarnation has taken the actor's place."""
+        found: list[bytes] = []
+        is_held = False
+        try:
+            for piece in pieces(stand.state):
+                found.append(piece)
+                if self._loop.time() > self._slice_ends_s and cell.burst is None and not cell.is_catching_up:
+                    is_held = True
+                    cell.hold(True)
+                    await self._pause_if_due()
+                    if not _is_in_place(cell, actor):
+                        return ()
+        finally:
+            if is_held:
+                cell.hold(False)
+                self._wake(cell)
+        return tuple(found)
+
+    async def _pause_if_due(self) -> None:
+        if self._loop.time() > self._slice_ends_s:
+            await asyncio.sleep(0)
+            self._begin_slice()
+
+    def _begin_slice(self) -> None:
+        self._slice_ends_s = self._loop.time() + SLICE_S
+
+
+def _copied(stand: Stand, stamp: Stamp, found: tuple[bytes, ...] | None) -> Copy:
+    fields = stand.state.__struct_fields__
+    return Copy(stand.position, stand.cursor, stamp, found, stand.follows, fields)
+
+
+def _is_in_place(cell: Cell, actor: object) -> bool:
+    return cell.actor is actor

@@ -1,0 +1,121 @@
+"""Copies for checkpoints: of what changed, without holding up anybody but the actor that is copied."""
+
+import asyncio
+
+import msgspec
+
+from actors.runtime import ActorSystem, ChildSpec, PersistentActor
+from actors.runtime.simulation import MemoryJournal
+from bus.address import Address
+from bus.canonical import canonical
+from bus.messages.base import Command, Done, Event, Query, Reply
+
+BIG, SMALL = Address("big"), Address("small")
+
+
+class Put(Command[Done], frozen=True):
+    """Sent to have entries written."""
+
+    wire_name = "test.put"
+
+    first: int
+    count: int
+
+
+class Count(Query["Counted"], frozen=True):
+    """Sent to learn how many entries there are; changes nothing."""
+
+    wire_name = "test.count"
+
+
+class Counted(Reply, frozen=True):
+    """How many."""
+
+    wire_name = "test.counted"
+
+    entries: int
+
+
+class WasPut(Event, frozen=True):
+    """Recorded for each put."""
+
+    wire_name = "test.was_put"
+
+    first: int
+    count: int
+
+
+class Entries(msgspec.Struct):
+    """What is kept."""
+
+    texts: dict[str, str] = {}
+
+
+class Keeper(PersistentActor[Entries]):
+    """Keeps entries."""
+
+    state_type = Entries
+
+    def initial(self) -> Entries:
+        return Entries()
+
+    def apply(self, event: Event) -> None:
+        assert isinstance(event, WasPut)
+        for number in range(event.first, event.first + event.count):
+            self.state.texts[f"entry {number}"] = f"text {number} " * 20
+
+    def on_put(self, command: Put) -> Done:
+        self.persist(WasPut(command.first, command.count))
+        return Done()
+
+    def on_count(self, query: Count) -> Counted:
+        return Counted(len(self.state.texts))
+
+
+def _system() -> ActorSystem:
+    journal = MemoryJournal()
+    return ActorSystem(log=journal.log, history=journal)
+
+
+async def test_a_copy_is_the_state_and_one_that_did_not_change_is_only_restamped() -> None:
+    async with _system() as system:
+        await system.start(ChildSpec(SMALL, Keeper), ChildSpec(BIG, Keeper))
+        await system.ask(SMALL, Put(0, 3))
+        first = await system.copies({})
+        assert b"".join(first[SMALL].pieces or ()) == system.snapshots()[SMALL].state
+        assert first[SMALL].fields == ("texts",)
+        await system.ask(BIG, Put(0, 1))
+        await system.ask(SMALL, Count())
+        second = await system.copies({address: copy.stamp for address, copy in first.items()})
+        assert second[SMALL].pieces is None
+        assert (first[SMALL].position, second[SMALL].position) == (1, 2)
+        assert second[BIG].pieces is not None
+
+
+async def test_a_restarted_actor_is_copied_again() -> None:
+    async with _system() as system:
+        await system.start(ChildSpec(SMALL, Keeper))
+        await system.ask(SMALL, Put(0, 3))
+        first = await system.copies({})
+        await system.stop_actor(SMALL)
+        await system.start(ChildSpec(SMALL, Keeper))
+        second = await system.copies({SMALL: first[SMALL].stamp})
+        assert second[SMALL].pieces == first[SMALL].pieces
+
+
+async def test_while_a_large_state_is_copied_the_others_go_on_and_its_own_actor_waits() -> None:
+    async with _system() as system:
+        await system.start(ChildSpec(BIG, Keeper), ChildSpec(SMALL, Keeper))
+        await system.ask(BIG, Put(0, 100_000))
+        before = canonical(Entries({f"entry {n}": f"text {n} " * 20 for n in range(100_000)}))
+        copying = asyncio.create_task(system.copies({}))
+        changing = asyncio.create_task(system.ask(BIG, Put(0, 100_001)))
+        asks = 0
+        while not copying.done():
+            await system.ask(SMALL, Count())
+            asks += 1
+        assert asks > 5
+        copy = (await copying)[BIG]
+        await changing
+        assert b"".join(copy.pieces or ()) == before
+        assert (await system.ask(BIG, Count())).entries == 100_001
