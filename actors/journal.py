@@ -1,12 +1,12 @@
 """The journal actor: what can be asked of the past, and checkpoints.
 
 It writes nothing of the timeline itself: the runtime's log does, through the same store. Reads run beside each other,
-so that a slow one holds up nobody. A checkpoint is made of copies of the actors' states that are taken between two
-turns; it is saved once everything that they rest on is durable. One that cannot be saved is a warning event and is
-tried again; the run goes on.
+so that a slow one holds up nobody. A checkpoint is made of copies of the actors' states, each taken between two turns
+of its own and only where the state has changed since the last; it is saved once everything that they rest on is
+durable. One that cannot be saved is a warning event and is tried again; the run goes on.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +16,7 @@ import msgspec
 
 from actors.rules import checkpoints as rules
 from actors.rules.checkpoints import Schedule, Since
-from actors.runtime import Actor, Deferred, GroupCommitLog, Job, Snapshot
+from actors.runtime import Actor, Copy, Deferred, GroupCommitLog, Job, Snapshot, Stamp
 from bus.address import Address
 from bus.envelope import Recorded, StoredEvent
 from bus.errors import AgoraError, DeadlinePassed, NotFound, Overloaded, Refused, StorageError
@@ -28,11 +28,15 @@ from bus.messages.system import (
     CheckpointPage,
     CheckpointReason,
     CheckpointSaved,
+    CheckpointsPruned,
     CheckpointView,
     JournalView,
     ListCheckpoints,
+    PinCheckpoint,
+    PruneCheckpoints,
     ReadBlob,
     ReadEvents,
+    ReadHistogram,
     ReadJournal,
     SaveCheckpoint,
     SummariseEvents,
@@ -50,9 +54,11 @@ SAVES_MAX = 8
 SAVE_TIMEOUT_S = 60.0
 """For the commit that a checkpoint waits for and for its own; a disk that takes longer has failed."""
 RETRY_AFTER_S = 1.0
+CHECKPOINTS_NAME = "checkpoints"
 LOOK = "look whether a checkpoint is due"
 
-Snapshots = Callable[[], Mapping[Address, Snapshot]]
+Copies = Callable[[Mapping[Address, Stamp]], Awaitable[Mapping[Address, Copy]]]
+"""Takes the copies that a checkpoint is made of; of what is stamped as in the argument, only the stamp."""
 
 
 class JournalOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,6 +74,9 @@ class JournalOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """After a checkpoint that could not be saved, the next try waits so long."""
     checkpoint_keep: Annotated[int, msgspec.Meta(ge=1)] = 3
     """How many checkpoints are kept, the newest."""
+    checkpoint_leave_out: tuple[str, ...] = ()
+    """Actors that checkpoints do not hold, as patterns such as `agents/*`: they are folded from the journal alone. The
+    ledger, tasks and approvals cannot be left out."""
     checkpoint_directory: str = ""
     """Where they are kept; empty means `checkpoints` in the data directory."""
 
@@ -80,7 +89,7 @@ class JournalOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def checkpoints_in(self, data: Path) -> Path:
         """The directory of the checkpoints of a data directory."""
-        return Path(self.checkpoint_directory) if self.checkpoint_directory else data / "checkpoints"
+        return Path(self.checkpoint_directory) if self.checkpoint_directory else data / CHECKPOINTS_NAME
 
 
 class RunIdentity(msgspec.Struct, frozen=True):
@@ -143,7 +152,7 @@ class Journal(Actor):
         checkpoints: CheckpointStore,
         history: JournalHistory,
         log: GroupCommitLog,
-        snapshots: Snapshots,
+        copies: Copies,
         identity: RunIdentity,
         started: SystemStarted | None = None,
         options: JournalOptions | None = None,
@@ -152,11 +161,13 @@ class Journal(Actor):
         self._checkpoints = checkpoints
         self._history = history
         self._log = log
-        self._snapshots = snapshots
+        self._copies = copies
         self._identity = identity
         self._started = started
         self._options = options or JournalOptions()
         self._one_at_a_time = anyio.Lock()
+        self._stamps: dict[Address, Stamp] = {}
+        self._states: dict[Address, ActorState] = {}
         self._reads = 0
         self._saves: dict[int, Deferred[CheckpointView] | None] = {}
         self._saves_begun = 0
@@ -195,6 +206,9 @@ class Journal(Actor):
     def on_summarise_events(self, query: SummariseEvents) -> None:
         self._read(partial(self._events.summarise, query.minutes))
 
+    def on_read_histogram(self, query: ReadHistogram) -> None:
+        self._read(partial(self._events.histogram, query.buckets))
+
     def on_read_blob(self, query: ReadBlob) -> None:
         self._read(partial(self._blob, query.blob, self._log.head))
 
@@ -208,6 +222,12 @@ class Journal(Actor):
         if len(self._saves) >= SAVES_MAX:
             raise Overloaded("saving checkpoints", RETRY_AFTER_S)
         self._begin_save(command.reason, command.label, self.defer())
+
+    def on_pin_checkpoint(self, command: PinCheckpoint) -> None:
+        self._read(partial(self._checkpoints.pin, command.checkpoint, is_pinned=command.is_pinned))
+
+    def on_prune_checkpoints(self, command: PruneCheckpoints) -> None:
+        self._read(partial(self._prune, command.keep))
 
     def on_look(self, look: Look) -> None:
         self._is_looking = False
@@ -273,6 +293,10 @@ class Journal(Actor):
     async def _page(self) -> CheckpointPage:
         return CheckpointPage(await self._checkpoints.list())
 
+    async def _prune(self, keep: int) -> CheckpointsPruned:
+        names = [view.checkpoint for view in await self._checkpoints.list()]
+        return CheckpointsPruned(await self._checkpoints.prune(names[: max(1, keep)]))
+
     def _begin_save(self, reason: CheckpointReason, label: str, deferred: Deferred[CheckpointView] | None) -> None:
         self._saves_begun += 1
         self._saves[self._saves_begun] = deferred
@@ -281,23 +305,26 @@ class Journal(Actor):
     async def _save(self, job: Job, number: int, reason: CheckpointReason, label: str) -> None:
         async with self._one_at_a_time:
             started_s = self.monotonic_s
-            states = {
-                address: ActorState(copy.position, copy.cursor, copy.state)
-                for address, copy in self._snapshots().items()
-            }
+            copies = await self._copies(self._stamps)
+            left_out = rules.left_out(self._options.checkpoint_leave_out, copies)
+            taken = {address: copy for address, copy in copies.items() if address not in left_out}
+            states = {address: self._state(address, copy) for address, copy in taken.items()}
             position = max((state.position for state in states.values()), default=Position(0))
-            view, error = await self._try_to_save(states, position, reason, label)
+            view, error = await self._try_to_save(taken, states, self._describe(reason, label, copies, left_out))
             if view is not None:
                 self._history.go_on_from(states)
+                self._stamps, self._states = {address: copy.stamp for address, copy in taken.items()}, states
             elapsed_ms = (self.monotonic_s - started_s) * 1_000
         job.tell(self.address, SaveEnded(number, position, elapsed_ms, view, error))
 
-    async def _try_to_save(
-        self, states: Mapping[Address, ActorState], position: Position, reason: CheckpointReason, label: str
-    ) -> tuple[CheckpointView | None, AgoraError | None]:
-        if not states:
-            return None, Refused("no actor has a state that a checkpoint could hold")
-        description = Description(
+    def _state(self, address: Address, copy: Copy) -> ActorState:
+        pieces = self._states[address].pieces if copy.pieces is None else copy.pieces
+        return ActorState(copy.position, copy.cursor, pieces, copy.follows)
+
+    def _describe(
+        self, reason: CheckpointReason, label: str, copies: Mapping[Address, Copy], left_out: Collection[Address]
+    ) -> Description:
+        return Description(
             reason=reason,
             created_us=self.now_us,
             run=self._identity.run,
@@ -306,13 +333,23 @@ class Journal(Actor):
             epoch=self._log.epoch,
             config_hash=self._identity.config_hash,
             agora_version=self._identity.agora_version,
+            includes=rules.includes({address: copies[address].fields for address in copies if address not in left_out}),
+            left_out=tuple(left_out),
         )
+
+    async def _try_to_save(
+        self, taken: Mapping[Address, Copy], states: Mapping[Address, ActorState], description: Description
+    ) -> tuple[CheckpointView | None, AgoraError | None]:
+        if not states:
+            return None, Refused("no actor has a state that a checkpoint could hold")
+        position = max(state.position for state in states.values())
+        unchanged = frozenset(address for address, copy in taken.items() if copy.pieces is None)
         try:
             with anyio.fail_after(SAVE_TIMEOUT_S):
                 await self._log.committed(position)
                 older = [view.checkpoint for view in await self._checkpoints.list()]
                 keep = rules.kept([name for name in older if name != f"c-{position}"], self._options.checkpoint_keep)
-                return await self._checkpoints.save(description, states, keep=keep), None
+                return await self._checkpoints.save(description, states, keep=keep, unchanged=unchanged), None
         except StorageError as error:
             return None, error
         except TimeoutError:

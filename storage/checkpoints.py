@@ -4,12 +4,13 @@ Rules: a checkpoint's chunks and its manifest are of one transaction, so that ki
 Chunks are named by their content: what did not change since the last checkpoint is not written again. The manifest is
 JSON and carries its own hash, and the hash of the state, both of which are proved before a checkpoint is used. One that
 is damaged is passed over with a warning; a file that cannot be used at all is moved aside with a warning, since the
-journal alone suffices. Whoever saves says which older ones stay; what only the others used goes with them.
+journal alone suffices. Whoever saves says which older ones stay; what only the others used goes with them. Pinned ones
+stay whatever is said.
 """
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -23,11 +24,12 @@ from bus.errors import NotFound, StorageError
 from bus.messages.base import Position
 from bus.messages.system import CheckpointView
 from storage import manifests, queries
+from storage.chunks import Compression
 from storage.database import Database, WalKeeper, is_full
 from storage.directory import DirectoryLock
 from storage.errors import CorruptCheckpoint, CorruptDatabase
-from storage.manifests import ActorState, Description, Manifest, Packed
-from storage.schema import CHECKPOINTS, check, create_or_check
+from storage.manifests import ActorManifest, ActorState, Description, Manifest
+from storage.schema import CHECKPOINT_PINS, CHECKPOINTS, Schema, check, create_or_check
 from storage.transactions import snapshot, transaction
 
 T = TypeVar("T")
@@ -63,6 +65,14 @@ class CheckpointStore:
         self._database = Database(self.path, is_read_only=is_read_only)
         self._wal = WalKeeper(self.path)
         self._warnings: list[str] = []
+        self._compression = Compression()
+        self._has_pins = True
+        self._base: dict[Address, ActorManifest] = {}
+        """The entries that were saved last."""
+        self._sizes: dict[str, int] = {}
+        """As stored, of the chunks that are being saved."""
+        self._reachable: dict[str, frozenset[bytes]] = {}
+        """By checkpoint: the chunks that it uses."""
 
     @classmethod
     @asynccontextmanager
@@ -102,29 +112,52 @@ class CheckpointStore:
         return warnings
 
     async def save(
-        self, description: Description, actors: Mapping[Address, ActorState], *, keep: Collection[str]
+        self,
+        description: Description,
+        actors: Mapping[Address, ActorState],
+        *,
+        keep: Collection[str],
+        unchanged: Collection[Address] = (),
     ) -> CheckpointView:
-        """Keep the state of all actors, and of the older checkpoints those named in `keep`.
+        """Keep the state of all actors, and of the older checkpoints those named in `keep` and the pinned ones.
 
-        The position is the highest that any state stands on; one at the same position is replaced. Raises StorageError.
+        The states of `unchanged` are those that were saved last by this store, and are not looked at. The position is
+        the highest that any state stands on; one at the same position is replaced. Raises StorageError.
         """
         assert actors, "a checkpoint holds the state of at least one actor"
-        states = dict(actors)
-        work = partial(self._save, description=description, actors=states, keep=frozenset(keep))
+        work = partial(
+            self._save, description=description, actors=dict(actors), keep=frozenset(keep), unchanged=unchanged
+        )
         try:
             return await self._database.run(work)
         except CorruptDatabase as error:
             await self._begin_anew(error)
             return await self._database.run(work)
 
+    async def pin(self, checkpoint: str, *, is_pinned: bool = True) -> CheckpointView:
+        """Let a checkpoint stay whatever comes after it, or no longer. Raises NotFound, StorageError."""
+        return await self._database.run(partial(self._pin, name=checkpoint, is_pinned=is_pinned))
+
+    async def prune(self, keep: Collection[str]) -> tuple[str, ...]:
+        """Remove all but those named and the pinned ones; the names of those that went. Raises StorageError."""
+        return await self._database.run(partial(self._prune, keep=frozenset(keep)))
+
     async def list(self) -> tuple[CheckpointView, ...]:
         """All kept checkpoints whose manifests can be read, newest first."""
-        return tuple(manifest.view for manifest in await self._database.run(_sound_manifests))
+        return tuple(manifest.view for manifest in await self._database.run(self._sound_manifests))
+
+    async def manifest(self, checkpoint: str) -> Manifest:
+        """What a checkpoint consists of. Raises NotFound, CorruptCheckpoint."""
+        return await self._database.run(partial(self._manifest, name=checkpoint))
+
+    async def state(self, checkpoint: str, address: Address) -> bytes:
+        """One actor's state in a checkpoint, as canonical JSON. Raises NotFound, CorruptCheckpoint."""
+        return await self._database.run(partial(self._state, name=checkpoint, address=address))
 
     async def load(self, checkpoint: str) -> Checkpoint:
         """One checkpoint, proved. Raises NotFound, CorruptCheckpoint."""
         try:
-            return await self._database.run(partial(_load, name=checkpoint))
+            return await self._database.run(partial(self._load, name=checkpoint))
         except CorruptDatabase as error:
             raise CorruptCheckpoint(checkpoint, error.reason) from error
 
@@ -164,8 +197,7 @@ class CheckpointStore:
 
     async def _open(self) -> None:
         await self._database.__aenter__()
-        prepare = check if self._is_read_only else create_or_check
-        await self._database.run(partial(prepare, path=self.path, schema=CHECKPOINTS))
+        await self._database.run(self._prepare)
 
     async def _close(self) -> None:
         with anyio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
@@ -184,7 +216,20 @@ class CheckpointStore:
         aside = await anyio.to_thread.run_sync(_move_aside, self.path)
         self._warnings.append(f"{error}; it was moved to {aside} and the journal takes its place")
         self._database = Database(self.path)
+        self._base = {}
+        self._reachable = {}
         await self._open()
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        """On the thread: see that the file is ours, and of the version that is written today."""
+        if self._is_read_only:
+            self._has_pins = not is_of_version_1(connection, CHECKPOINTS)
+            if self._has_pins:
+                check(connection, self.path, CHECKPOINTS)
+            return
+        if is_of_version_1(connection, CHECKPOINTS):
+            self._warnings.append(f"{self.path} was of version 1; it is kept as {_migrate(connection, self.path)}")
+        create_or_check(connection, self.path, CHECKPOINTS)
 
     def _save(
         self,
@@ -193,68 +238,164 @@ class CheckpointStore:
         description: Description,
         actors: dict[Address, ActorState],
         keep: frozenset[str],
+        unchanged: Collection[Address],
     ) -> CheckpointView:
-        packed = manifests.pack(actors)
+        packed = manifests.pack(actors, unchanged, self._base)
+        with self._all_or_nothing(connection):
+            new = self._store(connection, packed.chunks)
+            entries = {address: _sized(entry, self._sizes) for address, entry in packed.actors.items()}
+            manifest = manifests.describe(description, actors, entries, sum(new.values()))
+            content, hash_, list_ = manifests.encode(manifest)
+            self._store(connection, list_)
+            name = manifest.view.checkpoint
+            replaced = self._chunks_of(connection, name)
+            connection.execute(queries.DELETE_CHECKPOINT, (name,))
+            connection.execute(queries.INSERT_CHECKPOINT, (name, content, hash_))
+            self._reachable[name] = msgspec.structs.replace(manifest, entries=tuple(map(bytes.hex, list_))).chunks()
+            self._remove(connection, [old for old in self._unkept(connection, keep) if old != name], replaced)
+        self._base = entries
+        self._sizes = {}
+        self._copy_wal(connection)
+        return manifest.view
+
+    @contextmanager
+    def _all_or_nothing(self, connection: sqlite3.Connection) -> Iterator[None]:
+        """A transaction; where it is rolled back, what was learned in it is forgotten."""
+        try:
+            with transaction(connection):
+                yield
+        except BaseException:
+            self._reachable, self._sizes = {}, {}
+            raise
+
+    def _store(self, connection: sqlite3.Connection, chunks: Mapping[bytes, bytes]) -> dict[bytes, int]:
+        """Write the chunks that are not there yet; the sizes of those, as stored."""
+        new: dict[bytes, int] = {}
+        for hash_, content in chunks.items():
+            row = connection.execute(queries.CHUNK_SIZE, (hash_,)).fetchone()
+            if row is None:
+                compressed = self._compression.compress(content)
+                connection.execute(queries.INSERT_CHUNK, (hash_, compressed))
+                new[hash_] = self._sizes[hash_.hex()] = len(compressed)
+            else:
+                self._sizes[hash_.hex()] = row[0]
+        return new
+
+    def _unkept(self, connection: sqlite3.Connection, keep: frozenset[str]) -> Sequence[str]:
+        pinned = {name for (name,) in connection.execute(queries.PINS)}
+        return [name for name in _names(connection) if name not in keep and name not in pinned]
+
+    def _remove(self, connection: sqlite3.Connection, names: Sequence[str], orphans: Collection[bytes]) -> None:
+        """Checkpoints, what only they used, and those of the `orphans` that nothing uses."""
+        orphans = set(orphans)
+        for name in names:
+            orphans |= self._chunks_of(connection, name)
+            connection.execute(queries.DELETE_CHECKPOINT, (name,))
+            self._reachable.pop(name, None)
+        connection.execute(queries.DELETE_STALE_PINS)
+        self._sweep(connection, orphans)
+
+    def _sweep(self, connection: sqlite3.Connection, orphans: Collection[bytes]) -> None:
+        """Delete those chunks that no checkpoint uses any more."""
+        if not orphans:
+            return
+        used: set[bytes] = set()
+        for name in _names(connection):
+            used |= self._chunks_of(connection, name)
+        connection.executemany(queries.DELETE_CHUNK, [(hash_,) for hash_ in orphans if hash_ not in used])
+
+    def _chunks_of(self, connection: sqlite3.Connection, name: str) -> frozenset[bytes]:
+        """What a checkpoint uses. Of a damaged one that is unknown: what only it used stays until it is compacted."""
+        if name not in self._reachable:
+            try:
+                self._reachable[name] = self._manifest(connection, name=name).chunks()
+            except (CorruptCheckpoint, NotFound):
+                return frozenset()
+        return self._reachable[name]
+
+    def _prune(self, connection: sqlite3.Connection, *, keep: frozenset[str]) -> tuple[str, ...]:
+        with self._all_or_nothing(connection):
+            unkept = self._unkept(connection, keep)
+            self._remove(connection, unkept, [hash_ for (hash_,) in connection.execute(queries.CHUNK_HASHES)])
+        self._copy_wal(connection)
+        return tuple(unkept)
+
+    def _pin(self, connection: sqlite3.Connection, *, name: str, is_pinned: bool) -> CheckpointView:
         with transaction(connection):
-            size = _store_chunks(connection, packed)
-            manifest = manifests.describe(description, actors, packed, size)
-            content, hash_ = manifests.encode(manifest)
-            for name in _names(connection):
-                if name not in keep or name == manifest.view.checkpoint:
-                    connection.execute(queries.DELETE_CHECKPOINT, (name,))
-            (id_,) = connection.execute(
-                queries.INSERT_CHECKPOINT, (manifest.view.checkpoint, content, hash_)
-            ).fetchone()
-            connection.executemany(queries.INSERT_USE, [(id_, chunk) for chunk in packed.chunks])
-            connection.execute(queries.DELETE_STALE_USES)
-            connection.execute(queries.DELETE_STALE_CHUNKS)
+            self._manifest(connection, name=name)
+            connection.execute(queries.PIN if is_pinned else queries.UNPIN, (name,))
+        return self._manifest(connection, name=name).view
+
+    def _copy_wal(self, connection: sqlite3.Connection) -> None:
         try:
             self._wal.after_commit(connection)
         except sqlite3.Error as error:
             if not is_full(error):
                 raise
             # What is in the log is durable; it is copied once there is room for it.
-        return manifest.view
 
+    def _sound_manifests(self, connection: sqlite3.Connection) -> Sequence[Manifest]:
+        return tuple(self._each_sound_manifest(connection))
 
-def _store_chunks(connection: sqlite3.Connection, packed: Packed) -> int:
-    """Write the chunks that are not there yet; the size of all of them as stored."""
-    total = 0
-    for hash_, content in packed.chunks.items():
-        row = connection.execute(queries.CHUNK_SIZE, (hash_,)).fetchone()
+    def _each_sound_manifest(self, connection: sqlite3.Connection) -> Iterator[Manifest]:
+        for name in _names(connection):
+            with suppress(CorruptCheckpoint):  # a list names what can be used; `verify` says what cannot
+                yield self._manifest(connection, name=name)
+
+    def _manifest(self, connection: sqlite3.Connection, *, name: str) -> Manifest:
+        row = connection.execute(queries.CHECKPOINT, (name,)).fetchone()
         if row is None:
-            compressed = manifests.compress(content)
-            connection.execute(queries.INSERT_CHUNK, (hash_, compressed))
-            total += len(compressed)
-        else:
-            total += row[0]
-    return total
+            raise NotFound("checkpoint", name)
+        manifest = manifests.decode(name, row[1], row[2], partial(self._read, connection))
+        if self._has_pins and (name,) in connection.execute(queries.PINS).fetchall():
+            return msgspec.structs.replace(manifest, view=msgspec.structs.replace(manifest.view, is_pinned=True))
+        return manifest
+
+    def _load(self, connection: sqlite3.Connection, *, name: str) -> Checkpoint:
+        with snapshot(connection):
+            manifest = self._manifest(connection, name=name)
+            return Checkpoint(manifest.view, manifests.unpack(manifest, partial(self._read, connection)))
+
+    def _state(self, connection: sqlite3.Connection, *, name: str, address: Address) -> bytes:
+        with snapshot(connection):
+            manifest = self._manifest(connection, name=name)
+            if address not in manifest.actors:
+                raise NotFound(f"actor in {name}", address)
+            return manifests.state_of(manifest, address, partial(self._read, connection)).state
+
+    def _read(self, connection: sqlite3.Connection, hash_: bytes) -> bytes | None:
+        found = connection.execute(queries.CHUNK, (hash_,)).fetchone()
+        return self._compression.decompress(found[0]) if found is not None else None
+
+
+def _sized(entry: ActorManifest, sizes: Mapping[str, int]) -> ActorManifest:
+    """With what its chunks take as stored, where that is not known yet."""
+    if entry.stored_bytes or not entry.chunks:
+        return entry
+    return msgspec.structs.replace(entry, stored_bytes=sum(sizes[name] for name in entry.chunks))
 
 
 def _names(connection: sqlite3.Connection) -> tuple[str, ...]:
     return tuple(name for name, _, _ in connection.execute(queries.CHECKPOINTS).fetchall())
 
 
-def _sound_manifests(connection: sqlite3.Connection) -> list[Manifest]:
-    found: list[Manifest] = []
-    for name, content, hash_ in connection.execute(queries.CHECKPOINTS).fetchall():
-        with suppress(CorruptCheckpoint):  # a list names what can be used; `verify` says what cannot
-            found.append(manifests.decode(name, content, hash_))
-    return found
+def is_of_version_1(connection: sqlite3.Connection, schema: Schema) -> bool:
+    """Whether the file is of the first version."""
+    (application_id,) = connection.execute(queries.APPLICATION_ID).fetchone()
+    (version,) = connection.execute(queries.VERSION).fetchone()
+    return (application_id, version) == (schema.application_id, 1)
 
 
-def _load(connection: sqlite3.Connection, *, name: str) -> Checkpoint:
-    with snapshot(connection):
-        row = connection.execute(queries.CHECKPOINT, (name,)).fetchone()
-        if row is None:
-            raise NotFound("checkpoint", name)
-        manifest = manifests.decode(*row)
-
-        def read(hash_: bytes) -> bytes | None:
-            found = connection.execute(queries.CHUNK, (hash_,)).fetchone()
-            return found[0] if found is not None else None
-
-        return Checkpoint(manifest.view, manifests.unpack(manifest, read))
+def _migrate(connection: sqlite3.Connection, path: Path) -> Path:
+    """From version 1 to 2, after a copy of the whole was put aside; where that is."""
+    backup = path.with_name(path.name + ".version-1")
+    backup.unlink(missing_ok=True)  # of a migration that was killed before it was done
+    connection.execute(queries.COPY_INTO, (str(backup),))
+    with transaction(connection):
+        connection.execute(CHECKPOINT_PINS)
+        connection.execute(queries.DROP_USES)
+        connection.execute(queries.set_version(2))
+    return backup
 
 
 def _move_aside(path: Path) -> Path:

@@ -23,7 +23,7 @@ from bus.codec import Catalogue
 from bus.envelope import EncodedEvent, Recorded, StoredEvent
 from bus.errors import NotFound
 from bus.messages.base import BlobId, Position
-from bus.messages.system import EventPage, EventSummary, ReadEvents
+from bus.messages.system import EventHistogram, EventPage, EventSummary, ReadEvents
 from storage import integrity, queries, reading
 from storage.database import Database, Readers, WalKeeper, is_full
 from storage.directory import DirectoryLock
@@ -119,6 +119,10 @@ class EventStore:
         """Make a batch durable, all or nothing; one that landed before is answered the same. Raises StorageError."""
         return await self._write(lambda connection: self._write_batch(connection, events, blobs))
 
+    async def keep_blobs(self, blobs: Mapping[BlobId, bytes]) -> None:
+        """Make blobs durable by themselves, before the events that name them. Raises StorageError."""
+        await self._write(partial(self._timeline.keep_blobs, blobs=blobs))
+
     async def reopen(self) -> Position:
         """Close and open again; the head that is really on disk. Raises StorageError."""
         with suppress(sqlite3.Error):  # this connection has failed; that it also fails to close says nothing new
@@ -137,6 +141,11 @@ class EventStore:
         reading.check_window(minutes)
         now_us = self._clock.now_us()
         return await self._read(partial(reading.summarise, catalogue=self._catalogue, minutes=minutes, now_us=now_us))
+
+    async def histogram(self, buckets: int) -> EventHistogram:
+        """How dense the journal is over all time. Raises InvalidField."""
+        reading.check_buckets(buckets)
+        return await self._read(partial(reading.histogram, buckets=buckets))
 
     async def count(self, type_: str) -> tuple[int, Position]:
         """How many events of a type the journal holds, and the head up to which they were counted."""

@@ -1,26 +1,32 @@
-"""What a checkpoint consists of: a manifest in JSON and chunks that are named by their content.
+"""What a checkpoint consists of: a manifest in JSON, and chunks that are named by their content.
 
-An actor's state is cut into chunks of bounded size, each compressed by itself, so that no single step holds the
-interpreter for long and what did not change is found again by its name.
+An actor's state comes in pieces that a change elsewhere leaves alone, and each is a chunk: what did not change is found
+again by its name and not written again. The manifest's own list of actors is cut and kept the same way, so that a
+checkpoint in which little changed is small however many actors there are. An actor that did not change keeps its entry
+to the byte: that it stands at a later position is said once, for all of them (`stamped`).
+
+Two formats are read: the manifest of format 1 is one JSON document, that of format 2 names the chunks of its list.
 
 Pure: no clock, no disk.
 """
 
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from hashlib import sha256
 
 import msgspec
 
 from bus.address import Address
+from bus.canonical import pieces
 from bus.messages.base import Microseconds, Position, RunId
 from bus.messages.system import CheckpointReason, CheckpointView
+from storage.chunks import CHUNK_BYTES_MAX
 from storage.errors import CorruptCheckpoint
 
-CHUNK_BYTES_MAX = 256 * 1024
-"""Encoding or compressing one takes a few milliseconds at most."""
-COMPRESSION = 1
-"""The fastest of zlib: state is written far more often than it is read."""
+ENTRIES_BYTES = 2 * 1024
+"""Of a piece of the list of actors: a dozen of them, of which a small change touches few."""
+
+Read = Callable[[bytes], bytes | None]
+"""Gives a chunk's content by its hash, or None where there is none. Raises UnreadableChunk."""
 
 
 class ActorState(msgspec.Struct, frozen=True):
@@ -28,8 +34,21 @@ class ActorState(msgspec.Struct, frozen=True):
 
     position: Position
     cursor: Position
-    state: bytes
-    """Canonical JSON."""
+    pieces: tuple[bytes, ...]
+    """Canonical JSON, cut; each at most `CHUNK_BYTES_MAX`."""
+    follows: bool = False
+    """Whether it stands where it was last changed, and may not be restamped."""
+
+    @property
+    def state(self) -> bytes:
+        """The JSON in one."""
+        return b"".join(self.pieces)
+
+    @classmethod
+    def of(cls, position: Position, cursor: Position, state: bytes) -> "ActorState":
+        """A state that comes in one."""
+        cut = tuple(state[start : start + CHUNK_BYTES_MAX] for start in range(0, len(state), CHUNK_BYTES_MAX))
+        return cls(position, cursor, cut)
 
 
 class Description(msgspec.Struct, frozen=True):
@@ -43,15 +62,28 @@ class Description(msgspec.Struct, frozen=True):
     epoch: int
     config_hash: str
     agora_version: str
+    includes: dict[str, tuple[str, ...]] = {}
+    left_out: tuple[str, ...] = ()
 
 
-class ActorManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ActorManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Where one actor's state is to be found."""
 
     position: Position
     cursor: Position
     chunks: tuple[str, ...]
     """SHA-256 of each chunk's uncompressed content, in order."""
+    size_bytes: int = 0
+    """Uncompressed."""
+    stored_bytes: int = 0
+    hash: str = ""
+    """SHA-256 of the whole state; empty where that is the name of its one chunk."""
+    follows: bool = False
+
+    @property
+    def state_hash(self) -> str:
+        """SHA-256 of the whole state, in hex."""
+        return self.hash or (self.chunks[0] if len(self.chunks) == 1 else sha256().hexdigest())
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,47 +91,109 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     view: CheckpointView
     actors: dict[Address, ActorManifest]
+    stamped: Position = Position(0)
+    """All actors stand at least there, but for those that follow."""
+    format: int = 1
+    entries: tuple[str, ...] = ()
+    """The chunks of the list of actors."""
+
+    def position_of(self, address: Address) -> Position:
+        """The position that an actor's state stands for."""
+        actor = self.actors[address]
+        return actor.position if actor.follows else max(actor.position, self.stamped)
+
+    def chunks(self) -> frozenset[bytes]:
+        """The names of all that it is made of."""
+        named = (bytes.fromhex(name) for actor in self.actors.values() for name in actor.chunks)
+        return frozenset((*named, *map(bytes.fromhex, self.entries)))
+
+
+class _Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is stored of a manifest of format 2 beside its list of actors."""
+
+    format: int
+    view: CheckpointView
+    stamped: Position
+    entries: tuple[str, ...]
 
 
 class Packed(msgspec.Struct, frozen=True):
     """The states of all actors as chunks."""
 
     chunks: dict[bytes, bytes]
-    """Content by its hash, uncompressed."""
-    by_actor: dict[Address, tuple[bytes, ...]]
-    state_hash: str
+    """Content by its hash, uncompressed: of those actors that changed."""
+    actors: dict[Address, ActorManifest]
+    """`stored_bytes` is 0 of those that changed."""
 
 
-def pack(actors: Mapping[Address, ActorState]) -> Packed:
-    """Cut every actor's state into chunks."""
+def pack(
+    actors: Mapping[Address, ActorState],
+    unchanged: Collection[Address] = (),
+    base: Mapping[Address, ActorManifest] | None = None,
+) -> Packed:
+    """Every actor's state as chunks; the `unchanged` are as `base` has them."""
+    known = base or {}
     chunks: dict[bytes, bytes] = {}
-    by_actor: dict[Address, tuple[bytes, ...]] = {}
-    for address, actor in actors.items():
-        names: list[bytes] = []
-        for start in range(0, len(actor.state), CHUNK_BYTES_MAX):
-            content = actor.state[start : start + CHUNK_BYTES_MAX]
-            name = sha256(content).digest()
-            chunks[name] = content
-            names.append(name)
-        by_actor[address] = tuple(names)
-    return Packed(chunks, by_actor, state_hash(actors))
+    entries: dict[Address, ActorManifest] = {}
+    for address in sorted(actors):
+        actor = actors[address]
+        entry = known.get(address) if address in unchanged else None
+        if entry is None:
+            entries[address] = _packed(actor, chunks)
+        elif entry.cursor == actor.cursor:
+            entries[address] = entry
+        else:
+            entries[address] = msgspec.structs.replace(entry, cursor=actor.cursor)
+    return Packed(chunks, entries)
+
+
+def _packed(actor: ActorState, chunks: dict[bytes, bytes]) -> ActorManifest:
+    names: list[str] = []
+    whole = sha256()
+    for content in actor.pieces:
+        name = sha256(content)
+        chunks[name.digest()] = content
+        names.append(name.hexdigest())
+        whole.update(content)
+    return ActorManifest(
+        actor.position,
+        actor.cursor,
+        tuple(names),
+        size_bytes=sum(map(len, actor.pieces)),
+        hash="" if len(names) == 1 else whole.hexdigest(),
+        follows=actor.follows,
+    )
 
 
 def state_hash(actors: Mapping[Address, ActorState]) -> str:
-    """SHA-256 over each address and its canonical state, in the order of the addresses."""
+    """SHA-256 over each address and the SHA-256 of its canonical state, in the order of the addresses."""
+    return _hash_of({address: sha256(actor.state).hexdigest() for address, actor in actors.items()})
+
+
+def _hash_of(hashes: Mapping[Address, str]) -> str:
+    whole = sha256()
+    for address in sorted(hashes):
+        # Lengths keep apart what joined bytes would confuse.
+        whole.update(f"{len(address)} {address} {hashes[address]} ".encode())
+    return whole.hexdigest()
+
+
+def _state_hash_of_format_1(actors: Mapping[Address, ActorState]) -> str:
     whole = sha256()
     for address in sorted(actors):
         state = actors[address].state
-        # Lengths keep apart what joined bytes would confuse.
         whole.update(f"{len(address)} {len(state)} {address} ".encode())
         whole.update(state)
     return whole.hexdigest()
 
 
 def describe(
-    description: Description, actors: Mapping[Address, ActorState], packed: Packed, size_bytes: int
+    description: Description,
+    actors: Mapping[Address, ActorState],
+    entries: dict[Address, ActorManifest],
+    written_bytes: int,
 ) -> Manifest:
-    """The manifest of packed states, of which `size_bytes` are stored."""
+    """The manifest of packed states, of which `written_bytes` were not there before."""
     position = max(actor.position for actor in actors.values())
     view = CheckpointView(
         checkpoint=f"c-{position}",
@@ -112,35 +206,35 @@ def describe(
         epoch=description.epoch,
         config_hash=description.config_hash,
         agora_version=description.agora_version,
-        actors={address: len(actors[address].state) for address in sorted(actors)},
-        size_bytes=size_bytes,
-        state_hash=packed.state_hash,
+        actors={address: entries[address].size_bytes for address in entries},
+        size_bytes=sum(entry.stored_bytes for entry in entries.values()),
+        state_hash=_hash_of({address: entry.state_hash for address, entry in entries.items()}),
+        written_bytes=written_bytes,
+        includes=description.includes,
+        left_out=description.left_out,
     )
-    return Manifest(
-        view,
-        {
-            address: ActorManifest(
-                actors[address].position,
-                actors[address].cursor,
-                tuple(name.hex() for name in packed.by_actor[address]),
-            )
-            for address in sorted(actors)
-        },
-    )
+    stamped = min((actor.position for actor in actors.values() if not actor.follows), default=Position(0))
+    return Manifest(view, entries, stamped, format=2)
 
 
-def encode(manifest: Manifest) -> tuple[bytes, bytes]:
-    """The manifest's bytes and their hash."""
-    content = msgspec.json.encode(manifest)
-    return content, sha256(content).digest()
+def encode(manifest: Manifest) -> tuple[bytes, bytes, dict[bytes, bytes]]:
+    """The manifest's bytes, their hash, and the chunks of its list of actors."""
+    cut = [(sha256(piece), piece) for piece in pieces(manifest.actors, ENTRIES_BYTES)]
+    names = tuple(name.hexdigest() for name, _ in cut)
+    view = msgspec.structs.replace(manifest.view, actors={})
+    content = msgspec.json.encode(_Head(2, view, manifest.stamped, names))
+    return content, sha256(content).digest(), {name.digest(): piece for name, piece in cut}
 
 
-def decode(name: str, content: bytes, hash_: bytes) -> Manifest:
+def decode(name: str, content: bytes, hash_: bytes, read: Read) -> Manifest:
     """The manifest as it was. Raises CorruptCheckpoint."""
     if sha256(content).digest() != hash_:
         raise CorruptCheckpoint(name, "the manifest is not what its hash says")
     try:
-        manifest = msgspec.json.decode(content, type=Manifest)
+        if content.startswith(b'{"format":'):
+            manifest = _decoded(name, msgspec.json.decode(content, type=_Head), read)
+        else:
+            manifest = msgspec.json.decode(content, type=Manifest)
     except msgspec.DecodeError as error:
         raise CorruptCheckpoint(name, f"the manifest cannot be read: {error}") from error
     if manifest.view.checkpoint != name:
@@ -148,33 +242,40 @@ def decode(name: str, content: bytes, hash_: bytes) -> Manifest:
     return manifest
 
 
-def compress(content: bytes) -> bytes:
-    """A chunk as it is stored."""
-    return zlib.compress(content, COMPRESSION)
+def _decoded(name: str, head: _Head, read: Read) -> Manifest:
+    content = b"".join(_chunk(name, "the list of actors", entry, read) for entry in head.entries)
+    actors = msgspec.json.decode(content, type=dict[Address, ActorManifest])
+    view = msgspec.structs.replace(head.view, actors={address: actor.size_bytes for address, actor in actors.items()})
+    return Manifest(view, actors, head.stamped, head.format, head.entries)
 
 
-def unpack(manifest: Manifest, read: Callable[[bytes], bytes | None]) -> dict[Address, ActorState]:
-    """All states, proved chunk by chunk and as a whole; `read` gives a stored chunk. Raises CorruptCheckpoint."""
+def unpack(manifest: Manifest, read: Read) -> dict[Address, ActorState]:
+    """All states, proved chunk by chunk and as a whole. Raises CorruptCheckpoint."""
     name = manifest.view.checkpoint
     actors: dict[Address, ActorState] = {}
-    for address, actor in manifest.actors.items():
-        state = b"".join(_chunk(name, address, chunk, read) for chunk in actor.chunks)
-        actors[address] = ActorState(actor.position, actor.cursor, state)
-    if state_hash(actors) != manifest.view.state_hash:
+    for address in manifest.actors:
+        actors[address] = state_of(manifest, address, read)
+    found = _state_hash_of_format_1(actors) if manifest.format == 1 else state_hash(actors)
+    if found != manifest.view.state_hash:
         raise CorruptCheckpoint(name, "the states are not what their hash says")
     return actors
 
 
-def _chunk(checkpoint: str, address: Address, name: str, read: Callable[[bytes], bytes | None]) -> bytes:
+def state_of(manifest: Manifest, address: Address, read: Read) -> ActorState:
+    """One actor's state, proved chunk by chunk. Raises CorruptCheckpoint."""
+    actor = manifest.actors[address]
+    cut = tuple(_chunk(manifest.view.checkpoint, address, chunk, read) for chunk in actor.chunks)
+    return ActorState(manifest.position_of(address), actor.cursor, cut, actor.follows)
+
+
+def _chunk(checkpoint: str, of: str, name: str, read: Read) -> bytes:
     hash_ = bytes.fromhex(name)
-    stored = read(hash_)
-    if stored is None:
-        raise CorruptCheckpoint(checkpoint, f"a chunk of {address} is missing")
-    decompressor = zlib.decompressobj()
     try:
-        content = decompressor.decompress(stored, CHUNK_BYTES_MAX)
-    except zlib.error as error:
-        raise CorruptCheckpoint(checkpoint, f"a chunk of {address} cannot be read: {error}") from error
+        content = read(hash_)
+    except ValueError as error:
+        raise CorruptCheckpoint(checkpoint, f"a chunk of {of} cannot be read: {error}") from error
+    if content is None:
+        raise CorruptCheckpoint(checkpoint, f"a chunk of {of} is missing")
     if sha256(content).digest() != hash_:
-        raise CorruptCheckpoint(checkpoint, f"a chunk of {address} is not what its name says")
+        raise CorruptCheckpoint(checkpoint, f"a chunk of {of} is not what its name says")
     return content

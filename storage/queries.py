@@ -112,6 +112,14 @@ COUNT_OF_TYPE = "SELECT coalesce(sum(events), 0) FROM rollup WHERE type = (SELEC
 COUNT_BY_TYPE = (
     "SELECT t.name, sum(r.events) FROM rollup r CROSS JOIN types t ON t.id = r.type WHERE r.minute >= ? GROUP BY t.id"
 )
+MINUTES = "SELECT min(minute), max(minute), sum(events) FROM rollup"
+DENSITY_OF_MINUTES = (
+    "SELECT (minute - ?1) / ?2 AS span, sum(events), min(first), max(last) FROM rollup GROUP BY span ORDER BY span"
+)
+SPAN_OF_EVENTS = "SELECT min(time_us), max(time_us) FROM events"
+DENSITY_OF_EVENTS = (
+    "SELECT (time_us - ?1) / ?2 AS span, count(*), min(position), max(position) FROM events GROUP BY span ORDER BY span"
+)
 POSITIONS_OF_MINUTES = "SELECT min(first), max(last) FROM rollup WHERE minute BETWEEN ? AND ?"
 COUNT_OF_TASK = "SELECT count(*) FROM events WHERE task = ? AND task <> '' AND position BETWEEN ? AND ?"
 ROLLUP_DIFFERENCES = """
@@ -218,13 +226,18 @@ def _merged(
 
 # Checkpoints
 
-INSERT_CHECKPOINT = "INSERT INTO checkpoints (name, manifest, hash) VALUES (?, ?, ?) RETURNING id"
+INSERT_CHECKPOINT = "INSERT INTO checkpoints (name, manifest, hash) VALUES (?, ?, ?)"
 CHECKPOINTS = "SELECT name, manifest, hash FROM checkpoints ORDER BY id DESC"
 CHECKPOINT = "SELECT name, manifest, hash FROM checkpoints WHERE name = ?"
 INSERT_CHUNK = "INSERT INTO chunks (hash, content) VALUES (?, ?)"
 CHUNK_SIZE = "SELECT length(content) FROM chunks WHERE hash = ?"
 CHUNK = "SELECT content FROM chunks WHERE hash = ?"
-INSERT_USE = "INSERT OR IGNORE INTO uses (checkpoint, chunk) VALUES (?, ?)"
 DELETE_CHECKPOINT = "DELETE FROM checkpoints WHERE name = ?"
-DELETE_STALE_USES = "DELETE FROM uses WHERE checkpoint NOT IN (SELECT id FROM checkpoints)"
-DELETE_STALE_CHUNKS = "DELETE FROM chunks WHERE hash NOT IN (SELECT chunk FROM uses)"
+DELETE_CHUNK = "DELETE FROM chunks WHERE hash = ?"
+CHUNK_HASHES = "SELECT hash FROM chunks"
+PINS = "SELECT name FROM pins"
+PIN = "INSERT OR IGNORE INTO pins (name) VALUES (?)"
+UNPIN = "DELETE FROM pins WHERE name = ?"
+DELETE_STALE_PINS = "DELETE FROM pins WHERE name NOT IN (SELECT name FROM checkpoints)"
+DROP_USES = "DROP TABLE uses"
+COPY_INTO = "VACUUM INTO ?"

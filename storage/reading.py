@@ -16,7 +16,14 @@ from bus.envelope import Recorded, StoredEvent
 from bus.errors import InvalidField
 from bus.messages.agents import StepCompleted, StepStarted
 from bus.messages.base import Position
-from bus.messages.system import EVENTS_LIMIT_MAX, EventPage, EventSummary, ReadEvents
+from bus.messages.system import (
+    EVENTS_LIMIT_MAX,
+    EventHistogram,
+    EventPage,
+    EventSummary,
+    HistogramBucket,
+    ReadEvents,
+)
 from bus.topics import is_valid_pattern, matches_any
 from storage import queries
 from storage.queries import Selection
@@ -26,6 +33,10 @@ PATTERNS_MAX = 64
 """Type patterns of one query; the catalogue has about as many types."""
 STEPS_MAX = 100
 """Steps of one summary."""
+BUCKETS_MAX = 1_000
+"""Spans of one histogram: more than a screen has columns to tell apart."""
+COUNTED_MAX = 100_000
+"""Events that a histogram counts one by one: some tens of milliseconds on a reading connection."""
 MINUTE_US = 60_000_000
 FOREVER_US = 2**62
 
@@ -98,6 +109,34 @@ def summarise(connection: sqlite3.Connection, catalogue: Catalogue, minutes: flo
         by_type: dict[str, int] = dict(connection.execute(queries.COUNT_BY_TYPE, (since,)))
         by_step = _by_step(connection, catalogue, since * MINUTE_US)
     return EventSummary(minutes, sum(by_type.values()), by_type, by_step, head)
+
+
+def check_buckets(buckets: int) -> None:
+    """Raises InvalidField for a histogram that shows nothing, or more than anyone could see."""
+    if not 1 <= buckets <= BUCKETS_MAX:
+        raise InvalidField("buckets", f"must be between 1 and {BUCKETS_MAX}, not {buckets}")
+
+
+def histogram(connection: sqlite3.Connection, buckets: int) -> EventHistogram:
+    """How many events lie where, in at most `buckets` spans of time.
+
+    A small journal is counted event by event; a large one by its full minutes, which a higher pace makes no more of.
+    """
+    with snapshot(connection):
+        (head,) = connection.execute(queries.HEAD).fetchone()
+        first, last, events = connection.execute(queries.MINUTES).fetchone()
+        if first is None:
+            return EventHistogram(0, MINUTE_US, (), head)
+        if events <= COUNTED_MAX:
+            since, until = connection.execute(queries.SPAN_OF_EVENTS).fetchone()
+            width = (until - since) // buckets + 1
+            rows = connection.execute(queries.DENSITY_OF_EVENTS, (since, width)).fetchall()
+        else:
+            minutes = (last - first) // buckets + 1
+            since, width = first * MINUTE_US, minutes * MINUTE_US
+            rows = connection.execute(queries.DENSITY_OF_MINUTES, (first, minutes)).fetchall()
+    spans = tuple(HistogramBucket(since + span * width, *rest) for span, *rest in rows)
+    return EventHistogram(since, width, spans, head)
 
 
 def count(connection: sqlite3.Connection, type_: str) -> tuple[int, Position]:

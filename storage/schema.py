@@ -104,9 +104,15 @@ JOURNAL = Schema(
     ),
 )
 
+CHECKPOINT_PINS = """
+CREATE TABLE pins (
+    name TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID
+"""
+
 CHECKPOINTS = Schema(
     application_id=0x41474F43,  # "AGOC"
-    version=1,
+    version=2,
     statements=(
         """
         CREATE TABLE chunks (
@@ -124,13 +130,7 @@ CHECKPOINTS = Schema(
             hash BLOB NOT NULL
         ) STRICT
         """,
-        """
-        CREATE TABLE uses (
-            checkpoint INTEGER NOT NULL,
-            chunk BLOB NOT NULL,
-            PRIMARY KEY (checkpoint, chunk)
-        ) STRICT, WITHOUT ROWID
-        """,
+        CHECKPOINT_PINS,
     ),
 )
 

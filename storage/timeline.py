@@ -95,6 +95,11 @@ class Timeline:
             raise CorruptJournal(self._path, head, "the last row is not the one noted")
         self.head = Position(head)
 
+    def keep_blobs(self, connection: sqlite3.Connection, blobs: Mapping[BlobId, bytes]) -> None:
+        """Make blobs durable in a transaction of their own."""
+        with transaction(connection):
+            _insert_blobs(connection, blobs)
+
     def write(
         self, connection: sqlite3.Connection, events: Sequence[EncodedEvent], blobs: Mapping[BlobId, bytes]
     ) -> tuple[StoredEvent, ...]:
@@ -110,10 +115,7 @@ class Timeline:
             heads = chainer.heads
             _roll_up(connection, stored, types)
             connection.execute(queries.SET_CHAINS, (PRUNABLE, *heads[PRUNABLE], KEPT, *heads[KEPT]))
-            for blob, content in blobs.items():
-                digest = sha256(content).digest()
-                assert digest.hex() == blob, "a blob is named by its content"
-                connection.execute(queries.INSERT_BLOB, (digest, content))
+            _insert_blobs(connection, blobs)
         self._types, self._sources, self._heads = types, sources, heads
         self.head = events[-1][0]
         return tuple(stored)
@@ -162,6 +164,13 @@ def _insert(connection: sqlite3.Connection, parameters: list[queries.Value]) -> 
         part = parameters[done * queries.EVENT_COLUMNS : (done + size) * queries.EVENT_COLUMNS]
         connection.execute(queries.insert_events(size), part)
         done += size
+
+
+def _insert_blobs(connection: sqlite3.Connection, blobs: Mapping[BlobId, bytes]) -> None:
+    for blob, content in blobs.items():
+        digest = sha256(content).digest()
+        assert digest.hex() == blob, "a blob is named by its content"
+        connection.execute(queries.INSERT_BLOB, (digest, content))
 
 
 def _roll_up(connection: sqlite3.Connection, stored: Sequence[StoredEvent], types: dict[str, int]) -> None:

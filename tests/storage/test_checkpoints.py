@@ -7,6 +7,8 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import zlib
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -26,8 +28,8 @@ LEDGER, SCOUT = Address("ledger"), Address("agents/scout")
 def _actors(position: int, *, size: int = 1_000) -> dict[Address, ActorState]:
     noise = random.Random(position).randbytes(size)
     return {
-        LEDGER: ActorState(Position(position), Position(position - 1), noise),
-        SCOUT: ActorState(Position(position - 1), Position(0), b'{"unchanged":true}'),
+        LEDGER: ActorState.of(Position(position), Position(position - 1), noise),
+        SCOUT: ActorState.of(Position(position - 1), Position(0), b'{"unchanged":true}'),
     }
 
 
@@ -61,18 +63,19 @@ async def test_those_that_are_named_stay_and_the_chunks_of_the_others_go(tmp_pat
         with pytest.raises(NotFound):
             await store.load("c-10")
     connection = sqlite3.connect(tmp_path / "checkpoints.sqlite")
-    assert connection.execute("SELECT count(*) FROM chunks").fetchone() == (3 + 1,)
-    assert connection.execute("SELECT count(*) FROM uses").fetchone() == (3 * 2,)
+    assert connection.execute("SELECT count(*) FROM chunks").fetchone() == (3 + 1 + 3,), "states, and lists of actors"
     connection.close()
 
 
 async def test_what_did_not_change_is_not_written_again(tmp_path: Path) -> None:
     async with CheckpointStore.open(tmp_path) as store:
-        actors = {Address(f"agents/{n}"): ActorState(Position(1), Position(0), os.urandom(50_000)) for n in range(40)}
+        actors = {
+            Address(f"agents/{n}"): ActorState.of(Position(1), Position(0), os.urandom(50_000)) for n in range(40)
+        }
         await store.save(description(), actors, keep=())
         wal = tmp_path / "checkpoints.sqlite-wal"
         before = wal.stat().st_size
-        actors[Address("agents/7")] = ActorState(Position(2), Position(0), os.urandom(50_000))
+        actors[Address("agents/7")] = ActorState.of(Position(2), Position(0), os.urandom(50_000))
         view = await store.save(description(), actors, keep=("c-1",))
         assert wal.stat().st_size - before < 200_000
         assert view.size_bytes > 2_000_000
@@ -162,7 +165,7 @@ async def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "checkpoints.sqlite")
     connection.execute("PRAGMA user_version = 5")
     connection.close()
-    with pytest.raises(UnknownSchema, match=r"version 5.*up to 1"):
+    with pytest.raises(UnknownSchema, match=r"version 5.*up to 2"):
         async with CheckpointStore.open(tmp_path):
             pass
 
@@ -214,3 +217,106 @@ def _save_and_kill(directory: Path, *, after_lines: int) -> int:
         lines = [process.stdout.readline() for _ in range(after_lines)]
         process.kill()
     return int(lines[-1])
+
+
+async def test_the_pinned_ones_stay_until_they_are_unpinned(tmp_path: Path) -> None:
+    async with CheckpointStore.open(tmp_path) as store:
+        await _save(store, 10)
+        assert (await store.pin("c-10")).is_pinned
+        for position in (20, 30, 40):
+            await _save(store, position, keep=2)
+        assert [(view.checkpoint, view.is_pinned) for view in await store.list()] == [
+            ("c-40", False),
+            ("c-30", False),
+            ("c-10", True),
+        ]
+        assert await store.prune(["c-40"]) == ("c-30",)
+        assert (await store.load("c-10")).actors == _actors(10)
+        assert not (await store.pin("c-10", is_pinned=False)).is_pinned
+        assert await store.prune(["c-40"]) == ("c-10",)
+        assert await store.verify() == (Finding("c-40", ""),)
+        with pytest.raises(NotFound):
+            await store.pin("c-10")
+
+
+async def test_the_states_of_unchanged_actors_are_not_looked_at_again(tmp_path: Path) -> None:
+    noise = {Address(f"agents/{n}"): os.urandom(5_000) for n in range(200)}
+    states = {address: ActorState.of(Position(1), Position(0), state) for address, state in noise.items()}
+    async with CheckpointStore.open(tmp_path) as store:
+        await store.save(description(), states, keep=())
+        later = {address: ActorState(Position(9), Position(8), ()) for address in states}
+        changed = Address("agents/7")
+        later[changed] = ActorState.of(Position(9), Position(8), b"{}")
+        view = await store.save(description(), later, keep=(), unchanged=states.keys() - {changed})
+        assert view.written_bytes < 100
+        assert view.size_bytes > 900_000
+        found = await store.load_newest()
+        assert found is not None
+        assert {address: state.state for address, state in found.actors.items()} == {**noise, changed: b"{}"}
+        assert {(state.position, state.cursor) for state in found.actors.values()} == {(9, 8)}
+        assert await store.state("c-9", changed) == b"{}"
+        with pytest.raises(NotFound, match="agents/none"):
+            await store.state("c-9", Address("agents/none"))
+
+
+async def test_a_save_that_failed_leaves_the_store_as_it_was(tmp_path: Path) -> None:
+    async with CheckpointStore.open(tmp_path) as store:
+        await _save(store, 10)
+        too_large = {LEDGER: ActorState(Position(20), Position(0), (b"x", "no bytes"))}  # type: ignore[arg-type]  # what fails half way
+        with pytest.raises(TypeError):
+            await store.save(description(), too_large, keep=())
+        assert await store.verify() == (Finding("c-10", ""),)
+        await _save(store, 30)
+        assert await store.verify() == (Finding("c-30", ""), Finding("c-10", ""))
+
+
+async def test_a_file_of_version_1_is_read_and_migrated_with_a_copy_put_aside(tmp_path: Path) -> None:
+    _write_version_1(tmp_path / "checkpoints.sqlite")
+    async with CheckpointStore.inspect(tmp_path) as store:
+        assert [view.checkpoint for view in await store.list()] == ["c-4"]
+    for _ in range(2):
+        async with CheckpointStore.open(tmp_path) as store:
+            found = await store.load_newest()
+            assert found is not None
+            assert found.actors == {LEDGER: ActorState.of(Position(4), Position(3), b'{"old":true}')}
+            assert (await store.pin("c-4")).is_pinned
+    connection = sqlite3.connect(tmp_path / "checkpoints.sqlite.version-1")
+    assert connection.execute("SELECT name FROM checkpoints").fetchall() == [("c-4",)]
+    connection.close()
+    async with CheckpointStore.open(tmp_path) as store:
+        await _save(store, 10)
+        await store.pin("c-4", is_pinned=False)
+        assert await store.prune(["c-10"]) == ("c-4",)
+        assert await store.verify() == (Finding("c-10", ""),)
+
+
+def _write_version_1(path: Path) -> None:
+    """A file as it was written before: chunks of zlib, a manifest in one, and a table of who uses what."""
+    state = b'{"old":true}'
+    chunk = sha256(state)
+    whole = sha256(b"6 12 ledger " + state).hexdigest()
+    manifest = (
+        b'{"view":{"checkpoint":"c-4","position":4,"reason":"stop","created_us":1,"run":"main","step":0,"label":"",'
+        b'"epoch":1,"config_hash":"","agora_version":"0.1.0","actors":{"ledger":12},"size_bytes":10,'
+        b'"state_hash":"%b"},"actors":{"ledger":{"position":4,"cursor":3,"chunks":["%b"]}}}'
+    ) % (whole.encode(), chunk.hexdigest().encode())
+    connection = sqlite3.connect(path)
+    connection.executescript(
+        """
+        PRAGMA application_id = 0x41474F43;
+        PRAGMA user_version = 1;
+        CREATE TABLE chunks (id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, content BLOB NOT NULL) STRICT;
+        CREATE TABLE checkpoints (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, manifest BLOB NOT NULL, hash BLOB NOT NULL
+        ) STRICT;
+        CREATE TABLE uses (
+            checkpoint INTEGER NOT NULL, chunk BLOB NOT NULL, PRIMARY KEY (checkpoint, chunk)
+        ) STRICT, WITHOUT ROWID;
+        """
+    )
+    connection.execute("INSERT INTO chunks (hash, content) VALUES (?, ?)", (chunk.digest(), zlib.compress(state)))
+    row = ("c-4", manifest, sha256(manifest).digest())
+    connection.execute("INSERT INTO checkpoints (name, manifest, hash) VALUES (?, ?, ?)", row)
+    connection.execute("INSERT INTO uses VALUES (1, ?)", (chunk.digest(),))
+    connection.commit()
+    connection.close()

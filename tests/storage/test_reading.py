@@ -164,6 +164,32 @@ def test_a_summary_counts_the_events_of_each_step_from_its_start_to_its_end() ->
         assert summary.by_step[f"{last.task}/1"] == len(expected)
 
 
+@given(st.integers(1, 200), st.booleans())
+def test_a_histogram_shows_each_event_once_in_its_span_of_time(buckets: int, is_counted: bool) -> None:
+    with _journal() as (connection, stored):
+        if not is_counted:  # as if there were too many to count one by one
+            connection.execute("UPDATE rollup SET events = events + ?", (reading.COUNTED_MAX,))
+        found = reading.histogram(connection, buckets)
+        added = (
+            0 if is_counted else reading.COUNTED_MAX * connection.execute("SELECT count(*) FROM rollup").fetchone()[0]
+        )
+        assert sum(bucket.events for bucket in found.buckets) == len(stored) + added
+        assert 0 < len(found.buckets) <= buckets
+        assert found.head == EVENTS
+        times = {event.position: event.time_us for event in stored}
+        for bucket in found.buckets:
+            assert bucket.time_us <= times[bucket.first] <= times[bucket.last] < bucket.time_us + found.width_us
+
+
+def test_a_histogram_of_nothing_and_one_of_too_many_spans() -> None:
+    with _journal() as (connection, _):
+        connection.execute("DELETE FROM rollup")
+        assert reading.histogram(connection, 10).buckets == ()
+    for buckets in (0, reading.BUCKETS_MAX + 1):
+        with pytest.raises(InvalidField):
+            reading.check_buckets(buckets)
+
+
 def test_what_cannot_be_decoded_is_named_by_its_position() -> None:
     with _journal() as (connection, _):
         connection.execute("UPDATE events SET data = x'7b' WHERE position = 9")

@@ -34,7 +34,7 @@ async def save_checkpoints(directory: Path) -> None:
         while True:
             position += 1
             state = (b"%d," % position) * 200_000
-            actors = {Address("ledger"): ActorState(Position(position), Position(position), state)}
+            actors = {Address("ledger"): ActorState.of(Position(position), Position(position), state)}
             kept = [view.checkpoint for view in await store.list()][:2]
             await store.save(description(), actors, keep=kept)
             print(position, flush=True)

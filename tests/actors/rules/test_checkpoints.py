@@ -1,10 +1,24 @@
-"""When a checkpoint is due."""
+"""When a checkpoint is due, what it holds, and how it is found."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.rules.checkpoints import Schedule, Since, is_due, kept, next_look_s
+from actors.rules.checkpoints import (
+    Schedule,
+    Since,
+    check_leave_out,
+    find,
+    includes,
+    is_due,
+    kept,
+    left_out,
+    next_look_s,
+)
+from bus.address import Address
+from bus.errors import InvalidField, NotFound
+from bus.messages.base import Position
+from bus.messages.system import CheckpointView
 
 SCHEDULE = Schedule(every_events=100, every_s=60.0, every_steps=5, retry_s=10.0)
 OFF = Schedule(every_events=0, every_s=0.0, every_steps=0, retry_s=10.0)
@@ -54,3 +68,61 @@ def test_the_newest_stay_beside_the_one_that_is_saved(newest_first: list[str], k
     stay = kept(newest_first, keep)
     assert list(stay) == newest_first[: len(stay)]
     assert len(stay) == min(len(newest_first), keep - 1)
+
+
+def _view(position: int, *, label: str = "", step: int = 0, created_us: int = 0) -> CheckpointView:
+    return CheckpointView(
+        f"c-{position}", Position(position), "manual", created_us, "main", step, label, 1, "", "0", {}, 1, ""
+    )
+
+
+VIEWS = (
+    _view(30, label="b", step=3, created_us=300),
+    _view(20, label="a", step=2, created_us=200),
+    _view(10, label="b", step=1, created_us=100),
+)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "position"),
+    [
+        ("newest", 30),
+        ("c-20", 20),
+        ("20", 20),
+        ("29", 20),
+        ("position:999", 30),
+        ("step:1", 10),
+        ("step:2", 20),
+        ("a", 20),
+        ("label:b", 30),
+    ],
+)
+def test_one_is_found_by_id_position_step_or_label(wanted: str, position: int) -> None:
+    assert find(VIEWS, wanted).position == position
+
+
+def test_one_is_found_by_the_time_at_which_it_was_the_newest() -> None:
+    assert find(VIEWS, "", time_us=299).position == 20
+    with pytest.raises(NotFound):
+        find(VIEWS, "then", time_us=99)
+
+
+@pytest.mark.parametrize("wanted", ["c-15", "9", "step:0", "none", "", "label:"])
+def test_what_names_none_is_not_found(wanted: str) -> None:
+    with pytest.raises(NotFound):
+        find(VIEWS, wanted)
+
+
+def test_money_and_work_are_never_left_out() -> None:
+    addresses = [Address(name) for name in ("ledger", "coordinator", "router", "agents/scout", "agents/editor")]
+    assert left_out(("*",), addresses) == ("agents/editor", "agents/scout", "router")
+    assert left_out(("agents/*",), addresses) == ("agents/editor", "agents/scout")
+    assert left_out((), addresses) == ()
+    check_leave_out(("agents/*", "router"))
+    with pytest.raises(InvalidField, match=r"'\*' matches ledger"):
+        check_leave_out(("*",))
+
+
+def test_what_is_held_is_told_by_kind_of_actor() -> None:
+    fields = {Address("agents/a"): ("work",), Address("agents/b"): ("work",), Address("ledger"): ("accounts",)}
+    assert includes(fields) == {"agents": ("work",), "ledger": ("accounts",)}

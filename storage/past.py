@@ -1,0 +1,173 @@
+"""A journal that is only looked at: beside the process that holds the directory, or with none running.
+
+Rules: nothing is written, not even the mark; a read sees what was committed when it began. It answers what the runtime
+asks of the past, so that states can be folded from it without a system.
+"""
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+
+from bus.address import Address
+from bus.clock import Clock
+from bus.codec import Catalogue
+from bus.envelope import EncodedEvent, Recorded, StoredEvent
+from bus.errors import NotFound
+from bus.messages.base import BlobId, Position
+from bus.messages.system import EventPage, EventSummary, ReadEvents
+from storage import queries, reading
+from storage.database import Readers
+from storage.errors import CorruptDatabase, CorruptJournal
+from storage.events import JOURNAL_NAME
+from storage.queries import Selection
+from storage.schema import JOURNAL, check
+
+T = TypeVar("T")
+
+READERS = 2
+BATCH_EVENTS = 1_000
+NOTHING = Position(0)
+BATCH_BLOBS = 16
+"""Blobs are large: a batch is a few megabytes."""
+
+
+class Past:
+    """The journal of a directory, as of now."""
+
+    def __init__(self, directory: Path, catalogue: Catalogue, clock: Clock) -> None:
+        self.path = directory / JOURNAL_NAME
+        self._catalogue = catalogue
+        self._clock = clock
+        self._readers = Readers(self.path, READERS)
+        self._epochs: tuple[tuple[int, Position], ...] = ()
+        self.head = Position(0)
+        """The last event when it was opened."""
+        self.oldest = Position(0)
+        """The first that is still there; 0 in an empty journal."""
+
+    @classmethod
+    @asynccontextmanager
+    async def inspect(cls, directory: Path, catalogue: Catalogue, clock: Clock) -> AsyncIterator["Past"]:
+        """Open for reading only. Raises NotFound, UnknownSchema, CorruptJournal."""
+        past = cls(directory, catalogue, clock)
+        if not await anyio.Path(past.path).is_file():
+            raise NotFound("journal", str(past.path))
+        async with past._readers:
+            await past._read(past._look)
+            yield past
+
+    @property
+    def epoch(self) -> int:
+        """How often this timeline has lost its end, plus one."""
+        return self._epochs[-1][0] if self._epochs else 1
+
+    def holds(self, epoch: int, position: Position) -> bool:
+        """Whether what stood at `position` in `epoch` is still part of this timeline."""
+        lost_after = [after for later, after in self._epochs if later > epoch]
+        return position <= min(lost_after, default=self.head) and position <= self.head
+
+    async def read(self, query: ReadEvents) -> EventPage:
+        """A page of events. Raises InvalidField, StorageError."""
+        reading.check_query(query)
+        return await self._read(partial(reading.read_page, query=query))
+
+    async def summarise(self, minutes: float) -> EventSummary:
+        """Counts over the last minutes. Raises InvalidField."""
+        reading.check_window(minutes)
+        now_us = self._clock.now_us()
+        return await self._read(partial(reading.summarise, catalogue=self._catalogue, minutes=minutes, now_us=now_us))
+
+    async def blob(self, blob: BlobId) -> bytes:
+        """A blob's content. Raises NotFound."""
+        try:
+            digest = bytes.fromhex(blob)
+        except ValueError as error:
+            raise NotFound("blob", blob) from error
+        row = await self._read(lambda connection: connection.execute(queries.BLOB, (digest,)).fetchone())
+        if row is None:
+            raise NotFound("blob", blob)
+        content: bytes = row[0]
+        return content
+
+    async def stored(self, after: Position = NOTHING, upto: Position | None = None) -> AsyncIterator[EventPage]:
+        """The rows with after < position <= upto as they stand, in order, page by page."""
+        last = self.head if upto is None else upto
+        while after < last:
+            query = ReadEvents(
+                after=after, before=Position(last + 1), limit=BATCH_EVENTS, is_newest_first=False, types=("#",)
+            )
+            page = await self._read(partial(reading.read_page, query=query))
+            if not page.events:
+                return
+            yield page
+            after = page.events[-1].position
+
+    async def blobs(self) -> AsyncIterator[dict[BlobId, bytes]]:
+        """All blobs, some at a time."""
+        last = 0
+        while rows := await self._read(partial(_blobs_after, last=last)):
+            last = rows[-1][0]
+            yield {BlobId(hash_.hex()): content for _, hash_, content in rows}
+
+    async def own_events(self, address: Address, after: Position) -> AsyncIterator[Sequence[Recorded]]:
+        """The events that `address` recorded after a position, in order, in batches."""
+        read = partial(reading.read_recorded, catalogue=self._catalogue, source=address)
+        while batch := await self._read(partial(read, selection=Selection(BATCH_EVENTS, after=after))):
+            yield batch
+            after = batch[-1].position
+
+    async def facts(
+        self, topics: tuple[str, ...], agent: str | None, after: Position, upto: Position
+    ) -> AsyncIterator[Sequence[Recorded]]:
+        """The events that match, with after < position <= upto, in order, in batches."""
+        read = partial(reading.read_recorded, catalogue=self._catalogue, topics=topics)
+        while after < upto:
+            selection = Selection(BATCH_EVENTS, agent=agent or "", after=after, before=upto + 1)
+            batch = await self._read(partial(read, selection=selection))
+            if not batch:
+                return
+            yield batch
+            after = batch[-1].position
+
+    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return await self._readers.run(work)
+        except CorruptDatabase as error:
+            raise CorruptJournal(self.path, 0, error.reason) from error
+        except reading.UndecodableEvent as error:
+            raise CorruptJournal(self.path, error.position, error.reason) from error
+
+    def _look(self, connection: sqlite3.Connection) -> None:
+        check(connection, self.path, JOURNAL)
+        self._epochs = tuple((epoch, Position(after)) for epoch, after in connection.execute(queries.EPOCHS))
+        (self.head,) = connection.execute(queries.HEAD).fetchone()
+        (self.oldest,) = connection.execute(queries.OLDEST).fetchone()
+
+
+def _blobs_after(connection: sqlite3.Connection, last: int) -> list[tuple[int, bytes, bytes]]:
+    return connection.execute(queries.BLOBS_AFTER, (last, BATCH_BLOBS)).fetchall()
+
+
+def encoded(stored: StoredEvent) -> EncodedEvent:
+    """A row without its hash: what a writer takes."""
+    return (
+        stored.position,
+        stored.time_us,
+        stored.type,
+        stored.version,
+        stored.source,
+        stored.subject,
+        stored.task,
+        stored.agent,
+        stored.run,
+        stored.correlation,
+        stored.cause,
+        stored.cursor,
+        stored.data,
+        stored.sealed,
+    )
