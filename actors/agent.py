@@ -26,12 +26,14 @@ from bus.messages.agents import (
     Persona,
     ReadAgent,
     ResumeAgent,
+    RetireAgent,
 )
 from bus.messages.base import AgentId, Done, TaskId
 from bus.messages.tasks import (
     COORDINATOR,
     AuctionClosed,
     DeclineBid,
+    FailTask,
     SubmitBid,
     TaskAssigned,
     TaskBidding,
@@ -77,6 +79,8 @@ class Agent(Workbench):
         if self._persona is None:
             self._leave("it is no longer configured")
             return
+        if agency.is_retired(self.state):
+            return
         if self.state.has_left or self.state.persona != self._persona:
             self.persist(AgentJoined(agent=self._agent, persona=self._persona))
         super().on_recovered()
@@ -108,6 +112,10 @@ class Agent(Workbench):
             self.persist(lost)
 
     def on_task_assigned(self, event: TaskAssigned) -> None:
+        if self.state.has_left:
+            reason = f"{self._agent} has left"
+            self.tell(COORDINATOR, FailTask(event.task, self._agent, event.attempt, reason))
+            return
         work = self.state.work.get(event.task)
         if work is not None:
             if work.attempt >= event.attempt:
@@ -153,6 +161,10 @@ class Agent(Workbench):
         if self.state.is_paused:
             self._become(AgentStatusName.IDLE, agency.RESUMED_REASON)
             self._go_on()
+        return Done()
+
+    def on_retire_agent(self, message: RetireAgent) -> Done:
+        self._leave(agency.retirement(message.reason))
         return Done()
 
     def on_read_agent(self, message: ReadAgent) -> AgentView:

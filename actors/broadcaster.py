@@ -11,8 +11,9 @@ import msgspec
 
 from actors.rules.overview import Overview
 from actors.rules.overview_items import OverviewState
-from actors.runtime import Actor, History, Log, Snapshot
+from actors.runtime import Actor, History, Log, Snapshot, Stand
 from bus.address import Address
+from bus.canonical import canonical
 from bus.codec import Catalogue
 from bus.envelope import Recorded, StoredEvent
 from bus.messages.base import Message, Position
@@ -71,8 +72,12 @@ class Broadcaster(Actor):
     def snapshot(self) -> Snapshot:
         """The overview for a checkpoint, as of the last committed event that it has taken."""
         position = self._overview.position
-        state = msgspec.json.encode(self._overview.state, order="deterministic")
-        return Snapshot(position=position, cursor=position, state=state)
+        return Snapshot(position=position, cursor=position, state=canonical(self._overview.state))
+
+    def stand(self) -> Stand:
+        """The overview itself, as of the last committed event that it has taken."""
+        position = self._overview.position
+        return Stand(position, position, self._overview.state, position, follows=True)
 
     async def _recovered(self) -> Overview:
         snapshot = await self._history.snapshot(BROADCASTER)

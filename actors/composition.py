@@ -26,12 +26,14 @@ from actors.journal import Journal, JournalHistory, RunIdentity
 from actors.ledger import Ledger
 from actors.providers import ProviderOptions, discover, probe_http
 from actors.router import Router, RouterOptions
-from actors.runtime import ActorSystem, ChildSpec, GroupCommitLog
+from actors.runtime import ActorSystem, ChildSpec, GroupCommitLog, PersistentActor
+from actors.visitors import Visitors
+from bus.address import Address
 from bus.clock import SystemClock
 from bus.codec import Catalogue
 from bus.dice import Dice
 from bus.errors import AgoraError
-from bus.messages.agents import AgentJoined, agent_address
+from bus.messages.agents import VISITORS, AgentJoined, AgentRegistered, agent_address
 from bus.messages.artifacts import ARTIFACTS
 from bus.messages.base import AgentId, Position, RunId
 from bus.messages.catalogue import EVENTS
@@ -42,17 +44,21 @@ from bus.messages.tasks import COORDINATOR
 from storage.checkpoints import CheckpointStore
 from storage.events import EventStore
 from web.app import build_app
-from web.auth import ADMIN_SCOPES, Keyring, load_or_create_admin_token
+from web.auth import ADMIN_SCOPES, Keyring, check_reach, load_or_create_admin_token
 from web.edge import Edge
 from web.hub import Hub
 from web.ring import Ring
 from web.server import bound, listen, serving, url_of
+from web.tokens import Tokens
 
 logger = logging.getLogger(__name__)
 
 MAIN_RUN = RunId("main")
 """The served society; other runs are processes of their own."""
 TOKEN_NAME = "admin.token"
+TOKENS_NAME = "tokens.json"
+AGORA_VERSION = version("agora")
+"""Read at import: it looks at files, which the loop must not wait for."""
 DRAIN_MAX_S = 5.0
 """How long messages may go on flowing after a stop was asked for."""
 STOP_CHECKPOINT_MAX_S = 15.0
@@ -85,6 +91,9 @@ async def running(config: Config, environment: Mapping[str, str], *, web: bool) 
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     clock = SystemClock()
     async with AsyncExitStack() as stack:
+        if web and config.web.enabled and not config.web.socket_path:
+            data = Path(config.data)
+            check_reach(config.web.host, has_token=any((data / name).exists() for name in (TOKEN_NAME, TOKENS_NAME)))
         listener = stack.enter_context(listen(config.web)) if web and config.web.enabled else None
         providers = config.router.providers or await discover(environment, probe_http)
         past = await stack.enter_async_context(_past(config, clock))
@@ -109,6 +118,8 @@ async def running(config: Config, environment: Mapping[str, str], *, web: bool) 
         keyring = Keyring(clock)
         token = await anyio.to_thread.run_sync(load_or_create_admin_token, token_path)
         keyring.add_token(token, "admin", ADMIN_SCOPES)
+        tokens = Tokens(keyring, Path(config.data) / TOKENS_NAME)
+        await anyio.to_thread.run_sync(tokens.load)
         url = ""
         if listener is not None:
             url = url_of(listener, config.web)
@@ -120,7 +131,7 @@ async def running(config: Config, environment: Mapping[str, str], *, web: bool) 
                 clock=clock,
                 complaints=lambda: _complaints(system),
             )
-            await stack.enter_async_context(serving(build_app(edge), hub, listener))
+            await stack.enter_async_context(serving(build_app(edge, tokens=tokens), hub, listener))
         yield Running(
             system=system,
             providers=providers,
@@ -159,15 +170,19 @@ async def _former_agents(config: Config, past: _Past) -> list[AgentId]:
     """Agents that have joined once and are no longer configured: they give back what they hold and leave."""
     known = {persona.name for persona in config.society}
     found: dict[AgentId, None] = {}
-    async for records in past.history.facts((AgentJoined.wire_name,), None, Position(0), past.events.head):
+    topics = (AgentJoined.wire_name, AgentRegistered.wire_name)
+    visitors: set[AgentId] = set()
+    async for records in past.history.facts(topics, None, Position(0), past.events.head):
         for record in records:
-            if isinstance(record.event, AgentJoined) and record.event.agent not in known:
+            if isinstance(record.event, AgentRegistered):
+                visitors.add(record.event.agent)
+            elif isinstance(record.event, AgentJoined) and record.event.agent not in known:
                 found[record.event.agent] = None
-    return list(found)
+    return [agent for agent in found if agent not in visitors]
 
 
 def _journal(config: Config, past: _Past, system: ActorSystem) -> ChildSpec:
-    identity = RunIdentity(MAIN_RUN, config.hash, version("agora"))
+    identity = RunIdentity(MAIN_RUN, config.hash, AGORA_VERSION)
     starts = [SystemStarted(MAIN_RUN, identity.agora_version, config.hash, past.checkpoint, past.replayed)]
     return ChildSpec(
         JOURNAL,
@@ -176,7 +191,7 @@ def _journal(config: Config, past: _Past, system: ActorSystem) -> ChildSpec:
             checkpoints=past.checkpoints,
             history=past.history,
             log=system.log,
-            snapshots=system.snapshots,
+            copies=system.copies,
             identity=identity,
             started=starts.pop() if starts else None,  # a restart of the actor is no start of the system
             options=config.journal,
@@ -213,8 +228,24 @@ def _society(
         ChildSpec(ARTIFACTS, lambda: Artifacts(config.artifacts)),
         ChildSpec(COORDINATOR, lambda: Coordinator(config.coordinator)),
         ChildSpec(ROUTER, lambda: _router(router, environment)),
+        ChildSpec(VISITORS, lambda: Visitors(frozenset(AgentId(persona.name) for persona in config.society))),
         *(_agent(config, AgentId(persona.name)) for persona in config.society),
     )
+
+
+def persistent_actor(config: Config, address: Address) -> PersistentActor[msgspec.Struct] | None:
+    """The actor of an address as it was before any event, outside any system: to fold its events, or to ask its state.
+
+    None for what is not a persistent actor.
+    """
+    specs = {spec.address: spec for spec in _society(config, (), {})}
+    agent = AgentId(address.removeprefix("agents/"))
+    spec = specs.get(address) or (_agent(config, agent) if address == agent_address(agent) else None)
+    actor = spec.factory() if spec is not None else None
+    if not isinstance(actor, PersistentActor):
+        return None
+    actor.state = actor.initial()
+    return actor
 
 
 def _router(options: RouterOptions, environment: Mapping[str, str]) -> Router:

@@ -22,16 +22,19 @@ from actors.journal import JournalOptions
 from actors.ledger import LedgerOptions
 from actors.logs import LogOptions
 from actors.personas import DEFAULT_PERSONAS
-from actors.router import RouterOptions
+from actors.providers.settings import RouterOptions
 from actors.rules import settings
+from actors.rules.checkpoints import check_leave_out
 from actors.rules.settings import Tree
 from actors.steps import AgentOptions
-from bus.errors import ConfigError
+from bus.errors import ConfigError, InvalidField
 from bus.messages.agents import Persona
 from web.options import WebOptions
 
 PREFIX = "AGORA_"
 SEPARATOR = "__"
+FLAGS = {"data": "--data", "web.host": "--host", "web.port": "--port", "log.level": "--log-level"}
+"""The settings that the command line takes, and as which option."""
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,7 +71,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, object]) -> Config:
     """The settings in effect.
 
-    `flags` are what the command line said, by path (`web.port`).
+    `flags` are what the command line said, by path (`web.port`); the paths are those of `FLAGS`.
 
     Raises:
         ConfigError: a setting cannot be used.
@@ -88,7 +91,7 @@ class Settings:
             self._read_file(file)
         self._read_environment(environment)
         for name, value in flags.items():
-            self._put(tuple(name.split(".")), value, f"--{name.rpartition('.')[2].replace('_', '-')}")
+            self._put(tuple(name.split(".")), value, FLAGS[name])
         self.config = self._convert()
         self._refuse_impossible()
 
@@ -157,6 +160,10 @@ class Settings:
         if config.agents.heartbeat_s >= config.coordinator.lease_s:
             reason = f"a lease of {config.coordinator.lease_s:g} s (coordinator.lease_s) would run out before it"
             self._refuse(("agents", "heartbeat_s"), reason)
+        try:
+            check_leave_out(config.journal.checkpoint_leave_out)
+        except InvalidField as error:
+            self._refuse(("journal", "checkpoint_leave_out"), error.reason)
         if not config.society:
             self._refuse(("has_default_personas",), "without them and without personas nobody would ever bid")
         for index, persona in enumerate(config.personas):

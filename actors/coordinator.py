@@ -8,7 +8,7 @@ is a time of day and stays.
 
 from typing import ClassVar
 
-from actors.floor import AuctionDue, CoordinatorOptions, DeadlineDue, Floor, InvitationDue, LeaseDue
+from actors.floor import AuctionsDue, CoordinatorOptions, DeadlineDue, Floor, InvitationDue, LeaseDue
 from actors.rules import board as boards
 from actors.rules import market, tasks
 from actors.rules.board import Board
@@ -115,8 +115,8 @@ class Coordinator(PersistentActor[Board]):
         self._floor.declined(command.task, command.agent)
         return market.accepted(self.state, command.task)
 
-    def on_auction_due(self, message: AuctionDue) -> None:
-        self._floor.close_due(message)
+    def on_auctions_due(self, message: AuctionsDue) -> None:
+        self._floor.close_all_due()
 
     def on_agent_changed(self, fact: AgentJoined | AgentLeft | AgentStatus) -> None:
         self._floor.record(market.decide_member(self.state, fact))

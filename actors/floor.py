@@ -9,12 +9,14 @@ While nobody who bid has a hand free, but somebody may come free, it stays open 
 that can be used then closes it. Agents that had their hands full are told of it when they come free.
 """
 
+import math
 from typing import Annotated
 
 import msgspec
 
 from actors.rules import board as boards
 from actors.rules import market, tasks
+from actors.rules.agenda import Agenda
 from actors.rules.board import Board, Member
 from actors.rules.invitations import Invitations
 from actors.rules.market import Terms
@@ -36,6 +38,8 @@ from bus.messages.tasks import (
 
 INVITATIONS_MAX = 64
 """Auctions that an agent which comes free is told of at once: enough to choose from, few beside its mailbox."""
+CLOSES_MAX = 64
+"""Auctions that are closed in one turn when many are due: a few milliseconds of the loop."""
 
 
 class CoordinatorOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,13 +55,10 @@ class CoordinatorOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """The longest time between two looks at an auction that waits for somebody to come free."""
 
 
-class AuctionDue(Message, frozen=True):
-    """Told to oneself when an auction's window is over."""
+class AuctionsDue(Message, frozen=True):
+    """Told to oneself when the window of an auction is over: one timer serves all of them."""
 
-    wire_name = "auction.due"
-
-    task: TaskId
-    attempt: int
+    wire_name = "auctions.due"
 
 
 class LeaseDue(Message, frozen=True):
@@ -94,6 +95,9 @@ class Floor:
         self.terms = Terms(options.bid_window_s, options.lease_s)
         self._invitations = Invitations()
         self._inviting: set[AgentId] = set()
+        self._closes: Agenda[TaskId] = Agenda()
+        self._wakes_s = math.inf
+        """When the one timer for all auctions passes."""
 
     @property
     def _board(self) -> Board:
@@ -140,10 +144,16 @@ class Floor:
         else:
             self.answered(task, agent)
 
-    def close_due(self, message: AuctionDue) -> None:
-        """An auction's window is over: it closes, unless it is worth waiting for somebody to come free."""
-        task = self._board.tasks[message.task]
-        if task.auction is None or task.attempt != message.attempt:
+    def close_all_due(self) -> None:
+        """The windows of some auctions are over."""
+        self._wakes_s = math.inf
+        for task in self._closes.take(self._actor.monotonic_s, CLOSES_MAX):
+            self._close_due(self._board.tasks[task])
+        self._wake_for_next()
+
+    def _close_due(self, task: Task) -> None:
+        """The auction closes, unless it is worth waiting for somebody to come free."""
+        if task.auction is None:
             return
         now_us = self._actor.now_us
         events = market.decide_close(self._board, task.task, now_us, self.terms, may_wait=True)
@@ -203,11 +213,12 @@ class Floor:
                 self._open(self._board.tasks[event.task])
             case TaskAssigned():
                 self._invitations.close(event.task)
-                self._actor.cancel_timer(f"auction/{event.task}")
+                self._closes.drop(event.task)
                 self.await_heartbeat(self._board.tasks[event.task])
             case TaskCompleted() | TaskFailed() | TaskCancelled() | TaskExpired():
                 self._invitations.close(event.task)
-                for kind in ("auction", "lease", "deadline"):
+                self._closes.drop(event.task)
+                for kind in ("lease", "deadline"):
                     self._actor.cancel_timer(f"{kind}/{event.task}")
             case BidderChanged():
                 self._follow_bidder(event)
@@ -240,7 +251,14 @@ class Floor:
     def _await_close(self, task: Task) -> None:
         window_s = market.window_s(task, self.terms)
         wait_s = min(window_s * self._invitations.patience(task.task), max(self._options.wait_s_max, window_s))
-        self._actor.start_timer(f"auction/{task.task}", wait_s, AuctionDue(task.task, task.attempt))
+        self._closes.put(task.task, self._actor.monotonic_s + wait_s)
+        self._wake_for_next()
+
+    def _wake_for_next(self) -> None:
+        next_s = self._closes.next_s
+        if next_s is not None and next_s < self._wakes_s:
+            self._wakes_s = next_s
+            self._actor.start_timer("auctions", max(0.0, next_s - self._actor.monotonic_s), AuctionsDue())
 
     def _close_if_answered(self, task: TaskId) -> None:
         if self._invitations.is_open(task) and not self._invitations.is_awaiting(task, self._is_free):

@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from actors.rules import books, ledger, settlement
+from actors.rules import batches, books, ledger, settlement
 from actors.rules.books import Books
 from actors.runtime import PersistentActor, Subscription
 from bus.errors import ConservationBroken
@@ -22,11 +22,13 @@ from bus.messages.ledger import (
     Balances,
     CheckConservation,
     Conservation,
+    CreateTransfers,
     HoldTransfer,
     PostTransfer,
     ReadBalances,
     ReadTransfer,
     Transfer,
+    TransferBatch,
     TransferHeld,
     TransferView,
     VoidTransfer,
@@ -91,6 +93,12 @@ class Ledger(PersistentActor[Books]):
         ledger.check_command(command)
         self._record(ledger.decide(self.state, command, self.now_us))
         return ledger.first_result(self.state, command)
+
+    def on_create_transfers(self, command: CreateTransfers) -> TransferBatch:
+        batches.check_batch(command)
+        decided = batches.decide_batch(self.state, command, self.now_us)
+        self._record(decided.events)
+        return TransferBatch(decided.views)
 
     def on_hold_due(self, message: HoldDue) -> None:
         self._record(ledger.decide_expiry(self.state, message.hold, self.now_us))

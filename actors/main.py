@@ -15,11 +15,14 @@ from typing import Annotated
 import typer
 
 from actors.commands import checkpoints as checkpoint_commands
+from actors.commands import forks as fork_commands
 from actors.commands import settings as settings_command
 from actors.commands import status as status_commands
 from actors.commands import tasks as task_commands
+from actors.commands import tokens as token_commands
 from actors.commands.brief import brief as run_brief
-from actors.commands.console import Shell, exit_code_of, first_of, message_of
+from actors.commands.console import ExitCode, Shell, exit_code_of, first_of, message_of
+from actors.commands.replay import replay as run_replay
 from actors.commands.serve import serve as run_serve
 from actors.commands.tail import Filters
 from actors.commands.tail import tail as run_tail
@@ -34,11 +37,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-checkpoints_app = typer.Typer(help="List, verify and save checkpoints.", no_args_is_help=True)
+checkpoints_app = typer.Typer(help="List, verify, compare, save, pin and go back to checkpoints.", no_args_is_help=True)
+tokens_app = typer.Typer(help="Tokens of agents, people and programs.", no_args_is_help=True)
 ledger_app = typer.Typer(help="Look after the money.", no_args_is_help=True)
 app.add_typer(checkpoints_app, name="checkpoints")
 app.add_typer(ledger_app, name="ledger")
+app.add_typer(tokens_app, name="token")
 
+
+Which = Annotated[str, typer.Argument(help="An id, a position, step:N, a label, a time, or `newest`.")]
+At = Annotated[str, typer.Argument(help="A position, or a checkpoint's id, label, time, step:N or `newest`.")]
 
 GLOBAL_OPTIONS = frozenset({"--config", "--data", "--host", "--port", "--log-level"})
 GLOBAL_FLAGS = frozenset({"--json"})
@@ -194,6 +202,95 @@ def create_checkpoint(
     shell.run(partial(checkpoint_commands.create, shell, label))
 
 
+@checkpoints_app.command("pin")
+def pin_checkpoint(context: typer.Context, checkpoint: Which) -> None:
+    """Let one stay, whatever comes after it."""
+    shell = call_of(context).shell()
+    shell.run(partial(checkpoint_commands.pin, shell, checkpoint, is_pinned=True))
+
+
+@checkpoints_app.command("unpin")
+def unpin_checkpoint(context: typer.Context, checkpoint: Which) -> None:
+    """Let one go its way with the others."""
+    shell = call_of(context).shell()
+    shell.run(partial(checkpoint_commands.pin, shell, checkpoint, is_pinned=False))
+
+
+@checkpoints_app.command("diff")
+def diff_checkpoints(context: typer.Context, first: Which, second: Which) -> None:
+    """Show what changed from one to another, actor by actor."""
+    shell = call_of(context).shell()
+    shell.run(partial(checkpoint_commands.diff, shell, first, second))
+
+
+@checkpoints_app.command("prune")
+def prune_checkpoints(
+    context: typer.Context,
+    keep: Annotated[int, typer.Option(help="How many stay beside the pinned ones.", min=1)] = 1,
+) -> None:
+    """Remove all but the newest and the pinned ones."""
+    shell = call_of(context).shell()
+    shell.run(partial(checkpoint_commands.prune, shell, keep))
+
+
+@checkpoints_app.command("restore")
+def restore_checkpoint(context: typer.Context, at: At) -> None:
+    """Go on from an earlier position; what is there now is kept beside it."""
+    shell = call_of(context).shell()
+    shell.run(partial(fork_commands.restore, shell, at))
+
+
+@checkpoints_app.command("fork")
+def fork_checkpoint(
+    context: typer.Context,
+    at: At,
+    into: Annotated[Path, typer.Option(help="An empty or new directory.")],
+) -> None:
+    """Make another directory that goes on from an earlier position."""
+    shell = call_of(context).shell()
+    shell.run(partial(fork_commands.fork, shell, at, into))
+
+
+@app.command()
+def replay(
+    context: typer.Context,
+    to: Annotated[
+        int | None, typer.Option(help="Fold up to this position.", min=0, show_default="the last one")
+    ] = None,
+) -> None:
+    """Fold the journal from nothing; exit with 1 if a checkpoint says something else."""
+    shell = call_of(context).shell()
+    shell.run(partial(run_replay, shell, to))
+
+
+@tokens_app.command("create")
+def create_token(
+    context: typer.Context,
+    agent: Annotated[str, typer.Option(help="The agent that it may speak for.")] = "",
+    name: Annotated[str, typer.Option(help="What to call it; the agent's name if left out.")] = "",
+    scope: Annotated[
+        list[str] | None, typer.Option(help="Instead of an agent: read, task, agent, ledger, approve, admin.")
+    ] = None,
+) -> None:
+    """Make a token for an agent's own program, or one with scopes, and print it once."""
+    shell = call_of(context).shell()
+    shell.run(partial(token_commands.create, shell, agent, name, tuple(scope or ())))
+
+
+@tokens_app.command("list")
+def list_tokens(context: typer.Context) -> None:
+    """Show which tokens are good."""
+    shell = call_of(context).shell()
+    shell.run(partial(token_commands.list_, shell))
+
+
+@tokens_app.command("revoke")
+def revoke_token(context: typer.Context, name: Annotated[str, typer.Argument(help="The token's name.")]) -> None:
+    """Let a token be good no more."""
+    shell = call_of(context).shell()
+    shell.run(partial(token_commands.revoke, shell, name))
+
+
 @ledger_app.command("check")
 def check_ledger(context: typer.Context) -> None:
     """Prove that no money came from nowhere."""
@@ -232,6 +329,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app(args=hoisted(said))
     except Exception as error:  # noqa: BLE001  the command line's last resort: no traceback reaches a user
         cause = first_of(error)
+        if isinstance(cause, BrokenPipeError):
+            # Whoever read the output has gone, as `head` does; what is still buffered has nowhere to go.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(ExitCode.FAILED)
         print(f"agora: {message_of(cause)}", file=sys.stderr)  # noqa: T201  logging may not be set up yet
         sys.exit(exit_code_of(cause))
 

@@ -11,18 +11,17 @@ does not: outcomes in a closed breaker's window, gates after throttling, latenci
 an outcome is recorded as unknown and counts as spent; it is never sent again.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 
-import msgspec
-
-from actors.providers import Call, ModelReply, ProviderFault, ProviderOptions, Seat, Seats, Transport
+from actors.providers import Call, Seat, Seats, Transport
+from actors.providers.attempts import Attempt, AttemptAnswered, AttemptFailed, attempt
+from actors.providers.settings import RouterOptions
+from actors.providers.streams import Stream
 from actors.rules import breaker as breakers
-from actors.rules import cascade, spending
-from actors.rules.breaker import BreakerOptions
+from actors.rules import cascade, fairness, requests, routing, spending
 from actors.rules.cascade import (
     CONSEQUENCES,
-    Cascade,
-    CascadeOptions,
     Choice,
     ErrorClass,
     GiveUp,
@@ -31,103 +30,46 @@ from actors.rules.cascade import (
     Queue,
     Try,
 )
-from actors.rules.spending import Limits, Spending
-from actors.runtime import Deferred, Job, PersistentActor
+from actors.rules.routing import RouterState
+from actors.rules.spending import Limits
+from actors.runtime import Deferred, PersistentActor
 from bus.errors import (
     AgoraError,
     AllProvidersFailed,
-    DeadlinePassed,
+    CompletionCancelled,
     InvalidField,
-    MailboxFull,
+    NotFound,
     Overloaded,
     RequestRejected,
+    StreamBroken,
 )
-from bus.messages.base import Command, CompletionId, Done, Event, Message
+from bus.messages.base import AgentId, CompletionId, Done, Event, Message
 from bus.messages.completions import (
     BudgetRaised,
     BudgetSpent,
+    CancelCompletion,
+    CascadeReordered,
     Complete,
     Completion,
+    CompletionBegun,
     DisableProvider,
     EnableProvider,
     ProviderDisabled,
     ProviderEnabled,
     ReadRouter,
+    ReadStream,
+    ReorderProviders,
     RouterView,
     SetBudget,
+    StreamCompletion,
+    StreamPart,
 )
 from bus.messages.system import JOURNAL, SaveCheckpoint
 
-OVERLOADED_RETRY_S = 1.0
+__all__ = ["Router", "RouterOptions", "RouterState"]
+
 UNAVAILABLE = "unavailable"
 """The error of a completion for which nobody could be tried."""
-REPORT_TIMEOUT_S = 30.0
-"""How long an attempt waits for its report to be taken before it tells it again; it gets through in the end."""
-
-
-class RouterOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The cascade and its limits. Money is in USD micros; 0 means without a limit."""
-
-    providers: tuple[ProviderOptions, ...] = ()
-    """In the order in which they are asked."""
-    budget_run_usd_micros: int = 0
-    """What the run may spend in all."""
-    budget_day_usd_micros: int = 0
-    """What may be spent in one day, UTC."""
-    budget_agent_usd_micros: int = 0
-    """What each agent may spend in the run."""
-    completions_max: int = 256
-    """Completions under way or waiting at once; more are refused as overload."""
-    breaker: BreakerOptions = BreakerOptions()
-    """When a provider counts as sick."""
-    cascade: CascadeOptions = CascadeOptions()
-    """How long and how often the cascade tries."""
-
-    def __post_init__(self) -> None:
-        """Refuse what makes no sense.
-
-        Raises:
-            ValueError: it names the setting.
-        """
-        names = [provider.name for provider in self.providers]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"`providers` has {name!r} twice")
-        if min(self.budget_run_usd_micros, self.budget_day_usd_micros, self.budget_agent_usd_micros) < 0:
-            raise ValueError("a budget must be at least 0")
-        if self.completions_max < 1:
-            raise ValueError("`completions_max` must be at least 1")
-
-
-class RouterState(msgspec.Struct):
-    """All that outlives the process."""
-
-    cascade: Cascade = msgspec.field(default_factory=Cascade)
-    spending: Spending = msgspec.field(default_factory=Spending)
-
-
-class AttemptAnswered(Command[Done], frozen=True):
-    """Sent by an attempt to its router: the provider has answered."""
-
-    wire_name = "router.attempt_answered"
-
-    completion: CompletionId
-    attempt: int
-    reply: ModelReply
-    elapsed_s: float
-
-
-class AttemptFailed(Command[Done], frozen=True):
-    """Sent by an attempt to its router: the provider has not answered."""
-
-    wire_name = "router.attempt_failed"
-
-    completion: CompletionId
-    attempt: int
-    error: ErrorClass
-    reason: str
-    retry_after_s: float
-    elapsed_s: float
 
 
 class CallDue(Message, frozen=True):
@@ -137,6 +79,22 @@ class CallDue(Message, frozen=True):
 
     completion: CompletionId
     is_next_round: bool
+
+
+class PartDue(Message, frozen=True):
+    """Sent by a timer: a reader has waited for more of a stream."""
+
+    wire_name = "router.part_due"
+
+    completion: CompletionId
+
+
+class ReaderGone(Message, frozen=True):
+    """Sent by a timer: nobody has read a stream for a while."""
+
+    wire_name = "router.reader_gone"
+
+    completion: CompletionId
 
 
 class Router(PersistentActor[RouterState]):
@@ -153,6 +111,10 @@ class Router(PersistentActor[RouterState]):
         self._seats = Seats(options.providers, options.breaker, self._transport, environment)
         self._calls: dict[CompletionId, Call] = {}
         self._owed: dict[CompletionId, Deferred[Completion]] = {}
+        self._streams: dict[CompletionId, Stream] = {}
+        """Streams whose reader has not heard the end of it."""
+        self._held: dict[AgentId, int] = {}
+        """How many completions each agent has under way or waiting."""
         self._queued: dict[CompletionId, str] = {}
         """Completions that wait for a busy provider, oldest first."""
 
@@ -160,8 +122,7 @@ class Router(PersistentActor[RouterState]):
         return RouterState()
 
     def apply(self, event: Event) -> None:
-        cascade.apply(self.state.cascade, event)
-        spending.apply(self.state.spending, event)
+        routing.apply(self.state, event)
 
     async def on_start(self) -> None:
         await self._transport.__aenter__()
@@ -178,29 +139,57 @@ class Router(PersistentActor[RouterState]):
 
     def on_complete(self, request: Complete) -> Completion | None:
         """Begin a completion; the reply is deferred until it ends."""
-        _check(request)
-        if len(self._calls) >= self._options.completions_max:
-            raise Overloaded("the router", OVERLOADED_RETRY_S)
         call = Call(request, self.monotonic_s)
-        needed = self._seats.dearest(self.state.cascade, call.tokens_in, request.tokens_max)
-        drawn = spending.budgets(self.state.spending, self._limits, request.agent, self.now_us)
-        refused, notes = spending.refusal(self.state.spending, drawn, needed)
-        if refused is not None and not notes:
-            raise refused
-        choice = self._choose(call)
-        if refused is None and isinstance(choice, GiveUp):
-            raise self._nobody(call, choice.reason)
+        begun = self._begin(call)
         owed: Deferred[Completion] = self.defer()
-        if refused is not None:
-            self._note(notes)
-            owed.refuse(refused)
-            return None
-        call.completion = CompletionId(f"m-{self.state.spending.requested + 1}")
-        self.persist(*spending.warnings(self.state.spending, drawn, needed), call.requested(needed, self.now_us))
-        self._calls[call.completion] = call
-        self._owed[call.completion] = owed
-        self._follow(call, choice)
+        if isinstance(begun, AgoraError):
+            owed.refuse(begun)
+        else:
+            self._owed[call.completion] = owed
+            self._follow(call, begun)
         return None
+
+    def on_stream_completion(self, command: StreamCompletion) -> CompletionBegun | None:
+        """Begin a completion whose words are read as they come."""
+        call = Call(command.request, self.monotonic_s)
+        begun = self._begin(call)
+        if isinstance(begun, AgoraError):
+            owed: Deferred[CompletionBegun] = self.defer()
+            owed.refuse(begun)
+            return None
+        call.stream = self._streams[call.completion] = Stream()
+        self._await_reader(call.completion)
+        self._follow(call, begun)
+        return CompletionBegun(call.completion)
+
+    def on_read_stream(self, read: ReadStream) -> StreamPart | None:
+        """Tell what has come since; the reply is deferred until there is more."""
+        stream = self._streams.get(read.completion)
+        if stream is None:
+            raise NotFound("stream", read.completion)
+        self._await_reader(read.completion)
+        part = stream.part(read)
+        if part is None:
+            stream.wait(read, self.defer())
+            self.start_timer(_wait_key(read.completion), read.wait_s, PartDue(read.completion))
+        return part
+
+    def on_part_due(self, due: PartDue) -> None:
+        """A reader has waited for long enough: it hears that there is nothing yet, and asks again."""
+        if (stream := self._streams.get(due.completion)) is not None:
+            stream.pacify()
+
+    def on_reader_gone(self, gone: ReaderGone) -> None:
+        """Nobody listens any more: end the call."""
+        if self._streams.pop(gone.completion, None) is not None:
+            self._cancel(gone.completion)
+
+    def on_cancel_completion(self, command: CancelCompletion) -> Done:
+        """End a call, wherever it is."""
+        self._cancel(command.completion)
+        if self._streams.pop(command.completion, None) is not None:
+            self.cancel_timer(_reader_key(command.completion))
+        return Done()
 
     def on_attempt_answered(self, ended: AttemptAnswered) -> Done:
         """Settle the money, answer the asker."""
@@ -213,8 +202,7 @@ class Router(PersistentActor[RouterState]):
         lost = self.state.spending.open[call.completion].lost
         completed = call.completed(seat, ended.reply, lost, ended.elapsed_s, now)
         self.persist(*transition, completed)
-        del self._calls[call.completion]
-        self._owed.pop(call.completion).answer(call.reply(completed, ended.reply))
+        self._end(call, call.reply(completed, ended.reply))
         self._look_again(seat)
         return Done()
 
@@ -233,9 +221,14 @@ class Router(PersistentActor[RouterState]):
         charged = call.estimate(seat) if consequence.may_cost else 0
         events.append(call.attempt_failed(seat, ended.error, ended.reason, charged, ended.elapsed_s))
         self.persist(*events)
+        stream = call.stream
         if consequence.next is Next.STOP:
             self._fail(call, ended.error, ended.reason, RequestRejected(seat.name, ended.reason))
+        elif stream is not None and stream.text and not call.request.may_restart:
+            self._fail(call, ended.error, ended.reason, StreamBroken(seat.name, ended.reason, stream.text))
         else:
+            if stream is not None and stream.text:
+                stream.restart()
             self._go_on(call)
         self._look_again(seat)
         return Done()
@@ -251,18 +244,8 @@ class Router(PersistentActor[RouterState]):
 
     def on_read_router(self, _: ReadRouter) -> RouterView:
         """Show the cascade and the money."""
-        books = self.state.spending
-        shared = spending.shared_budgets(books, self._limits, self.now_us)
-        return RouterView(
-            providers=self._seats.views(self.state.cascade, self.monotonic_s),
-            spent_run_usd_micros=books.run,
-            spent_today_usd_micros=spending.today(books, self.now_us),
-            reserved_usd_micros=books.reserved,
-            budget_run_usd_micros=spending.run_limit(books, self._limits),
-            budget_day_usd_micros=self._limits.day,
-            is_budget_exhausted=any(spending.is_exhausted(books, budget) for budget in shared),
-            queued=len(self._queued),
-        )
+        providers = self._seats.views(self.state.cascade, self.monotonic_s)
+        return routing.view(self.state, self._limits, providers, len(self._queued), self.now_us)
 
     def on_enable_provider(self, command: EnableProvider) -> Done:
         """Take a provider into the cascade again, its breaker closed."""
@@ -282,6 +265,16 @@ class Router(PersistentActor[RouterState]):
             self.persist(ProviderDisabled(provider=seat.name, reason=command.reason or "by an operator"))
         return Done()
 
+    def on_reorder_providers(self, command: ReorderProviders) -> Done:
+        """Put providers in front."""
+        for name in command.providers:
+            self._seats.seat(name)
+        if len(set(command.providers)) != len(command.providers):
+            raise InvalidField("providers", "must name each one once")
+        if command.providers != self.state.cascade.order:
+            self.persist(CascadeReordered(providers=command.providers))
+        return Done()
+
     def on_set_budget(self, command: SetBudget) -> Done:
         """Set what the run may spend; its cost so far stays."""
         if command.run_usd_micros < 0:
@@ -297,9 +290,38 @@ class Router(PersistentActor[RouterState]):
         call = self._calls.get(ended.completion)
         return (call, call.seat) if call is not None and call.attempts == ended.attempt else (None, None)
 
+    def _begin(self, call: Call) -> Choice | AgoraError:
+        """Take a completion in: what to do first, or a refusal that is recorded.
+
+        Raises:
+            Refused: a refusal that leaves no trace.
+        """
+        request = call.request
+        requests.check(request)
+        held = self._held.get(call.agent, 0)
+        if not fairness.has_room(held, len(self._calls), self._options.completions_max, self._options.agent_share):
+            ahead = len(self._queued) + 1
+            raise Overloaded("the router", fairness.retry_after_s(ahead, self._seats.places, self._seats.latency_s))
+        needed = self._seats.dearest(self.state.cascade, call.tokens_in, request.tokens_max)
+        drawn = spending.budgets(self.state.spending, self._limits, request.agent, self.now_us)
+        refused, notes = spending.refusal(self.state.spending, drawn, needed)
+        if refused is not None and not notes:
+            raise refused
+        choice = self._choose(call)
+        if refused is None and isinstance(choice, GiveUp):
+            raise self._nobody(call, choice.reason)
+        if refused is not None:
+            self._note(notes)
+            return refused
+        call.completion = CompletionId(f"m-{self.state.spending.requested + 1}")
+        self.persist(*spending.warnings(self.state.spending, drawn, needed), call.requested(needed, self.now_us))
+        self._calls[call.completion] = call
+        self._held[call.agent] = held + 1
+        return choice
+
     def _choose(self, call: Call) -> Choice:
         now_s = self.monotonic_s
-        candidates = self._seats.candidates(self.state.cascade, now_s)
+        candidates = self._seats.candidates(self.state.cascade, call, now_s)
         left_s = call.deadline_s - now_s
         jitter = self.dice.random()
         return cascade.choose(candidates, call.attempted, call.round, left_s, self._options.cascade, jitter)
@@ -319,12 +341,7 @@ class Router(PersistentActor[RouterState]):
     def _follow(self, call: Call, choice: Choice) -> None:
         match choice:
             case Try(provider, limit_s):
-                seat = self._seats.seat(provider)
-                permit, events = seat.take(self.monotonic_s, self.now_us)
-                call.begin(seat, permit)
-                if events:
-                    self.persist(*events)
-                self.perform(_attempt, self, call, seat, limit_s, self._options.cascade.attempt_min_s)
+                self._try(call, self._seats.seat(provider), limit_s)
             case Queue(provider, delay_s):
                 self._queued[call.completion] = provider
                 self.start_timer(call.completion, delay_s, CallDue(call.completion, is_next_round=False))
@@ -334,26 +351,84 @@ class Router(PersistentActor[RouterState]):
                 error = call.attempted[-1].error if call.attempted else UNAVAILABLE
                 self._fail(call, error, reason, self._nobody(call, reason))
 
+    def _try(self, call: Call, seat: Seat, limit_s: float) -> None:
+        """Begin an attempt. What may cost money waits until its intent is committed; what is free need not."""
+        permit, events = seat.take(call.tokens_in + call.request.tokens_max, self.monotonic_s, self.now_us)
+        call.begin(seat, permit)
+        if events:
+            self.persist(*events)
+        clock = self._context.core.clock
+        what = Attempt(self.address, call, seat, limit_s, self._options.cascade.attempt_min_s, clock.monotonic_s)
+        perform = self.perform if seat.is_paid else self.perform_at_once
+        call.cancel = perform(attempt, what).cancel
+
     def _nobody(self, call: Call, reason: str) -> AllProvidersFailed:
-        skipped = self._seats.why_skipped(self.state.cascade, call.attempted, self.monotonic_s)
+        skipped = self._seats.why_skipped(self.state.cascade, call, self.monotonic_s)
         return AllProvidersFailed((*call.lines, *skipped, reason))
 
     def _look_again(self, seat: Seat) -> None:
-        """A place came free: let those who wait for it look again, oldest first, until one has to go on waiting."""
-        for completion in [one for one, provider in self._queued.items() if provider == seat.name]:
+        """A place came free: let those who wait for it look again, in a fair order, until one has to go on waiting."""
+        while True:
+            waiting = ((one, self._calls[one].agent) for one, name in self._queued.items() if name == seat.name)
+            under_way = Counter(call.agent for call in self._calls.values() if call.seat is not None)
+            completion = fairness.next_of(waiting, under_way)
+            if completion is None:
+                return
             call = self._calls[completion]
             choice = self._choose(call)
-            if isinstance(choice, Queue):
+            if isinstance(choice, Queue) and choice.provider == seat.name:
                 return
             del self._queued[completion]
             self.cancel_timer(completion)
             self._follow(call, choice)
 
-    def _fail(self, call: Call, error: str, reason: str, refusal: AgoraError) -> None:
+    def _cancel(self, completion: CompletionId) -> None:
+        """End a call that nobody wants any more: its socket is closed, and its provider is not blamed."""
+        call = self._calls.get(completion)
+        if call is None:
+            return
+        self._queued.pop(completion, None)
+        self.cancel_timer(completion)
+        seat, charged = call.seat, 0
+        if seat is not None:
+            assert call.cancel is not None, "an attempt under way can be cancelled"
+            call.cancel()
+            error = ErrorClass.CANCELLED
+            consequence = CONSEQUENCES[error]
+            now = (self.monotonic_s, self.now_us)
+            events = seat.give_back(call.permit, consequence.outcome, error, now, self.dice.random())
+            charged = call.estimate(seat) if consequence.may_cost else 0
+            call.seat = None
+            if events:
+                self.persist(*events)
+        self._fail(call, ErrorClass.CANCELLED, "nobody wants it any more", CompletionCancelled(completion), charged)
+        if seat is not None:
+            self._look_again(seat)
+
+    def _fail(self, call: Call, error: str, reason: str, refusal: AgoraError, charged: int = 0) -> None:
+        """`charged` is what an attempt that was cut short may have cost."""
         lost = self.state.spending.open[call.completion].lost
-        self.persist(call.failed(error, reason, lost, self.now_us))
+        self.persist(call.failed(error, reason, lost + charged, self.now_us))
+        self._end(call, refusal)
+
+    def _end(self, call: Call, outcome: Completion | AgoraError) -> None:
+        """The completion is over: tell who asked."""
         del self._calls[call.completion]
-        self._owed.pop(call.completion).refuse(refusal)
+        if left := self._held[call.agent] - 1:
+            self._held[call.agent] = left
+        else:
+            del self._held[call.agent]
+        if call.stream is not None:
+            call.stream.end(outcome)
+            return
+        owed = self._owed.pop(call.completion)
+        if isinstance(outcome, Completion):
+            owed.answer(outcome)
+        else:
+            owed.refuse(outcome)
+
+    def _await_reader(self, completion: CompletionId) -> None:
+        self.start_timer(_reader_key(completion), self._options.reader_gone_s, ReaderGone(completion))
 
     def _note(self, notes: tuple[Event, ...]) -> None:
         """Record that a budget is spent; if it is everybody's, keep a checkpoint to go on from."""
@@ -363,35 +438,9 @@ class Router(PersistentActor[RouterState]):
             self.tell(JOURNAL, SaveCheckpoint(reason="budget_exhausted"))
 
 
-def _check(request: Complete) -> None:
-    """Raises InvalidField."""
-    if not any(message.role == "user" for message in request.messages):
-        raise InvalidField("messages", "must hold a message of the user")
-    if request.tokens_max < 1:
-        raise InvalidField("tokens_max", "must be at least 1")
-    if request.deadline_s <= 0.0:
-        raise InvalidField("deadline_s", "must be above 0")
+def _wait_key(completion: CompletionId) -> str:
+    return f"part/{completion}"
 
 
-async def _attempt(  # noqa: PLR0917  # a job's arguments come by position
-    job: Job, router: Router, call: Call, seat: Seat, limit_s: float, least_s: float
-) -> None:
-    """Call the provider once and report. The wait for the commit was part of the deadline."""
-    attempt = call.attempts
-    begun_s = router.monotonic_s
-    left_s = min(limit_s, call.deadline_s - begun_s)
-    report: AttemptAnswered | AttemptFailed
-    try:
-        if left_s < least_s:
-            raise ProviderFault(ErrorClass.LATE, "the wait for the commit has used up the deadline; nothing was sent")
-        reply = await seat.provider.complete(seat.prompt(call.request), limit_s=left_s)
-        report = AttemptAnswered(call.completion, attempt, reply, router.monotonic_s - begun_s)
-    except ProviderFault as fault:
-        elapsed_s = router.monotonic_s - begun_s
-        report = AttemptFailed(call.completion, attempt, fault.error, fault.reason, fault.retry_after_s, elapsed_s)
-    while True:
-        try:
-            await job.ask(router.address, report, timeout_s=REPORT_TIMEOUT_S)
-        except (DeadlinePassed, MailboxFull):
-            continue  # both come after a wait, and a report that is told twice counts once
-        return
+def _reader_key(completion: CompletionId) -> str:
+    return f"reader/{completion}"

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bus.errors import InvalidField, NoSuchActor, NotFound
+from bus.errors import InvalidField, NoSuchActor, NotFound, NotPermitted
 from bus.messages.agents import AgentView, PauseAgent, ReadAgent, ResumeAgent, agent_address
 from bus.messages.artifacts import ARTIFACTS, ListArtifacts, ReadArtifact, ReadArtifactContent, WriteArtifact
 from bus.messages.base import AgentId, ArtifactId, Command, Done, TaskId
@@ -143,8 +143,10 @@ class WorkApi:
             raise NotFound("agent", agent) from error
 
     async def _command_agent(self, request: Request, command: Command[Done]) -> Response:
-        self._edge.authorise(request, "agent")
+        principal = self._edge.authorise(request, "agent")
         agent = request.path_params["agent"]
+        if not principal.may_speak_for(agent):
+            raise NotPermitted(f"{principal.name} may not speak for {agent}")
         try:
             return accepted(await self._edge.ask(agent_address(AgentId(agent)), command), 200)
         except NoSuchActor as error:

@@ -5,47 +5,42 @@ the boundary stands the guard, then the routes; the page's files are served as t
 """
 
 import logging
-import os
 from pathlib import Path
 
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 from starlette.routing import Mount, Route, WebSocketRoute
-from starlette.staticfiles import NotModifiedResponse, PathLike, StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bus.errors import AgoraError
 from web.api import WorkApi
+from web.completions import CompletionsApi
 from web.edge import Edge
 from web.feed import Feed
+from web.files import PageFiles
 from web.frames import Limits
 from web.guard import Guard
 from web.history import HistoryApi
+from web.market import MarketApi
 from web.operations import OperationsApi
 from web.problems import Problem, problem_response
 from web.session import Sessions
+from web.tokens import Tokens, TokensApi
 
 logger = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parent / "static"
-MEDIA_TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-    ".txt": "text/plain; charset=utf-8",
-}
-"""As the page needs them, whatever the machine's own table says."""
 INTERNAL_ERROR = 1011
 
 
-def build_app(edge: Edge, *, limits: Limits | None = None, static: Path = STATIC) -> ASGIApp:
+def build_app(
+    edge: Edge, *, tokens: Tokens | None = None, limits: Limits | None = None, static: Path = STATIC
+) -> ASGIApp:
     """The whole application over its parts."""
     feed = Feed(edge, limits)
-    files = PageFiles(directory=static, check_dir=False)
+    files = PageFiles(static)
 
     async def index(request: Request) -> Response:
         return await files.get_response("index.html", request.scope)
@@ -56,28 +51,16 @@ def build_app(edge: Edge, *, limits: Limits | None = None, static: Path = STATIC
             *Sessions(edge).routes(),
             *HistoryApi(edge).routes(),
             *WorkApi(edge).routes(),
+            *MarketApi(edge).routes(),
             *OperationsApi(edge, feed).routes(),
+            *CompletionsApi(edge).routes(),
+            *(TokensApi(edge, tokens).routes() if tokens is not None else ()),
             WebSocketRoute("/ws", feed.__call__),
             Mount("/static", files),
         ],
         exception_handlers={AgoraError: _refused, HTTPException: _not_served, Exception: _failed},
     )
     return Boundary(Guard(application, edge.options))
-
-
-class PageFiles(StaticFiles):
-    """The page's files: right types, and asked for again each time, answered with 304 while nothing changed."""
-
-    def file_response(
-        self, full_path: PathLike, stat_result: os.stat_result, scope: Scope, status_code: int = 200
-    ) -> Response:
-        media_type = MEDIA_TYPES.get(Path(full_path).suffix, "application/octet-stream")
-        response = FileResponse(
-            full_path, status_code, {"cache-control": "no-cache"}, media_type, stat_result=stat_result
-        )
-        if self.is_not_modified(response.headers, Headers(scope=scope)):
-            return NotModifiedResponse(response.headers)
-        return response
 
 
 class Boundary:

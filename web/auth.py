@@ -36,10 +36,16 @@ class Principal(msgspec.Struct, frozen=True):
 
     name: str
     scopes: frozenset[Scope]
+    agent: str = ""
+    """The one agent that it may speak for; empty for whoever may speak for all."""
 
     def may(self, scope: Scope) -> bool:
         """Whether the principal holds the scope."""
         return scope in self.scopes or "admin" in self.scopes
+
+    def may_speak_for(self, agent: str) -> bool:
+        """Whether the principal may bid and report in an agent's name."""
+        return self.may("agent") and self.agent in ("", agent)
 
 
 ANONYMOUS: Final = Principal("anonymous", frozenset[Scope](("read",)))
@@ -64,6 +70,14 @@ class Keyring:
     def add_token(self, token: str, name: str, scopes: frozenset[Scope]) -> None:
         """Accept a token from now on."""
         self._tokens[_digest(token)] = Principal(name, scopes)
+
+    def add_digest(self, digest: bytes, principal: Principal) -> None:
+        """Accept the token with that SHA-256 digest from now on."""
+        self._tokens[digest] = principal
+
+    def drop_digest(self, digest: bytes) -> None:
+        """Accept that token no more; one that is not known is fine."""
+        self._tokens.pop(digest, None)
 
     def principal_of_token(self, token: str) -> Principal | None:
         """Whose token it is."""
@@ -124,6 +138,13 @@ def load_or_create_admin_token(path: Path) -> str:
         file.flush()
         os.fsync(file.fileno())
     return token
+
+
+def check_reach(host: str, *, has_token: bool) -> None:
+    """Refuse to listen beyond this machine while nobody has been given a token. Raises ConfigError."""
+    if not has_token and host != "localhost" and not is_loopback(host):
+        wish = "create a token first: start once on 127.0.0.1, then `agora token create --name NAME --scope SCOPE`"
+        raise ConfigError("web.host", host, f"reaches beyond this machine, and there is no token; {wish}")
 
 
 def is_loopback(host: str | None) -> bool:

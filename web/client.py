@@ -18,8 +18,9 @@ from bus.messages.artifacts import ArtifactPage, ArtifactView
 from bus.messages.base import Position
 from bus.messages.completions import RouterView
 from bus.messages.ledger import Balances, Conservation
-from bus.messages.system import CheckpointPage, CheckpointView, EventSummary
+from bus.messages.system import CheckpointPage, CheckpointsPruned, CheckpointView, EventSummary
 from bus.messages.tasks import TaskPage, TaskSpec, TaskView
+from web.agent_client import AgentClient
 from web.live_feed import LiveFeed, RequestFailed
 from web.wire import WireEvent, encode
 
@@ -77,6 +78,29 @@ class ReadyAnswer(msgspec.Struct, frozen=True):
     reasons: tuple[str, ...]
 
 
+class TokenAnswer(msgspec.Struct, frozen=True):
+    """A fresh token."""
+
+    name: str
+    agent: str
+    token: str
+    scopes: tuple[str, ...] = ()
+
+
+class TokenName(msgspec.Struct, frozen=True):
+    """A token that is good, without its secret."""
+
+    name: str
+    agent: str
+    scopes: tuple[str, ...] = ()
+
+
+class TokensAnswer(msgspec.Struct, frozen=True):
+    """All tokens but the first start's."""
+
+    tokens: tuple[TokenName, ...]
+
+
 class _ProblemBody(msgspec.Struct, frozen=True):
     detail: str = ""
     code: str = "unknown"
@@ -127,6 +151,23 @@ class AgoraClient:
     async def cancel_task(self, task: str, reason: str = "") -> TaskAnswer:
         """Withdraw a task."""
         return await self._post(f"/api/tasks/{task}/cancel", {"reason": reason}, TaskAnswer)
+
+    async def issue_token(self, agent: str, name: str = "", scopes: Sequence[str] = ()) -> TokenAnswer:
+        """A token that may speak for one agent and do nothing else that acts, or one with scopes; it is told this once."""
+        body = {"agent": agent, "name": name, "scopes": list(scopes)}
+        return await self._post("/api/tokens", body, TokenAnswer)
+
+    async def tokens(self) -> TokensAnswer:
+        """The tokens that are good, without the secrets."""
+        return await self._get("/api/tokens", TokensAnswer)
+
+    async def revoke_token(self, name: str) -> None:
+        """Let a token be good no more."""
+        await self._repeated("DELETE", f"/api/tokens/{name}", dict[str, msgspec.Raw])
+
+    def worker(self, agent: str) -> AgentClient:
+        """The calls of a program that works as an agent."""
+        return AgentClient(agent, self._post)
 
     async def task(self, task: str) -> TaskView:
         """One task."""
@@ -184,6 +225,15 @@ class AgoraClient:
     async def save_checkpoint(self, label: str = "") -> CheckpointView:
         """Save a checkpoint now."""
         return await self._post("/api/checkpoints", {"label": label}, CheckpointView)
+
+    async def pin_checkpoint(self, checkpoint: str, *, is_pinned: bool = True) -> CheckpointView:
+        """Let a checkpoint stay whatever comes after it, or no longer."""
+        body = encode({"pinned": is_pinned})
+        return await self._repeated("PATCH", f"/api/checkpoints/{checkpoint}", CheckpointView, body=body)
+
+    async def prune_checkpoints(self, keep: int) -> CheckpointsPruned:
+        """Remove all but the newest and the pinned checkpoints."""
+        return await self._post("/api/checkpoints/prune", {"keep": keep}, CheckpointsPruned)
 
     def feed(
         self,

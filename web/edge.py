@@ -5,7 +5,7 @@ cookie counts for a request that acts only with an Origin of ours, which the gua
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from starlette.requests import HTTPConnection, Request
@@ -131,14 +131,14 @@ async def read_body(request: Request, kind: type[T]) -> T:
     return decode(await request.body() or b"{}", kind)
 
 
-def json(value: object, status: int = 200) -> Response:
+def json(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """An answer that no cache keeps."""
-    return raw_json(encode(value), status)
+    return raw_json(encode(value), status, headers)
 
 
-def raw_json(body: bytes, status: int = 200) -> Response:
+def raw_json(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """An answer that is encoded already."""
-    return Response(body, status, {"cache-control": "no-store"}, "application/json")
+    return Response(body, status, {"cache-control": "no-store", **(headers or {})}, "application/json")
 
 
 def accepted(answer: Answer[Message], status: int) -> Response:
@@ -147,7 +147,9 @@ def accepted(answer: Answer[Message], status: int) -> Response:
 
 
 def with_position(answer: Answer[Message]) -> bytes:
-    """A reply's fields and the position of the first event that the request caused."""
+    """A reply's fields and the position of the first event that the request caused, unless it tells one of its own."""
     body = encode(answer.message)
+    if "position" in answer.message.__struct_fields__:
+        return body
     comma = b"" if body == b"{}" else b","
     return body[:-1] + comma + b'"position":%d}' % answer.position

@@ -3,10 +3,14 @@
 Rules: the writer alone sends. It sends answers first, then what is due, from the ring as frames that all clients share,
 or from storage for who is older than the ring. A client that takes nothing for `stall_s` is told and closed; whatever
 it does costs nobody else anything. What waits to be sent is bounded: the reader stops reading when it is full.
+
+Who is at the head and takes what it is sent is written to straight from the tick, without waking its writer: where the
+server offers a door for ready frames (`EXTENSION`), and through the application's own messages elsewhere.
 """
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Protocol
 
 import anyio
 from anyio.abc import TaskGroup
@@ -26,6 +30,7 @@ from web.frames import (
     Due,
     Identify,
     Limits,
+    Locate,
     Output,
     ReadRing,
     ReadState,
@@ -33,18 +38,44 @@ from web.frames import (
     Send,
     ShowState,
 )
+from web.framing import ReadyFrame
 from web.hub import batch_frame
 from web.problems import problem_response
 from web.protocol import Session
 from web.ring import Batch
 from web.wire import encode, encode_event, encode_page
 
+EXTENSION = "agora.live"
+"""The scope's extension under which the server offers a `LiveDoor`."""
 OUTBOX_MAX = 64
 """Answers that wait for a client that does not read; then its own requests wait."""
 CLOSE_S = 1.0
 """How long the closing words to a client may take."""
 STORAGE_EVENTS = 256
 """Events per page from storage: some 100 KB."""
+TICK_FRAMES = 4
+"""Frames that a tick writes to one client; who needs more is served by its writer, in turn with others."""
+
+
+class LiveDoor(Protocol):
+    """A socket that takes frames as they are."""
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether a frame may be written now."""
+        ...
+
+    def write(self, frame: ReadyFrame) -> None:
+        """Write a frame; what comes after the end is dropped."""
+        ...
+
+    async def drain(self) -> None:
+        """Return once a frame may be written. Raises BrokenResourceError when the peer has gone."""
+        ...
+
+    def farewell(self, texts: Sequence[str], code: int, reason: str) -> None:
+        """The last words and the close, past the peer's backpressure."""
+        ...
 
 
 class Feed:
@@ -83,12 +114,33 @@ class Client:
         self._bell = anyio.Event()
         self._room = anyio.Event()
         self._beat_at_s = edge.clock.monotonic_s() + limits.beat_s
+        self._door: LiveDoor | None = websocket.scope.get("extensions", {}).get(EXTENSION, {}).get("socket")
+        self._is_idle = False
+        """Whether the writer waits for something to send."""
         self.is_stalled = False
         self._is_leaving = False
 
     def ring_bell(self) -> None:
         """There may be something to send."""
-        self._bell.set()
+        if not (self._is_idle and self._is_up_to_date()):
+            self._bell.set()
+
+    def _is_up_to_date(self) -> bool:
+        """Write what is due straight to the socket. False when the writer has to go on."""
+        door, horizon = self._door, self._hub.horizon
+        if door is None or self._outbox or self._hub.is_closing:
+            return False
+        for _ in range(TICK_FRAMES):
+            if not door.is_writable:
+                return False
+            due = self._session.due(horizon)
+            if due is None:
+                return True
+            found = self._at_once(due)
+            if found is None:
+                return False
+            door.write(found)
+        return False
 
     async def serve(self) -> None:
         """Accept, then read and write until either side ends it."""
@@ -132,6 +184,8 @@ class Client:
                     self._take(self._session.identified(self._identify(output.token), self._hub.horizon), group)
                 case Ask():
                     group.start_soon(self._ask, output)
+                case Locate():
+                    group.start_soon(self._locate, output)
                 case ShowState():
                     self._outbox.append(self._session.answered(output.id, self._hub.state()))
         self._bell.set()
@@ -157,6 +211,18 @@ class Client:
             self._outbox.append(self._session.answered(ask.id, result))
         self._bell.set()
 
+    async def _locate(self, wish: Locate) -> None:
+        request = ReadEvents(since_us=wish.time_us, limit=1, is_newest_first=False)
+        try:
+            page = (await self._edge.ask(JOURNAL, request)).message
+        except AgoraError as error:
+            self._outbox.append(self._session.refused(wish.id, error))
+        else:
+            first = page.events[0].position if page.events else Position(page.head + 1)
+            answer = self._session.located(wish.id, first, self._hub.horizon)
+            self._outbox.extend((answer,) if answer is not None else ())
+        self._bell.set()
+
     async def _write(self) -> None:
         while True:
             self._bell = anyio.Event()
@@ -169,17 +235,14 @@ class Client:
                 if isinstance(output, Close):
                     await self._close(output)
                     return
-                text = output.text
+                found: ReadyFrame | None = ReadyFrame(output.text.encode())
             else:
                 due = self._session.due(self._hub.horizon)
                 if due is None:
                     await self._idle()
                     continue
                 found = await self._frame(due)
-                if found is None:
-                    continue
-                text = found
-            if not await self._send(text):
+            if found is not None and not await self._send(found):
                 return
 
     async def _idle(self) -> None:
@@ -190,29 +253,38 @@ class Client:
                 beat = {"t": "beat", "head": self._hub.horizon.head, "now_us": self._hub.now_us}
                 self._outbox.append(Send(encode(beat).decode()))
             return
+        self._is_idle = True
         with anyio.move_on_after(wait_s):
             await self._bell.wait()
+        self._is_idle = False
 
-    async def _frame(self, due: Due) -> str | None:
-        """The frame for what is due; None when there is none after all."""
+    def _at_once(self, due: Due) -> ReadyFrame | None:
+        """The frame for what is due; None when it has to be read from storage."""
         match due:
             case Send():
-                return due.text
+                return ReadyFrame(due.text.encode())
             case ReadRing():
-                text, last = self._hub.batch_frame(due, self._limits.batch_bytes)
+                frame, last = self._hub.batch_frame(due, self._limits.batch_bytes)
             case ReadState():
-                text, last = self._hub.state_frame(due)
+                frame, last = self._hub.state_frame(due)
             case ReadStorage():
-                try:
-                    batch = await self._read_storage(due)
-                except AgoraError:
-                    self._outbox.extend(_spoken(self._session.restart("the journal cannot be read now")))
-                    return None
-                if not self._session.is_current(due.subscription):
-                    return None
-                text, last = batch_frame(due.subscription.name, batch), batch.last
+                return None
         self._session.scanned(due.subscription, last)
-        return text
+        return frame
+
+    async def _frame(self, due: Due) -> ReadyFrame | None:
+        """The frame for what is due; None when there is none after all."""
+        if not isinstance(due, ReadStorage):
+            return self._at_once(due)
+        try:
+            batch = await self._read_storage(due)
+        except AgoraError:
+            self._outbox.extend(_spoken(self._session.restart("the journal cannot be read now")))
+            return None
+        if not self._session.is_current(due.subscription):
+            return None
+        self._session.scanned(due.subscription, batch.last)
+        return batch_frame(due.subscription.name, batch)
 
     async def _read_storage(self, due: ReadStorage) -> Batch:
         wanted = due.wanted
@@ -239,18 +311,22 @@ class Client:
         assert page.scanned >= due.first, "what is committed can be read"
         return Batch(due.first, page.scanned, _list(found), len(found))
 
-    async def _send(self, text: str) -> bool:
+    async def _send(self, frame: ReadyFrame) -> bool:
         """Send, unless the client takes nothing for too long: then say so and end it."""
+        door = self._door
         with anyio.move_on_after(self._limits.stall_s):
-            await self._websocket.send_text(text)
+            if door is None:
+                await self._websocket.send_text(frame.text)
+            else:
+                await door.drain()
+                door.write(frame)
             return True
         self.is_stalled = True
         *words, close = _spoken(self._session.stall())
         assert isinstance(close, Close)
         texts = [word.text for word in words if isinstance(word, Send)]
-        farewell = self._websocket.scope.get("extensions", {}).get("agora.farewell")
-        if farewell is not None:
-            farewell["say"](texts, close.code, close.reason)
+        if door is not None:
+            door.farewell(texts, close.code, close.reason)
         else:
             await self._close(close)
         return False

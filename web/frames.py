@@ -79,7 +79,14 @@ class ShowState(msgspec.Struct, frozen=True):
     id: int | str
 
 
-Output = Send | Close | Identify | Ask | ShowState
+class Locate(msgspec.Struct, frozen=True):
+    """Find the first event at or after a time, or the end of the journal. Answer with `located` or `refused`."""
+
+    id: int | str
+    time_us: int
+
+
+Output = Send | Close | Identify | Ask | ShowState | Locate
 
 
 # What is due to be sent to the client, beside answers.
@@ -169,9 +176,10 @@ class FilterParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class From(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a subscription begins: `last` n events, or after a `position` of an `epoch`."""
+    """Where a subscription begins: `last` n events, after a `position` of an `epoch`, or at a `time` (RFC 3339)."""
 
     last: int | None = None
+    time: str | None = None
     position: int | None = None
     epoch: int | None = None
 

@@ -2,6 +2,7 @@
 
 Rules: newest first, unless `after` asks for what follows a position. `next` continues in the same direction, as
 `before` or as `after`, and is null at the end; `scanned` is the last position that was looked at.
+Whoever accepts `text/event-stream` or `application/x-ndjson` gets the live feed instead of a page.
 """
 
 import msgspec
@@ -11,12 +12,14 @@ from starlette.routing import Route
 
 from bus.envelope import StoredEvent
 from bus.messages.base import Position
-from bus.messages.system import JOURNAL, EventPage, ReadEvents, SummariseEvents
+from bus.messages.system import JOURNAL, EventPage, ReadEvents, ReadHistogram, SummariseEvents
 from web.edge import Edge, json, raw_json
 from web.parameters import Parameters
+from web.stream import StreamResponse, dialect_of, stream_response
 from web.wire import decode, encode_page, timestamp
 
 COMMON = ("after", "before", "since", "until", "limit")
+BUCKETS_MAX = 1_000
 MINUTES_MAX = 7 * 24 * 60.0
 
 
@@ -31,6 +34,7 @@ class HistoryApi:
             Route("/api/state", self.show_state, methods=["GET"]),
             Route("/api/events", self.list_events, methods=["GET"]),
             Route("/api/events/summary", self.summarise, methods=["GET"]),
+            Route("/api/events/histogram", self.show_histogram, methods=["GET"]),
             Route("/api/tasks/{task}/events", self.list_events_of_task, methods=["GET"]),
             Route("/api/ledger/transfers", self.list_transfers, methods=["GET"]),
         ]
@@ -39,8 +43,11 @@ class HistoryApi:
         self._edge.authorise(request, "read")
         return raw_json(self._edge.hub.state())
 
-    async def list_events(self, request: Request) -> Response:
+    async def list_events(self, request: Request) -> Response | StreamResponse:
         self._edge.authorise(request, "read")
+        dialect = dialect_of(request)
+        if dialect is not None:
+            return await stream_response(self._edge, request, dialect)
         wish = Parameters(request, ("type", "source", "task", "agent", "run", "correlation", *COMMON))
         return await self._events(wish, wish.patterns("type"), wish.text("task"))
 
@@ -53,6 +60,11 @@ class HistoryApi:
         self._edge.authorise(request, "read")
         minutes = Parameters(request, ("minutes",)).number("minutes", 60.0, 0.01, MINUTES_MAX)
         return json((await self._edge.ask(JOURNAL, SummariseEvents(minutes))).message)
+
+    async def show_histogram(self, request: Request) -> Response:
+        self._edge.authorise(request, "read")
+        buckets = Parameters(request, ("buckets",)).integer("buckets", 120, 1, BUCKETS_MAX)
+        return json((await self._edge.ask(JOURNAL, ReadHistogram(buckets))).message)
 
     async def list_transfers(self, request: Request) -> Response:
         self._edge.authorise(request, "read")

@@ -12,21 +12,32 @@ from contextlib import contextmanager
 from typing import Protocol
 
 import anyio
+import anyio.lowlevel
+import msgspec
 
 from bus.clock import Clock
 from bus.envelope import StoredEvent
 from bus.errors import Overloaded
 from bus.messages.base import Position
 from web.frames import Horizon, ReadRing, ReadState
+from web.framing import ReadyFrame
 from web.ring import Batch, Ring
 from web.wire import encode
 
 FIRST = Position(1)
 TICK_S = 0.016
 """One frame of a 60 Hz screen: nobody sees events that come faster apart."""
+TICK_MAX_S = 0.032
+"""Two frames: a longer wait could be seen."""
+REST = 10
+"""After a flush the hub rests so many times as long as it took, between the two bounds: few system calls for much."""
+FLUSH_CLIENTS = 64
+"""A tick writes to so many clients, about a millisecond, before it lets others go on."""
 FRAMES_CACHED_MAX = 256
 GAUGES_MAX = 256
 FRAMES_BYTES_MAX = 16 * 1024 * 1024
+STATE_SHARED_US = 100_000
+"""A frame with the state says what time it is: it is shared for no longer than this."""
 
 
 class StateView(Protocol):
@@ -59,11 +70,11 @@ class Hub:
         """The last value of each gauge that actors have told, for the metrics."""
         self._clock = clock
         self._state: StateView | None = None
-        self._head = Position(0)
-        self._oldest = Position(1)
+        self.horizon = Horizon(Position(0), Position(1), Position(1))
+        """What clients may be shown now."""
         self._bells: dict[int, Callable[[], None]] = {}
         self._next_client = 0
-        self._frames: dict[tuple[object, ...], tuple[str, Position]] = {}
+        self._frames: dict[tuple[object, ...], tuple[ReadyFrame, Position]] = {}
         self._frames_bytes = 0
         self._changed = anyio.Event()
         self._left = anyio.Event()
@@ -89,24 +100,22 @@ class Hub:
     def now_us(self) -> int:
         return self._clock.now_us()
 
-    @property
-    def horizon(self) -> Horizon:
-        """What clients may be shown now."""
-        return Horizon(self._head, min(self.ring.first, Position(self._head + 1)), self._oldest)
-
     def attach(self, state: StateView, oldest: Position = FIRST) -> None:
         """Show this overview from now on; the ring goes on from its position."""
         self._state = state
-        self._oldest = oldest
         if self.ring.head != state.position:
             self.ring.begin(state.position)
+        self.horizon = msgspec.structs.replace(self.horizon, oldest=oldest)
+        self._show(self.horizon.head)
         self._changed.set()
 
     def commit(self, events: Sequence[StoredEvent]) -> None:
         """Take committed events that the overview has already taken."""
         assert self._state is not None, "an overview is attached first"
         self.ring.append(events)
-        self.types.update(event.type for event in events)
+        self._show(self.horizon.head)  # the head rises with the tick; what the ring has let go of is gone now
+        for event in events:
+            self.types[event.type] += 1
         assert self._state.position == self.ring.head, "the overview and the ring go together"
         self._changed.set()
 
@@ -120,10 +129,14 @@ class Hub:
         while True:
             await self._changed.wait()
             self._changed = anyio.Event()
-            self._head = self.ring.head
-            for ring_bell in tuple(self._bells.values()):
+            started_s = self._clock.monotonic_s()
+            self._show(self.ring.head)
+            for index, ring_bell in enumerate(tuple(self._bells.values()), 1):
                 ring_bell()
-            await anyio.sleep(TICK_S)
+                if index % FLUSH_CLIENTS == 0:
+                    await anyio.lowlevel.checkpoint()
+            flush_s = self._clock.monotonic_s() - started_s
+            await anyio.sleep(min(max(TICK_S, flush_s * REST), TICK_MAX_S))
 
     @contextmanager
     def client(self, ring_bell: Callable[[], None]) -> Iterator[None]:
@@ -148,7 +161,7 @@ class Hub:
                 ring_bell()
             await self._left.wait()
 
-    def batch_frame(self, due: ReadRing, bytes_max: int) -> tuple[str, Position]:
+    def batch_frame(self, due: ReadRing, bytes_max: int) -> tuple[ReadyFrame, Position]:
         """The frame of a batch from the ring, and the last position that it scanned."""
         key = (due.subscription.name, due.wanted, due.first, due.last)
         frame = self._frames.get(key)
@@ -158,11 +171,11 @@ class Hub:
         batch = self.ring.read(due.wanted, due.first, due.last, bytes_max)
         return self._keep(key, batch_frame(due.subscription.name, batch), batch.last)
 
-    def state_frame(self, due: ReadState) -> tuple[str, Position]:
+    def state_frame(self, due: ReadState) -> tuple[ReadyFrame, Position]:
         """The frame with the whole state, or with what changed since; and the position that the client then has."""
         assert self._state is not None
         position = self._state.position
-        key = (due.subscription.name, "state", due.after, position)
+        key = (due.subscription.name, "state", due.after, position, self.now_us // STATE_SHARED_US)
         frame = self._frames.get(key)
         if frame is not None:
             self.frames_shared += 1
@@ -173,7 +186,7 @@ class Hub:
             body |= {"epoch": self.epoch, "position": position, "state": self._whole()}
         else:
             body |= {"position": position, "patch": patch | {"now_us": self.now_us}}
-        return self._keep(key, encode(body).decode(), position)
+        return self._keep(key, ReadyFrame(encode(body)), position)
 
     def state(self) -> bytes:
         """The whole state as JSON."""
@@ -183,21 +196,26 @@ class Hub:
         """The state's parts by name, for what shows only one of them. Raises Overloaded before there is one."""
         return self._whole()
 
+    def _show(self, head: Position) -> None:
+        first = min(self.ring.first, Position(head + 1))
+        if (head, first) != (self.horizon.head, self.horizon.ring_first):
+            self.horizon = Horizon(head, first, self.horizon.oldest)
+
     def _whole(self) -> dict[str, object]:
         if self._state is None:
             raise Overloaded("the start", 1.0)
         return {"epoch": self.epoch, "now_us": self.now_us, **self._state.view()}
 
-    def _keep(self, key: tuple[object, ...], text: str, last: Position) -> tuple[str, Position]:
+    def _keep(self, key: tuple[object, ...], made: ReadyFrame, last: Position) -> tuple[ReadyFrame, Position]:
         self.frames_built += 1
-        frame = self._frames[key] = (text, last)
-        self._frames_bytes += len(text)
+        frame = self._frames[key] = (made, last)
+        self._frames_bytes += len(made)
         while len(self._frames) > FRAMES_CACHED_MAX or self._frames_bytes > FRAMES_BYTES_MAX:
             self._frames_bytes -= len(self._frames.pop(next(iter(self._frames)))[0])
         return frame
 
 
-def batch_frame(name: str, batch: Batch) -> str:
+def batch_frame(name: str, batch: Batch) -> ReadyFrame:
     """A batch as a frame; its positions stand in front."""
     head = b'{"t":"batch","sub":%b,"first":%d,"last":%d,"events":' % (encode(name), batch.first, batch.last)
-    return (head + batch.events + b"}").decode()
+    return ReadyFrame(head + batch.events + b"}")

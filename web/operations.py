@@ -4,6 +4,8 @@ Rules: health says the truth from the outside: ready only when the journal answe
 are read from what is there when they are asked for; nothing is counted twice.
 """
 
+from typing import Annotated
+
 import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -15,9 +17,17 @@ from starlette.routing import Route
 
 from bus.errors import AgoraError, NotFound
 from bus.messages.base import AccountId, TransferId
-from bus.messages.completions import ROUTER, DisableProvider, EnableProvider, ReadRouter, SetBudget
+from bus.messages.completions import ROUTER, DisableProvider, EnableProvider, ReadRouter, ReorderProviders, SetBudget
 from bus.messages.ledger import LEDGER, CheckConservation, ReadBalances, ReadTransfer, Transfer
-from bus.messages.system import JOURNAL, JournalView, ListCheckpoints, ReadJournal, SaveCheckpoint
+from bus.messages.system import (
+    JOURNAL,
+    JournalView,
+    ListCheckpoints,
+    PinCheckpoint,
+    PruneCheckpoints,
+    ReadJournal,
+    SaveCheckpoint,
+)
 from web.edge import Edge, accepted, json, read_body
 from web.feed import Feed
 from web.problems import code_of
@@ -36,6 +46,12 @@ class BudgetBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     run_usd_micros: int
 
 
+class OrderBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `POST /api/router/order`."""
+
+    providers: tuple[str, ...]
+
+
 class ProviderBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of `PATCH /api/router/providers/{name}`."""
 
@@ -47,6 +63,18 @@ class CheckpointBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of `POST /api/checkpoints`."""
 
     label: str = ""
+
+
+class PinBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `PATCH /api/checkpoints/{checkpoint}`."""
+
+    pinned: bool
+
+
+class PruneBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `POST /api/checkpoints/prune`."""
+
+    keep: Annotated[int, msgspec.Meta(ge=1)]
 
 
 class _TasksGlance(msgspec.Struct, frozen=True):
@@ -89,9 +117,12 @@ class OperationsApi:
             Route("/api/ledger/transfers/{transfer:path}", self.show_transfer, methods=["GET"]),
             Route("/api/router", self.show_router, methods=["GET"]),
             Route("/api/router/budget", self.set_budget, methods=["POST"]),
+            Route("/api/router/order", self.reorder_providers, methods=["POST"]),
             Route("/api/router/providers/{provider}", self.switch_provider, methods=["PATCH"]),
             Route("/api/checkpoints", self.list_checkpoints, methods=["GET"]),
             Route("/api/checkpoints", self.save_checkpoint, methods=["POST"]),
+            Route("/api/checkpoints/prune", self.prune_checkpoints, methods=["POST"]),
+            Route("/api/checkpoints/{checkpoint}", self.pin_checkpoint, methods=["PATCH"]),
             Route("/api/system", self.show_system, methods=["GET"]),
             Route("/healthz", self.healthz, methods=["GET"]),
             Route("/readyz", self.readyz, methods=["GET"]),
@@ -133,6 +164,11 @@ class OperationsApi:
         body = await read_body(request, BudgetBody)
         return accepted(await self._edge.ask(ROUTER, SetBudget(body.run_usd_micros)), 200)
 
+    async def reorder_providers(self, request: Request) -> Response:
+        self._edge.authorise(request, "admin")
+        body = await read_body(request, OrderBody)
+        return accepted(await self._edge.ask(ROUTER, ReorderProviders(body.providers)), 200)
+
     async def switch_provider(self, request: Request) -> Response:
         self._edge.authorise(request, "admin")
         body = await read_body(request, ProviderBody)
@@ -149,6 +185,17 @@ class OperationsApi:
         body = await read_body(request, CheckpointBody)
         command = SaveCheckpoint(label=body.label)
         return accepted(await self._edge.ask(JOURNAL, command, timeout_s=CHECKPOINT_TIMEOUT_S), 201)
+
+    async def pin_checkpoint(self, request: Request) -> Response:
+        self._edge.authorise(request, "admin")
+        body = await read_body(request, PinBody)
+        command = PinCheckpoint(request.path_params["checkpoint"], body.pinned)
+        return json((await self._edge.ask(JOURNAL, command)).message)
+
+    async def prune_checkpoints(self, request: Request) -> Response:
+        self._edge.authorise(request, "admin")
+        body = await read_body(request, PruneBody)
+        return json((await self._edge.ask(JOURNAL, PruneCheckpoints(body.keep))).message)
 
     async def show_system(self, request: Request) -> Response:
         self._edge.authorise(request, "read")

@@ -32,7 +32,9 @@ STATUS: dict[type[AgoraError], int] = {
     errors.RequestRejected: 422,
     errors.Refused: 422,
     errors.Overloaded: 429,
+    errors.CompletionCancelled: 409,
     errors.AllProvidersFailed: 502,
+    errors.StreamBroken: 502,
     errors.MailboxFull: 503,
     errors.ActorStopped: 503,
     errors.NoSuchActor: 503,
@@ -48,6 +50,7 @@ STATUS_BY_CODE = {"disk_full": 507}
 RETRYABLE = (
     errors.Overloaded,
     errors.AllProvidersFailed,
+    errors.StreamBroken,
     errors.MailboxFull,
     errors.ActorStopped,
     errors.NoSuchActor,

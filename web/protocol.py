@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Literal
 
-from bus.address import Address
 from bus.errors import (
     AgoraError,
     InvalidField,
@@ -26,12 +25,9 @@ from bus.errors import (
     Refused,
     StaleEpoch,
 )
-from bus.messages.base import Message, Position, Request, TaskId
-from bus.messages.completions import ROUTER, ReadRouter
-from bus.messages.ledger import LEDGER, ReadBalances
-from bus.messages.system import EVENTS_LIMIT_MAX, JOURNAL, ReadEvents
-from bus.messages.tasks import COORDINATOR, CancelTask, CreateTask, ListTasks, ReadTask, TaskSpec
-from web.auth import Principal, Scope
+from bus.messages.base import Position
+from web import methods
+from web.auth import Principal
 from web.frames import (
     FORBIDDEN,
     LAST_MAX,
@@ -45,7 +41,6 @@ from web.frames import (
     TOO_SLOW,
     UNAUTHENTICATED,
     Ask,
-    Cancel,
     Close,
     Due,
     Empty,
@@ -55,6 +50,7 @@ from web.frames import (
     Horizon,
     Identify,
     Limits,
+    Locate,
     Look,
     Output,
     ReadRing,
@@ -66,8 +62,9 @@ from web.frames import (
     Subscription,
     Unsubscribe,
 )
+from web.methods import Wish
 from web.problems import code_of, detail_of, is_retryable
-from web.wire import Filter, check_patterns, decode, encode
+from web.wire import Filter, check_patterns, decode, encode, parse_time
 
 LAG_EVENTS = 1_000
 """From this distance on a client is told that it lags, once until it has caught up."""
@@ -96,6 +93,8 @@ class Session:
         self._principal: Principal | None = None
         self._subscriptions: dict[str, Subscription] = {}
         self._in_flight: set[int | str] = set()
+        self._located: dict[int | str, tuple[str, Filter, bool]] = {}
+        """Subscriptions whose first position is being looked up, by request."""
         self._tokens = float(limits.frames_burst)
         self._filled_s = now_s
         self._refusals = 0
@@ -166,6 +165,7 @@ class Session:
     def refused(self, id_: int | str, error: AgoraError) -> Send:
         """Answer a request with an error."""
         self._in_flight.discard(id_)
+        self._located.pop(id_, None)
         return self._error(id_, error)
 
     def stall(self) -> Sequence[Output]:
@@ -180,12 +180,12 @@ class Session:
         """What is to be sent next, fairly among the subscriptions; None when all are at the head."""
         if self._phase is not Phase.OPEN:
             return None
-        for name in tuple(self._subscriptions):
-            subscription = self._subscriptions[name]
+        for subscription in self._subscriptions.values():
             due = self._due(subscription, horizon)
             if due is not None:
-                del self._subscriptions[name]  # it goes to the end of the line
-                self._subscriptions[name] = subscription
+                if len(self._subscriptions) > 1:
+                    del self._subscriptions[subscription.name]  # it goes to the end of the line
+                    self._subscriptions[subscription.name] = subscription
                 return due
         return None
 
@@ -280,21 +280,16 @@ class Session:
                 decode(frame.params, Empty, "params")
                 return (self.answered(frame.id, encode({"head": horizon.head})),)
             case "query":
-                return self._query(frame, decode(frame.params, Look, "params"))
-            case "task.create":
-                spec = decode(frame.params, TaskSpec, "params")
-                return self._ask(frame, "task", COORDINATOR, CreateTask(spec, idempotency_key=frame.idem))
-            case "task.cancel":
-                cancel = decode(frame.params, Cancel, "params")
-                return self._ask(frame, "task", COORDINATOR, CancelTask(TaskId(cancel.task), cancel.reason))
+                return self._ask(frame, methods.query(decode(frame.params, Look, "params")))
             case _:
-                raise InvalidField("method", f"{frame.method[:NAME_MAX]!r} is not a method")
+                assert self._principal is not None
+                return self._ask(frame, methods.command(frame, self._principal))
 
     def _subscribe(self, frame: Frame, wish: Subscribe, horizon: Horizon) -> Sequence[Output]:
         if not 0 < len(wish.sub) <= NAME_MAX:
             raise InvalidField("params.sub", f"is not a name of 1 to {NAME_MAX} characters")
         if wish.sub not in self._subscriptions and len(self._subscriptions) >= self._limits.subscriptions:
-            raise Overloaded(f"the session with {self._limits.subscriptions} subscriptions", 1.0)
+            raise self._too_many()
         if wish.topics == "state":
             self._subscriptions[wish.sub] = Subscription(wish.sub, None, Position(-1))
             return (self.answered(frame.id, encode({"sub": wish.sub, "head": horizon.head})),)
@@ -309,9 +304,33 @@ class Session:
             agent=wish.filter.agent,
             source=wish.filter.source,
         )
+        is_conflating = wish.policy == "conflate"
+        if isinstance(wish.start, From) and wish.start.time is not None:
+            time_us = self._time(wish.start)
+            self._begin_request(frame.id)
+            self._located[frame.id] = (wish.sub, wanted, is_conflating)
+            return (Locate(frame.id, time_us),)
         start = self._start(wish.start, horizon)
-        self._subscriptions[wish.sub] = Subscription(wish.sub, wanted, start, wish.policy == "conflate", is_behind=True)
-        return (self.answered(frame.id, encode({"sub": wish.sub, "next": start, "head": horizon.head})),)
+        return (self._follow(frame.id, Subscription(wish.sub, wanted, start, is_conflating, is_behind=True), horizon),)
+
+    def located(self, id_: int | str, position: Position, horizon: Horizon) -> Send | None:
+        """Take the answer to `Locate`: the first position to scan."""
+        name, wanted, is_conflating = self._located.pop(id_)
+        if self._phase is not Phase.OPEN:
+            return None
+        if name not in self._subscriptions and len(self._subscriptions) >= self._limits.subscriptions:
+            return self.refused(id_, self._too_many())
+        return self._follow(id_, Subscription(name, wanted, position, is_conflating, is_behind=True), horizon)
+
+    def _follow(self, id_: int | str, subscription: Subscription, horizon: Horizon) -> Send:
+        self._subscriptions[subscription.name] = subscription
+        result = {"sub": subscription.name, "next": subscription.next, "head": horizon.head}
+        return self.answered(id_, encode(result))
+
+    def _time(self, start: From) -> int:
+        if start.last is not None or start.position is not None:
+            raise InvalidField("params.from", "names either last, position or time")
+        return parse_time("params.from.time", start.time or "")
 
     def _start(self, start: Literal["head"] | From | None, horizon: Horizon) -> Position:
         """The first position to scan."""
@@ -320,7 +339,7 @@ class Session:
         if not isinstance(start, From):
             return Position(horizon.head + 1)
         if (start.last is None) == (start.position is None):
-            raise InvalidField("params.from", "names either last or position")
+            raise InvalidField("params.from", "names either last, position or time")
         if start.last is not None:
             if not 0 <= start.last <= LAST_MAX:
                 raise InvalidField("params.from.last", f"is not between 0 and {LAST_MAX}")
@@ -330,44 +349,26 @@ class Session:
             raise InvalidField("params.from.position", f"is not between 0 and the head {horizon.head}")
         return Position(position + 1)
 
-    def _query(self, frame: Frame, look: Look) -> Sequence[Output]:
-        match look.what:
-            case "state":
-                return (ShowState(frame.id),)
-            case "task":
-                return self._ask(frame, "read", COORDINATOR, ReadTask(TaskId(look.task)))
-            case "tasks":
-                return self._ask(frame, "read", COORDINATOR, ListTasks(limit=_limit(look.limit)))
-            case "balances":
-                return self._ask(frame, "read", LEDGER, ReadBalances())
-            case "router":
-                return self._ask(frame, "read", ROUTER, ReadRouter())
-            case "events":
-                request = ReadEvents(
-                    types=check_patterns("params.types", look.types),
-                    source=look.source,
-                    task=look.task,
-                    agent=look.agent,
-                    correlation=look.correlation,
-                    after=Position(max(0, look.after)),
-                    before=Position(max(0, look.before)),
-                    limit=_limit(look.limit),
-                    is_newest_first=not look.after,
-                )
-                return self._ask(frame, "read", JOURNAL, request)
-
-    def _ask(self, frame: Frame, scope: Scope, to: Address, request: Request[Message]) -> Sequence[Output]:
+    def _ask(self, frame: Frame, wish: Wish | None) -> Sequence[Output]:
+        if wish is None:
+            return (ShowState(frame.id),)
         assert self._principal is not None
-        if not self._principal.may(scope):
-            raise NotPermitted(f"the scope {scope} is needed")
+        if not self._principal.may(wish.scope):
+            raise NotPermitted(f"the scope {wish.scope} is needed")
         if len(frame.idem) > 256:
             raise InvalidField("idem", "is longer than 256 characters")
-        if frame.id in self._in_flight:
+        self._begin_request(frame.id)
+        return (Ask(frame.id, wish.to, wish.request),)
+
+    def _begin_request(self, id_: int | str) -> None:
+        if id_ in self._in_flight:
             raise InvalidField("id", "is that of a request that is still under way")
         if len(self._in_flight) >= self._limits.commands_in_flight:
             raise Overloaded(f"the session with {len(self._in_flight)} requests under way", 0.5)
-        self._in_flight.add(frame.id)
-        return (Ask(frame.id, to, request),)
+        self._in_flight.add(id_)
+
+    def _too_many(self) -> Overloaded:
+        return Overloaded(f"the session with {self._limits.subscriptions} subscriptions", 1.0)
 
     def _error(self, id_: int | str, error: AgoraError) -> Send:
         data: dict[str, object] = {"retryable": is_retryable(error)}
@@ -392,9 +393,3 @@ class Session:
         self._subscriptions.clear()
         # A close frame holds 123 bytes of reason.
         return (Close(code, reason.encode("utf-8", "replace")[:120].decode("utf-8", "ignore")),)
-
-
-def _limit(limit: int) -> int:
-    if not 1 <= limit <= EVENTS_LIMIT_MAX:
-        raise InvalidField("params.limit", f"is not between 1 and {EVENTS_LIMIT_MAX}")
-    return limit

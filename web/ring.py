@@ -7,6 +7,7 @@ Pure: no clock, no loop.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -26,6 +27,9 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     task: str
     agent: str
     json: bytes
+
+
+GONE: Final = Entry("", "", "", "", b"")
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -80,8 +84,15 @@ class Ring:
 
     def read(self, wanted: Filter, first: Position, last: Position, bytes_max: int) -> Batch:
         """The events from `first` on that match, up to `last` or until they have `bytes_max` bytes."""
+        found, scanned = self.select(wanted, first, last, bytes_max)
+        return Batch(first, scanned, b"[" + b",".join([json for _, json in found]) + b"]", len(found))
+
+    def select(
+        self, wanted: Filter, first: Position, last: Position, bytes_max: int
+    ) -> tuple[list[tuple[Position, bytes]], Position]:
+        """As `read`: each event with its position, and the last position that was looked at."""
         assert self.first <= first <= last <= self.head, "what is read is held"
-        found: list[bytes] = []
+        found: list[tuple[Position, bytes]] = []
         size = 0
         offset = self._start - self.first
         scanned = first
@@ -89,15 +100,16 @@ class Ring:
             scanned = Position(position)
             entry = self._entries[position + offset]
             if wanted.matches(entry.type, entry.source, entry.task, entry.agent):
-                found.append(entry.json)
+                found.append((scanned, entry.json))
                 size += len(entry.json)
                 if size >= bytes_max:
                     break
-        return Batch(first, scanned, b"[" + b",".join(found) + b"]", len(found))
+        return found, scanned
 
     def _trim(self) -> None:
         while len(self) > self._events_max or (self._size_bytes > self._bytes_max and len(self) > 0):
             self._size_bytes -= len(self._entries[self._start].json)
+            self._entries[self._start] = GONE
             self._start += 1
         if self._start > self._events_max:
             del self._entries[: self._start]

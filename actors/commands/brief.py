@@ -7,7 +7,7 @@ the position at which the command began, so nothing that happens meanwhile is mi
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 
 import anyio
@@ -132,8 +132,9 @@ class _Brief:
 
 
 async def _listen(feed: LiveFeed, heard: ObjectSendStream[WireEvent]) -> None:
-    async for event in feed:
-        await heard.send(event)
+    async with aclosing(aiter(feed)) as events:
+        async for event in events:
+            await heard.send(event)
 
 
 async def _fetch_briefs(agora: AgoraClient, rows: Sequence[Row]) -> None:

@@ -1,39 +1,49 @@
-"""`agora checkpoints`: list and verify what is kept, and save another.
+"""`agora checkpoints`: list, verify and compare what is kept; save another; let one stay; remove the others.
 
-Listing and verifying read the directory itself, whether a server runs on it or not; saving asks the server, which alone
-knows the state.
+Listing, verifying and comparing read the directory itself, whether a server runs on it or not. Saving asks the server,
+which alone knows the state. Pinning and pruning ask the server where one runs, which alone writes, and write otherwise.
+A checkpoint is named by its id, a position, `step:N`, its label, `newest`, or a time such as `2026-01-31T12:00`.
 """
 
 from datetime import UTC, datetime
+from pathlib import Path
 
+import anyio
+import anyio.to_thread
 from rich.markup import escape
 from rich.table import Table
 
+from actors.commands import presence
 from actors.commands.connection import joined
 from actors.commands.console import ExitCode, Shell
+from actors.rules import checkpoints as rules
+from actors.rules.differences import Difference, Keys, difference
+from bus.errors import NotFound
+from bus.messages.base import Microseconds
+from bus.messages.system import CheckpointView
 from storage.checkpoints import CheckpointStore
 
 
 async def list_(shell: Shell) -> ExitCode:
     """All kept checkpoints, newest first."""
-    async with CheckpointStore.inspect(shell.config.journal.checkpoints_in(shell.data)) as store:
+    async with CheckpointStore.inspect(directory_of(shell)) as store:
         views = await store.list()
     if shell.is_json:
         shell.print_json(views)
         return ExitCode.DONE
-    table = Table("checkpoint", "position", "step", "made", "reason", "label", "size")
+    table = Table("checkpoint", "position", "step", "made", "reason", "label", "pinned", "size", "new")
     for view in views:
-        made = datetime.fromtimestamp(view.created_us / 1e6, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-        cells = (view.checkpoint, str(view.position), str(view.step), made, view.reason, view.label)
-        table.add_row(*(escape(cell) for cell in cells), f"{view.size_bytes / 1e3:.1f} kB")
+        pinned = "pinned" if view.is_pinned else ""
+        cells = (view.checkpoint, str(view.position), str(view.step), made(view), view.reason, view.label, pinned)
+        table.add_row(*(escape(cell) for cell in cells), kilobytes(view.size_bytes), kilobytes(view.written_bytes))
     shell.print_table(table)
     return ExitCode.DONE
 
 
-async def verify(shell: Shell, checkpoint: str) -> ExitCode:
+async def verify(shell: Shell, wanted: str) -> ExitCode:
     """Prove one checkpoint, or all: 0 if all are sound, 1 if one is not."""
-    async with CheckpointStore.inspect(shell.config.journal.checkpoints_in(shell.data)) as store:
-        findings = await store.verify(checkpoint)
+    async with CheckpointStore.inspect(directory_of(shell)) as store:
+        findings = await store.verify(await found_name(store, wanted) if wanted else "")
     if shell.is_json:
         shell.print_json(findings)
     else:
@@ -49,5 +59,112 @@ async def create(shell: Shell, label: str) -> ExitCode:
     if shell.is_json:
         shell.print_json(view)
     else:
-        shell.say(f"{view.checkpoint} is saved: position {view.position}, {view.size_bytes / 1e3:.1f} kB")
+        size, new = kilobytes(view.size_bytes), kilobytes(view.written_bytes)
+        shell.say(f"{view.checkpoint} is saved: position {view.position}, {size}, {new} of it new")
     return ExitCode.DONE
+
+
+async def pin(shell: Shell, wanted: str, *, is_pinned: bool) -> ExitCode:
+    """Let a checkpoint stay, or go its way with the others."""
+    async with CheckpointStore.inspect(directory_of(shell)) as store:
+        name = await found_name(store, wanted)
+    if await anyio.to_thread.run_sync(presence.find, shell.data) is not None:
+        async with joined(shell) as agora:
+            view = await agora.pin_checkpoint(name, is_pinned=is_pinned)
+    else:
+        async with CheckpointStore.open(directory_of(shell)) as store:
+            view = await store.pin(name, is_pinned=is_pinned)
+    if shell.is_json:
+        shell.print_json(view)
+    else:
+        shell.say(f"{name} {'stays until it is unpinned' if is_pinned else 'is not pinned any more'}")
+    return ExitCode.DONE
+
+
+async def prune(shell: Shell, keep: int) -> ExitCode:
+    """Remove all but the newest and the pinned ones."""
+    if await anyio.to_thread.run_sync(presence.find, shell.data) is not None:
+        async with joined(shell) as agora:
+            removed = (await agora.prune_checkpoints(keep)).removed
+    else:
+        await _check_there(directory_of(shell))
+        async with CheckpointStore.open(directory_of(shell)) as store:
+            removed = await store.prune([view.checkpoint for view in await store.list()][:keep])
+    if shell.is_json:
+        shell.print_json({"removed": removed})
+    else:
+        shell.say(f"{len(removed)} removed{': ' if removed else ''}{', '.join(removed)}")
+    return ExitCode.DONE
+
+
+async def diff(shell: Shell, first: str, second: str) -> ExitCode:
+    """What changed from one checkpoint to another, actor by actor."""
+    async with CheckpointStore.inspect(directory_of(shell)) as store:
+        names = [await found_name(store, wanted) for wanted in (first, second)]
+        before, after = [await store.manifest(name) for name in names]
+        found: list[Difference] = []
+        for address in sorted(before.actors.keys() | after.actors.keys()):
+            old, new = before.actors.get(address), after.actors.get(address)
+            if old is not None and new is not None and old.chunks == new.chunks:
+                continue
+            states = [
+                await store.state(name, address) if manifest is not None else b""
+                for name, manifest in zip(names, (old, new), strict=True)
+            ]
+            found.append(await anyio.to_thread.run_sync(difference, address, states[0], states[1]))
+    if shell.is_json:
+        shell.print_json(found)
+        return ExitCode.DONE
+    table = Table("actor", "added", "removed", "changed", "bytes", title=f"{names[0]} to {names[1]}")
+    for one in found:
+        cells = (one.actor, _words(one.added), _words(one.removed), _words(one.changed))
+        table.add_row(*(escape(cell) for cell in cells), f"{one.bytes_before} to {one.bytes_after}")
+    shell.print_table(table)
+    if not found:
+        shell.say("No actor differs.")
+    return ExitCode.DONE
+
+
+def directory_of(shell: Shell) -> Path:
+    """Where the checkpoints are kept."""
+    return shell.config.journal.checkpoints_in(shell.data)
+
+
+async def found_name(store: CheckpointStore, wanted: str) -> str:
+    """The id of the checkpoint that is meant. Raises NotFound."""
+    try:
+        return rules.find(await store.list(), wanted, time_us_of(wanted)).checkpoint
+    except NotFound:
+        manifest = await store.manifest(wanted)  # a damaged one is in no list, but has a name
+        return manifest.view.checkpoint
+
+
+def time_us_of(wanted: str) -> Microseconds | None:
+    """The time that is meant, if one is; without a zone it is this machine's."""
+    if "-" not in wanted[1:] or wanted.startswith("c-") or not wanted[:4].isdecimal():
+        return None
+    try:
+        return round(datetime.fromisoformat(wanted).astimezone(UTC).timestamp() * 1e6)
+    except ValueError:
+        return None
+
+
+def made(view: CheckpointView) -> str:
+    """When a checkpoint was made, in this machine's time."""
+    return datetime.fromtimestamp(view.created_us / 1e6, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def kilobytes(size: int) -> str:
+    return f"{size / 1e3:.1f} kB"
+
+
+async def _check_there(directory: Path) -> None:
+    """Raises NotFound where there are no checkpoints: opening would make some."""
+    async with CheckpointStore.inspect(directory):
+        pass
+
+
+def _words(keys: Keys) -> str:
+    if keys.count > 3:
+        return f"{keys.count}: {', '.join(keys.first[:3])}, ..."
+    return ", ".join(keys.first)

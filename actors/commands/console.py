@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 the work failed, 2 usage or config. What a person reads go
 with `--json`; errors are one line each on stderr.
 """
 
+import errno
 import os
 import signal
 from collections.abc import Callable, Coroutine
@@ -32,16 +33,24 @@ class ExitCode(IntEnum):
     USAGE = 2
 
 
+class Output(Console):
+    """Where a command prints."""
+
+    def on_broken_pipe(self) -> None:
+        """Whoever read the output has gone. An error like any other: leaving the process from inside a task is not."""
+        raise BrokenPipeError(errno.EPIPE, "whoever read the output has gone")
+
+
 class Shell:
     """One call of the command line."""
 
     def __init__(self, config: Config, *, is_json: bool) -> None:
         self.config = config
         self.is_json = is_json
-        self.out = Console(soft_wrap=True, highlight=False)
+        self.out = Output(soft_wrap=True, highlight=False)
         if not self.out.is_terminal:
             self.out.width = WIDTH_ELSEWHERE
-        self.err = Console(stderr=True, soft_wrap=True, highlight=False)
+        self.err = Output(stderr=True, soft_wrap=True, highlight=False)
 
     @property
     def data(self) -> Path:

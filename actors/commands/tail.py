@@ -4,15 +4,19 @@ A broken connection is taken up again where it ended, so no event is missing or 
 are where a later `--from` goes on.
 """
 
+import signal
 from collections.abc import Mapping
+from contextlib import aclosing
 from datetime import UTC, datetime
 
+import anyio
 import msgspec
 import orjson
 
 from actors.commands.connection import fields_of, joined, time_us_of
 from actors.commands.console import ExitCode, Shell
 from bus.messages.base import Position
+from web.client import AgoraClient
 from web.wire import WireEvent, encode
 
 FIELD_CHARACTERS_MAX = 80
@@ -30,16 +34,21 @@ class Filters(msgspec.Struct, frozen=True):
 
 
 async def tail(shell: Shell, filters: Filters) -> ExitCode:
-    """Show events until interrupted. Raises AgoraError when the server is gone for good."""
-    after = None if filters.after is None else Position(filters.after)
-    async with joined(shell) as agora:
-        wanted = {name: value for name, value in (("task", filters.task), ("agent", filters.agent)) if value}
-        async for event in agora.feed(filters.topics or ("#",), after=after, wanted=wanted):
-            if shell.is_json:
-                shell.out.print(encode(event).decode(), markup=False)
-            else:
-                shell.out.print(line_of(event), markup=False)
+    """Show events until a signal says stop. Raises NotServing when the server is gone for good."""
+    async with joined(shell) as agora, anyio.create_task_group() as tasks:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            tasks.start_soon(_show, shell, agora, filters)
+            await anext(signals)
+            tasks.cancel_scope.cancel()
     return ExitCode.DONE
+
+
+async def _show(shell: Shell, agora: AgoraClient, filters: Filters) -> None:
+    after = None if filters.after is None else Position(filters.after)
+    wanted = {name: value for name, value in (("task", filters.task), ("agent", filters.agent)) if value}
+    async with aclosing(aiter(agora.feed(filters.topics or ("#",), after=after, wanted=wanted))) as feed:
+        async for event in feed:
+            shell.out.print(encode(event).decode() if shell.is_json else line_of(event), markup=False)
 
 
 def line_of(event: WireEvent) -> str:

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
+from contextlib import aclosing
 from pathlib import Path
 
 import anyio
@@ -63,10 +64,11 @@ async def _wait(shell: Shell, agora: AgoraClient, tasks: tuple[TaskId, ...]) -> 
     open_ = {task for task, view in views.items() if view.state in OPEN}
     if open_:
         # Ends are heard from before the states were read: none falls between.
-        async for heard in agora.feed(tuple(ENDS), after=after):
-            open_.discard(TaskId(text_of(fields_of(heard), "task")))
-            if not open_:
-                break
+        async with aclosing(aiter(agora.feed(tuple(ENDS), after=after))) as feed:
+            async for heard in feed:
+                open_.discard(TaskId(text_of(fields_of(heard), "task")))
+                if not open_:
+                    break
     ended = [await agora.task(task) for task in views]
     results = [await _result(agora, view) for view in ended]
     if shell.is_json:

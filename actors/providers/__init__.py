@@ -6,6 +6,7 @@ from actors.providers.discovery import discover, probe_http
 from actors.providers.options import ProviderOptions
 from actors.providers.provider import Provider, open_provider
 from actors.providers.seats import Seat, Seats
+from actors.providers.settings import RouterOptions
 from actors.providers.transport import Transport
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Provider",
     "ProviderFault",
     "ProviderOptions",
+    "RouterOptions",
     "Seat",
     "Seats",
     "Transport",

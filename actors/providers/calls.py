@@ -4,12 +4,15 @@ Rules: at most one attempt is under way at a time; each has a number, so that a 
 No clock: times are handed in.
 """
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from actors.providers.dialect import ModelReply
-from actors.providers.seats import Seat
+from actors.providers.streams import Stream
 from actors.rules.breaker import Permit
 from actors.rules.cascade import Attempted, ErrorClass
 from actors.rules.spending import cost, estimate_prompt
-from bus.messages.base import CompletionId, Microseconds
+from bus.messages.base import AgentId, CompletionId, Microseconds
 from bus.messages.completions import (
     Complete,
     Completion,
@@ -18,6 +21,9 @@ from bus.messages.completions import (
     CompletionFailed,
     CompletionRequested,
 )
+
+if TYPE_CHECKING:
+    from actors.providers.seats import Seat
 
 
 class Call:
@@ -39,14 +45,23 @@ class Call:
         self.seat: Seat | None = None
         """Where its attempt is under way; None while it waits."""
         self.permit = Permit(0, is_probe=False)
+        self.stream: Stream | None = None
+        """Where the words of the answer go, if anyone reads them as they come."""
+        self.cancel: Callable[[], None] | None = None
+        """Ends the attempt under way, and closes its socket."""
 
-    def begin(self, seat: Seat, permit: Permit) -> None:
+    @property
+    def agent(self) -> AgentId:
+        """Who asked."""
+        return self.request.agent
+
+    def begin(self, seat: "Seat", permit: Permit) -> None:
         """An attempt begins."""
         assert self.seat is None, "one attempt at a time"
         self.seat, self.permit = seat, permit
         self.attempts += 1
 
-    def estimate(self, seat: Seat) -> int:
+    def estimate(self, seat: "Seat") -> int:
         """The most that an attempt there should cost, in USD micros."""
         return seat.estimate(self.tokens_in, self.request.tokens_max)
 
@@ -63,7 +78,7 @@ class Call:
         )
 
     def attempt_failed(
-        self, seat: Seat, error: ErrorClass, reason: str, charged: int, elapsed_s: float
+        self, seat: "Seat", error: ErrorClass, reason: str, charged: int, elapsed_s: float
     ) -> CompletionAttemptFailed:
         """The attempt is over without an answer; `charged` is what it may have cost all the same."""
         self.seat = None
@@ -81,7 +96,7 @@ class Call:
         )
 
     def completed(
-        self, seat: Seat, reply: ModelReply, lost: int, attempt_s: float, now: tuple[float, Microseconds]
+        self, seat: "Seat", reply: ModelReply, lost: int, attempt_s: float, now: tuple[float, Microseconds]
     ) -> CompletionCompleted:
         """The attempt is over with an answer; `lost` is what failed ones before it may have cost."""
         self.seat = None

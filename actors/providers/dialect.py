@@ -9,13 +9,12 @@ Pure: no network, no clock.
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NoReturn, TypeVar
 
 import msgspec
 
-from actors.providers.options import ProviderOptions
 from actors.rules.cascade import ErrorClass
 from actors.rules.spending import estimate_prompt, estimate_tokens
 from bus.errors import AgoraError
@@ -58,6 +57,11 @@ class Prompt(msgspec.Struct, frozen=True):
     messages: tuple[ChatMessage, ...]
     tokens_max: int
     model: str
+    is_streamed: bool = False
+    schema: str = ""
+    """A JSON schema that the answer must keep; empty for none."""
+    temperature: float | None = None
+    stop: tuple[str, ...] = ()
 
 
 class HttpRequest(msgspec.Struct, frozen=True):
@@ -99,15 +103,6 @@ class ProviderFault(AgoraError):
         self.retry_after_s = retry_after_s
 
 
-class Dialect(msgspec.Struct, frozen=True):
-    """A way of asking over HTTP."""
-
-    encode: Callable[[ProviderOptions, str, Prompt], HttpRequest]
-    """Options, key (or empty) and prompt."""
-    decode: Callable[[Prompt, HttpReply], ModelReply]
-    """Raises `ProviderFault`."""
-
-
 class _ErrorDetail(msgspec.Struct):
     message: str = ""
     type: str | None = None
@@ -136,6 +131,14 @@ def parse(decoder: msgspec.json.Decoder[T], reply: HttpReply) -> T:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         kind = reply.headers.get("content-type", "no content type")
         raise ProviderFault(ErrorClass.GARBAGE, shorten(f"the reply ({kind}) makes no sense: {error}")) from error
+
+
+def parse_line(decoder: msgspec.json.Decoder[T], line: bytes) -> T:
+    """One event of a stream, typed. Raises ProviderFault."""
+    try:
+        return decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ProviderFault(ErrorClass.GARBAGE, shorten(f"a line of the stream makes no sense: {error}")) from error
 
 
 def fault_of(reply: HttpReply, status: int = 0) -> ProviderFault:

@@ -1,9 +1,9 @@
-"""The native dialect of Ollama: `POST /api/chat`, without a stream.
+"""The native dialect of Ollama: `POST /api/chat`.
 
 Source: https://github.com/ollama/ollama/blob/main/docs/api.md. A reply is whole when `done` is true and `done_reason`
 says why; `thinking` is dropped.
 
-Pure: encode and decode.
+Pure: encode, decode and follow.
 """
 
 from collections.abc import Mapping
@@ -13,17 +13,19 @@ import msgspec
 import orjson
 
 from actors.providers.dialect import (
-    Dialect,
     HttpReply,
     HttpRequest,
     ModelReply,
     Prompt,
     answer,
+    fault_of,
     finish,
     parse,
+    parse_line,
     refuse_garbage,
 )
 from actors.providers.options import ProviderOptions
+from actors.providers.streaming import Dialect, Draft
 from bus.messages.completions import FinishReason
 
 TAGS_PATH = "/api/tags"
@@ -42,6 +44,7 @@ class _Chat(msgspec.Struct):
     done_reason: str | None = None
     prompt_eval_count: int | None = None
     eval_count: int | None = None
+    error: str = ""
 
 
 class _Model(msgspec.Struct):
@@ -61,12 +64,19 @@ def encode(options: ProviderOptions, key: str, prompt: Prompt) -> HttpRequest:
     headers = {"content-type": "application/json"}
     if key:
         headers["authorization"] = f"Bearer {key}"
-    body = {
+    settings: dict[str, object] = {"num_predict": prompt.tokens_max}
+    if prompt.temperature is not None:
+        settings["temperature"] = prompt.temperature
+    if prompt.stop:
+        settings["stop"] = prompt.stop
+    body: dict[str, object] = {
         "model": prompt.model,
         "messages": [{"role": message.role, "content": message.content} for message in prompt.messages],
-        "stream": False,
-        "options": {"num_predict": prompt.tokens_max},
+        "stream": prompt.is_streamed,
+        "options": settings,
     }
+    if prompt.schema:
+        body["format"] = orjson.Fragment(prompt.schema)
     return HttpRequest(options.base_url.rstrip("/") + "/api/chat", headers, orjson.dumps(body))
 
 
@@ -84,6 +94,19 @@ def decode(prompt: Prompt, reply: HttpReply) -> ModelReply:
     return answer(prompt, text, chat.model, chat.prompt_eval_count, chat.eval_count, reason)
 
 
+def follow(draft: Draft, line: bytes) -> None:
+    """Read a line of the stream: each is an object of its own, the last one with `done`."""
+    chat = parse_line(_chat_decoder, line)
+    if chat.error:
+        raise fault_of(HttpReply(200, {}, line), status=500)
+    draft.model = draft.model or chat.model
+    if chat.message is not None:
+        draft.text += chat.message.content or ""
+    if chat.done:
+        draft.tokens_in, draft.tokens_out = chat.prompt_eval_count, chat.eval_count
+        draft.finish_reason = finish(_FINISH, (), chat.done_reason)
+
+
 def first_model(body: bytes) -> str:
     """The first model that an Ollama lists, or empty if it has none or is something else."""
     try:
@@ -93,4 +116,4 @@ def first_model(body: bytes) -> str:
     return models[0].name if models else ""
 
 
-DIALECT = Dialect(encode, decode)
+DIALECT = Dialect(encode, decode, follow)

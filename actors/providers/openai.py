@@ -4,7 +4,7 @@ llama.cpp, vLLM, LM Studio, OpenRouter, OpenAI and others differ in small things
 may be missing, and a gateway may wrap a failure into a success. Reasoning fields are dropped.
 Source: https://platform.openai.com/docs/api-reference/chat.
 
-Pure: encode and decode.
+Pure: encode, decode and follow.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,6 @@ import msgspec
 import orjson
 
 from actors.providers.dialect import (
-    Dialect,
     HttpReply,
     HttpRequest,
     ModelReply,
@@ -24,9 +23,11 @@ from actors.providers.dialect import (
     fault_of,
     finish,
     parse,
+    parse_line,
     refuse_garbage,
 )
 from actors.providers.options import ProviderOptions
+from actors.providers.streaming import Dialect, Draft, data_of
 from bus.messages.completions import FinishReason
 
 _FINISH: Mapping[str, FinishReason] = MappingProxyType(
@@ -48,6 +49,7 @@ class _Message(msgspec.Struct):
 
 class _Choice(msgspec.Struct):
     message: _Message | None = None
+    delta: _Message | None = None
     finish_reason: str | None = None
 
 
@@ -76,12 +78,21 @@ def encode(options: ProviderOptions, key: str, prompt: Prompt) -> HttpRequest:
     if key:
         headers["authorization"] = f"Bearer {key}"
     is_new = urlsplit(options.base_url).hostname == _NEW_LIMIT_HOST
-    body = {
+    body: dict[str, object] = {
         "model": prompt.model,
         "messages": [{"role": message.role, "content": message.content} for message in prompt.messages],
         "max_completion_tokens" if is_new else "max_tokens": prompt.tokens_max,
-        "stream": False,
+        "stream": prompt.is_streamed,
     }
+    if prompt.is_streamed:
+        body["stream_options"] = {"include_usage": True}
+    if prompt.schema:
+        schema = {"name": "answer", "strict": True, "schema": orjson.Fragment(prompt.schema)}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    if prompt.temperature is not None:
+        body["temperature"] = prompt.temperature
+    if prompt.stop:
+        body["stop"] = prompt.stop
     return HttpRequest(options.base_url.rstrip("/") + "/chat/completions", headers, orjson.dumps(body))
 
 
@@ -106,6 +117,24 @@ def decode(prompt: Prompt, reply: HttpReply) -> ModelReply:
     return answer(prompt, text, chat.model or "", usage.prompt_tokens, usage.completion_tokens, reason)
 
 
+def follow(draft: Draft, line: bytes) -> None:
+    """Read a line of the stream: a delta, the finish, or the usage in a chunk without choices."""
+    data = data_of(line)
+    if not data:
+        return
+    chunk = parse_line(_decoder, data)
+    if chunk.error is not None:
+        code = chunk.error.code if isinstance(chunk.error, _Error) else None
+        raise fault_of(HttpReply(200, {}, data), status=code if isinstance(code, int) and code >= 400 else 500)
+    draft.model = draft.model or chunk.model or ""
+    if chunk.usage is not None:
+        draft.tokens_in, draft.tokens_out = chunk.usage.prompt_tokens, chunk.usage.completion_tokens
+    for choice in (chunk.choices or ())[:1]:
+        draft.text += _text(choice.delta) if choice.delta is not None else ""
+        if choice.finish_reason:
+            draft.finish_reason = finish(_FINISH, _FILTERED, choice.finish_reason)
+
+
 def _text(message: _Message) -> str:
     match message.content:
         case None:
@@ -116,4 +145,4 @@ def _text(message: _Message) -> str:
             return "".join(part.text or "" for part in parts if part.type == "text")
 
 
-DIALECT = Dialect(encode, decode)
+DIALECT = Dialect(encode, decode, follow)

@@ -1,5 +1,6 @@
 """What the config says of a provider."""
 
+import math
 from decimal import Decimal
 from typing import Literal
 from urllib.parse import urlsplit
@@ -8,7 +9,9 @@ import msgspec
 
 from actors.rules.spending import Price, parse_price
 
-DialectName = Literal["ollama", "openai", "anthropic", "extractive"]
+_THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
+
+DialectName = Literal["ollama", "openai", "anthropic", "gemini", "extractive"]
 
 
 class ProviderOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -19,7 +22,7 @@ class ProviderOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dialect: DialectName
     """What it speaks; `openai` is what most engines and gateways speak."""
     base_url: str = ""
-    """Where it listens: without the path for `ollama` and `anthropic`, with `/v1` for `openai`."""
+    """Where it listens: without the path for `ollama`, `anthropic` and `gemini`, with `/v1` for `openai`."""
     model: str = ""
     """The model that it is asked for."""
     models: tuple[str, ...] = ()
@@ -34,10 +37,24 @@ class ProviderOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The most that one attempt may take."""
     connect_timeout_s: float = 3.0
     """The most that connecting may take."""
+    first_token_timeout_s: float = 60.0
+    """The most that the first bytes of a streamed answer may take; a large model on a processor reads slowly."""
+    stall_timeout_s: float = 20.0
+    """The most that may pass between two pieces of a streamed answer."""
     needed_s: float = 2.0
     """What the providers before it leave it of a completion's deadline, if they can."""
     concurrency_max: int = 8
     """How many calls it takes at once; more wait."""
+    requests_per_minute: int = 0
+    """How many calls it takes in a minute; 0 leaves that to the provider."""
+    tokens_per_minute: int = 0
+    """How many tokens it takes in a minute, read and written; 0 leaves that to the provider."""
+    context_tokens: int = 0
+    """How many tokens its model can hold; a longer request goes to another provider at once. 0 finds out by asking."""
+    weight: float = 1.0
+    """Its share of the calls where the policy is `weighted`."""
+    location: Literal["auto", "local", "remote"] = "auto"
+    """Whether a request marked `local` may reach it; `auto` trusts this machine's own addresses alone."""
 
     def __post_init__(self) -> None:
         """Refuse what could never work.
@@ -55,10 +72,15 @@ class ProviderOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"`base_url` of {self.name} must be free of credentials, query and fragment")
             if not self.model:
                 raise ValueError(f"`model` of {self.name} must be set")
-        if min(self.timeout_s, self.connect_timeout_s, self.needed_s) <= 0.0:
+        times = (self.timeout_s, self.connect_timeout_s, self.needed_s)
+        if min(*times, self.first_token_timeout_s, self.stall_timeout_s) <= 0.0:
             raise ValueError(f"the times of {self.name} must be above 0")
         if self.concurrency_max < 1:
             raise ValueError(f"`concurrency_max` of {self.name} must be at least 1")
+        if min(self.requests_per_minute, self.tokens_per_minute, self.context_tokens) < 0:
+            raise ValueError(f"the limits of {self.name} must be at least 0")
+        if not 0.0 < self.weight < math.inf:
+            raise ValueError(f"`weight` of {self.name} must be above 0")
         parse_price(self.price_in)
         parse_price(self.price_out)
 
@@ -66,3 +88,10 @@ class ProviderOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def price(self) -> Price:
         """Its prices in integers."""
         return Price(parse_price(self.price_in), parse_price(self.price_out))
+
+    @property
+    def is_local(self) -> bool:
+        """Whether what it is sent stays in the operator's own hands."""
+        if self.location != "auto" or self.dialect == "extractive":
+            return self.location != "remote"
+        return (urlsplit(self.base_url).hostname or "") in _THIS_MACHINE

@@ -4,18 +4,22 @@ Rules: keys come from the environment at the moment of the call and go into a re
 provider says in its errors is searched for the key before anyone sees it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import anyio.to_thread
 
-from actors.providers import anthropic, extractive, ollama, openai
-from actors.providers.dialect import Dialect, ModelReply, Prompt, ProviderFault
+from actors.providers import anthropic, extractive, gemini, ollama, openai
+from actors.providers.dialect import HttpReply, HttpRequest, ModelReply, Prompt, ProviderFault, fault_of
 from actors.providers.options import ProviderOptions
-from actors.providers.transport import Transport
+from actors.providers.streaming import Dialect, StreamReader
+from actors.providers.transport import Limits, Streamed, Transport
 from actors.rules.cascade import ErrorClass
 
 KEY_MASK = "[key]"
+
+Say = Callable[[str], None]
+"""Takes the words of an answer as they come."""
 
 
 class Provider(Protocol):
@@ -23,6 +27,10 @@ class Provider(Protocol):
 
     async def complete(self, prompt: Prompt, *, limit_s: float) -> ModelReply:
         """Answer within `limit_s`. Raises `ProviderFault`."""
+        ...
+
+    async def stream(self, prompt: Prompt, say: Say, *, limit_s: float) -> ModelReply:
+        """Answer within `limit_s`, and say the words as they come. Raises `ProviderFault`."""
         ...
 
 
@@ -46,9 +54,41 @@ class HttpProvider:
             reply = await self._transport.post(request, connect_s=options.connect_timeout_s, limit_s=limit_s)
             return self._dialect.decode(prompt, reply)
         except ProviderFault as fault:
-            if key and key in fault.reason:
-                raise ProviderFault(fault.error, fault.reason.replace(key, KEY_MASK), fault.retry_after_s) from None
-            raise
+            raise _masked(fault, key) from None
+
+    async def stream(self, prompt: Prompt, say: Say, *, limit_s: float) -> ModelReply:
+        """Ask once, and say what comes. Raises `ProviderFault`."""
+        key = self._key()
+        reader = StreamReader(prompt, self._dialect.follow)
+        try:
+            return await self._follow(self._dialect.encode(self._options, key, prompt), reader, say, limit_s)
+        except ProviderFault as fault:
+            if not reader.is_finished:
+                raise _masked(fault, key) from None
+        words, reply = reader.end()  # it had said why it ended: what became of the connection after that is all one
+        _say(say, words)
+        return reply
+
+    async def _follow(self, request: HttpRequest, reader: StreamReader, say: Say, limit_s: float) -> ModelReply:
+        options = self._options
+        limits = Limits(options.connect_timeout_s, limit_s, options.first_token_timeout_s, options.stall_timeout_s)
+        async with self._transport.stream(request, limits) as streamed:
+            if streamed.status != 200 or "application/json" in streamed.headers.get("content-type", ""):
+                return await self._unstreamed(streamed, reader, say)
+            while data := await streamed.next():
+                _say(say, reader.feed(data))
+        words, reply = reader.end()
+        _say(say, words)
+        return reply
+
+    async def _unstreamed(self, streamed: Streamed, reader: StreamReader, say: Say) -> ModelReply:
+        """A failure, or an answer in one piece from a provider that does not stream."""
+        whole = HttpReply(streamed.status, streamed.headers, await streamed.rest())
+        if whole.status != 200:
+            raise fault_of(whole)
+        reply = self._dialect.decode(reader.draft.prompt, whole)
+        _say(say, reply.text)
+        return reply
 
     def _key(self) -> str:
         name = self._options.key_env
@@ -73,6 +113,12 @@ class ExtractiveProvider:
         except TimeoutError as error:
             raise ProviderFault(ErrorClass.TIMEOUT, f"the text was not read within {limit_s:.3g} s") from error
 
+    async def stream(self, prompt: Prompt, say: Say, *, limit_s: float) -> ModelReply:
+        """Quote the best sentences, in one piece: they are chosen together. Raises `ProviderFault`."""
+        reply = await self.complete(prompt, limit_s=limit_s)
+        say(reply.text)
+        return reply
+
 
 def open_provider(options: ProviderOptions, transport: Transport, environment: Mapping[str, str]) -> Provider:
     """The provider that the options describe."""
@@ -83,5 +129,19 @@ def open_provider(options: ProviderOptions, transport: Transport, environment: M
             return HttpProvider(options, openai.DIALECT, transport, environment)
         case "anthropic":
             return HttpProvider(options, anthropic.DIALECT, transport, environment)
+        case "gemini":
+            return HttpProvider(options, gemini.DIALECT, transport, environment)
         case "extractive":
             return ExtractiveProvider()
+
+
+def _masked(fault: ProviderFault, key: str) -> ProviderFault:
+    """The fault without the key, which a provider may have repeated."""
+    if key and key in fault.reason:
+        return ProviderFault(fault.error, fault.reason.replace(key, KEY_MASK), fault.retry_after_s)
+    return fault
+
+
+def _say(say: Say, words: str) -> None:
+    if words:
+        say(words)

@@ -7,6 +7,7 @@ given back exactly once. No clock and no dice: times and jitter are handed in.
 from collections import deque
 from collections.abc import Mapping, Sequence
 
+from actors.providers.calls import Call
 from actors.providers.dialect import Prompt
 from actors.providers.options import ProviderOptions
 from actors.providers.provider import Provider, open_provider
@@ -14,8 +15,9 @@ from actors.providers.transport import Transport
 from actors.rules import breaker as breakers
 from actors.rules import cascade
 from actors.rules.breaker import Breaker, BreakerOptions, Outcome, Permit
-from actors.rules.cascade import Attempted, Candidate, Cascade
-from actors.rules.spending import cost
+from actors.rules.cascade import Candidate, Cascade
+from actors.rules.rates import Rate
+from actors.rules.spending import Price, cost
 from bus.errors import NotFound
 from bus.messages.base import Event, Microseconds
 from bus.messages.completions import BreakerState, Complete, ProviderView
@@ -32,24 +34,45 @@ class Seat:
         self.options = options
         self.provider = provider
         self.price = options.price
+        self.is_paid = self.price != Price()
         self.breaker = Breaker()
+        self.requests = Rate(options.requests_per_minute)
+        self.tokens = Rate(options.tokens_per_minute)
         self.in_flight = 0
         self._breaker_options = breaker_options
         self._recent: deque[str] = deque(maxlen=breaker_options.window)
         self._latencies_s: deque[float] = deque(maxlen=LATENCIES_MAX)
 
-    def prompt(self, request: Complete) -> Prompt:
+    def unfit(self, call: Call) -> str:
+        """Why this provider must not be asked, in words; empty if it may."""
+        options, request = self.options, call.request
+        if request.privacy == "local" and not options.is_local:
+            return "not local"
+        return cascade.too_small(options.context_tokens, call.tokens_in, request.tokens_max)
+
+    def prompt(self, request: Complete, *, is_streamed: bool = False) -> Prompt:
         """The request in this provider's terms: with the wanted model, if it has that."""
         options = self.options
         has_it = request.model == options.model or request.model in options.models
-        return Prompt(request.messages, request.tokens_max, request.model if has_it else options.model)
+        model = request.model if has_it else options.model
+        return Prompt(
+            request.messages,
+            request.tokens_max,
+            model,
+            is_streamed=is_streamed,
+            schema=request.schema,
+            temperature=request.temperature,
+            stop=request.stop,
+        )
 
     def estimate(self, tokens_in: int, tokens_max: int) -> int:
         """The most that an attempt should cost, in USD micros."""
         return cost(self.price, tokens_in, tokens_max)
 
-    def take(self, now_s: float, now_us: Microseconds) -> tuple[Permit, tuple[Event, ...]]:
-        """Begin a call that the breaker admits. Returns what is to be recorded, if anything."""
+    def take(self, tokens: int, now_s: float, now_us: Microseconds) -> tuple[Permit, tuple[Event, ...]]:
+        """Begin a call of so many tokens that the breaker admits. Returns what is to be recorded, if anything."""
+        self.requests.take(1, now_s)
+        self.tokens.take(tokens, now_s)
         permit, transition = breakers.acquire(self.breaker, self._breaker_options, now_s)
         assert permit is not None, "only who is admitted is called"
         self.in_flight += 1
@@ -74,18 +97,30 @@ class Seat:
         """Close the breaker by hand. Returns what is to be recorded, if anything."""
         return _events(breakers.reset(self.breaker, "an operator enabled the provider"), self.name, now_us)
 
-    def candidate(self, state: Cascade, now_s: float) -> Candidate:
+    def candidate(self, state: Cascade, call: Call, now_s: float) -> Candidate:
         """The provider as the choice sees it now."""
         options = self.options
+        tokens = call.tokens_in + call.request.tokens_max
+        rate_wait_s = max(self.requests.wait_s(1, now_s), self.tokens.wait_s(tokens, now_s))
+        is_admitted = breakers.admits(self.breaker, self._breaker_options, now_s)
         return Candidate(
             name=self.name,
             is_enabled=cascade.standing(state, self.name).is_enabled,
-            is_admitted=breakers.admits(self.breaker, self._breaker_options, now_s),
+            is_admitted=is_admitted and rate_wait_s == 0.0,
             is_busy=self.in_flight >= options.concurrency_max,
-            gate_left_s=max(0.0, self.breaker.gated_until_s - now_s),
+            gate_left_s=max(self.breaker.gated_until_s - now_s, rate_wait_s, 0.0),
             timeout_s=options.timeout_s,
             needed_s=options.needed_s,
+            unfit=self.unfit(call),
+            latency_s=self.latency_s,
+            cost=self.estimate(call.tokens_in, call.request.tokens_max),
+            weight=options.weight,
         )
+
+    @property
+    def latency_s(self) -> float:
+        """What an answer takes lately: the mean of those that are remembered; 0 when there is none."""
+        return sum(self._latencies_s) / len(self._latencies_s) if self._latencies_s else 0.0
 
     def view(self, state: Cascade, now_s: float) -> ProviderView:
         """The provider as anyone may see it."""
@@ -138,24 +173,44 @@ class Seats:
             seat.breaker = breakers.restore(cascade.breaker_snapshot(cascade.standing(state, name), now_us), now_s)
         return tuple(name for name in self._seats if cascade.standing(state, name).is_disabled_by_router)
 
-    def candidates(self, state: Cascade, now_s: float) -> tuple[Candidate, ...]:
-        """All providers as the choice sees them now."""
-        return tuple(seat.candidate(state, now_s) for seat in self._seats.values())
+    def candidates(self, state: Cascade, call: Call, now_s: float) -> tuple[Candidate, ...]:
+        """All providers as the choice sees them now, in the order in force."""
+        return tuple(self._seats[name].candidate(state, call, now_s) for name in self.order(state))
+
+    def order(self, state: Cascade) -> tuple[str, ...]:
+        """The configured order, with those in front whom an operator put there."""
+        if not state.order:
+            return tuple(self._seats)
+        first = [name for name in state.order if name in self._seats]
+        return (*first, *(name for name in self._seats if name not in first))
 
     def dearest(self, state: Cascade, tokens_in: int, tokens_max: int) -> int:
         """The most that an attempt at any enabled provider should cost."""
-        enabled = (seat for name, seat in self._seats.items() if cascade.standing(state, name).is_enabled)
-        return max((seat.estimate(tokens_in, tokens_max) for seat in enabled), default=0)
+        dearest = 0
+        for name, seat in self._seats.items():
+            if seat.is_paid and cascade.standing(state, name).is_enabled:
+                dearest = max(dearest, seat.estimate(tokens_in, tokens_max))
+        return dearest
 
-    def why_skipped(self, state: Cascade, attempted: Sequence[Attempted], now_s: float) -> tuple[str, ...]:
+    def why_skipped(self, state: Cascade, call: Call, now_s: float) -> tuple[str, ...]:
         """For each provider that was not tried and could not be: a line that says why."""
-        tried = {past.provider for past in attempted}
-        lines = (cascade.why_skipped(one) for one in self.candidates(state, now_s) if one.name not in tried)
+        tried = {past.provider for past in call.attempted}
+        lines = (cascade.why_skipped(one) for one in self.candidates(state, call, now_s) if one.name not in tried)
         return tuple(line for line in lines if line)
 
     def views(self, state: Cascade, now_s: float) -> tuple[ProviderView, ...]:
         """All providers as anyone may see them."""
-        return tuple(seat.view(state, now_s) for seat in self._seats.values())
+        return tuple(self._seats[name].view(state, now_s) for name in self.order(state))
+
+    @property
+    def places(self) -> int:
+        """How many calls all providers take at once."""
+        return sum(seat.options.concurrency_max for seat in self._seats.values())
+
+    @property
+    def latency_s(self) -> float:
+        """What an answer takes lately, of the slowest provider."""
+        return max((seat.latency_s for seat in self._seats.values()), default=0.0) or 1.0
 
 
 def _events(transition: breakers.Transition | None, provider: str, now_us: Microseconds) -> tuple[Event, ...]:

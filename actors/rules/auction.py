@@ -23,14 +23,14 @@ NAMED_MAX = 3
 """Set-aside bidders that the explanation names."""
 
 
-class LiveBid(msgspec.Struct, frozen=True):
+class LiveBid(msgspec.Struct, frozen=True, gc=False):
     """An agent's bid; `order` counts the bids of the auction, in the order of their positions."""
 
     price_msat: int
     order: int
 
 
-class Auction(msgspec.Struct):
+class Auction(msgspec.Struct, gc=False):
     """An open auction. A task has at most one."""
 
     opened_us: Microseconds

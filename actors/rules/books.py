@@ -39,7 +39,7 @@ PROBLEMS_MAX = 20
 """Damaged books are described, not dumped."""
 
 
-class Book(msgspec.Struct):
+class Book(msgspec.Struct, gc=False):
     """One account in one currency; all totals only what has happened, in its smallest unit."""
 
     credit_limit: int = 0
@@ -49,7 +49,7 @@ class Book(msgspec.Struct):
     held_in: int = 0
 
 
-class Asked(msgspec.Struct, frozen=True):
+class Asked(msgspec.Struct, frozen=True, gc=False):
     """The fields of a command that its id stands for; a repeat must have the same."""
 
     kind: str
@@ -61,7 +61,7 @@ class Asked(msgspec.Struct, frozen=True):
     timeout_s: float = 0.0
 
 
-class Entry(msgspec.Struct):
+class Entry(msgspec.Struct, gc=False):
     """A transfer and what became of it."""
 
     asked: Asked
@@ -148,12 +148,12 @@ def entry_view(transfer: TransferId, entry: Entry, state: TransferState) -> Tran
 def apply(books: Books, event: Event) -> None:
     """Fold one event; what is none of the ledger's changes nothing."""
     match event:
-        case AccountOpened():
-            _book(books, event.currency, event.account).credit_limit = event.credit_limit
-        case TransferHeld():
-            _apply_held(books, event)
         case TransferPosted():
             _apply_posted(books, event)
+        case TransferHeld():
+            _apply_held(books, event)
+        case AccountOpened():
+            _book(books, event.currency, event.account).credit_limit = event.credit_limit
         case TransferVoided():
             _apply_voided(books, event)
         case TransferExpired():
@@ -197,23 +197,21 @@ def _apply_held(books: Books, event: TransferHeld) -> None:
         books.expiring[event.transfer] = event.expires_us
 
 
+def move(books: Books, currency: Currency, debit: AccountId, credit: AccountId, amount: int) -> None:
+    """One posting: the same amount goes out on one side and comes in on the other."""
+    _book(books, currency, debit).outgoing += amount
+    _book(books, currency, credit).incoming += amount
+
+
 def _apply_posted(books: Books, event: TransferPosted) -> None:
     if event.hold:
         _release(books, event.hold, TransferState.POSTED)
         asked = Asked(PostTransfer.wire_name, event.requested_amount, credit=event.requested_credit, hold=event.hold)
     else:
         asked = Asked(Transfer.wire_name, event.amount, event.debit, event.credit, event.currency)
-    _book(books, event.currency, event.debit).outgoing += event.amount
-    _book(books, event.currency, event.credit).incoming += event.amount
+    move(books, event.currency, event.debit, event.credit, event.amount)
     books.transfers[event.transfer] = Entry(
-        asked=asked,
-        state=TransferState.POSTED,
-        debit=event.debit,
-        credit=event.credit,
-        currency=event.currency,
-        amount=event.amount,
-        reason=event.reason,
-        hold=event.hold,
+        asked, TransferState.POSTED, event.debit, event.credit, event.currency, event.amount, event.reason, event.hold
     )
 
 

@@ -13,6 +13,7 @@ Pure: the router hands in what it sees and does what it is told.
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Literal
 
 import msgspec
 
@@ -23,11 +24,14 @@ from bus.messages.completions import (
     BreakerHalfOpened,
     BreakerOpened,
     BreakerState,
+    CascadeReordered,
     CompletionAttemptFailed,
     CompletionCompleted,
     ProviderDisabled,
     ProviderEnabled,
 )
+
+Policy = Literal["ordered", "latency", "cost", "weighted"]
 
 
 class CascadeOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,6 +43,8 @@ class CascadeOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How often each provider may be tried for one completion."""
     round_delay_s: float = 0.25
     """The wait before the second round; it doubles with each further one, and jitter adds up to half of it."""
+    policy: Policy = "ordered"
+    """Who is asked first: as configured, the quickest lately, the cheapest, or drawn by weight."""
 
     def __post_init__(self) -> None:
         """Refuse settings that make no sense.
@@ -62,12 +68,16 @@ class ErrorClass(StrEnum):
     SERVER = "server"
     """The provider said that it is in trouble (5xx)."""
     TIMEOUT = "timeout"
+    STALLED = "stalled"
+    """A stream began and then said nothing for too long."""
     TRUNCATED = "truncated"
     """The reply ended early, or never said that it was whole."""
     GARBAGE = "garbage"
     """The reply was not what the dialect says."""
     TOO_LARGE = "too_large"
     """The reply was longer than any honest one."""
+    INVALID = "invalid"
+    """A whole reply that does not keep the schema that was asked for."""
     EMPTY = "empty"
     """A whole reply with no text in it."""
     FILTERED = "filtered"
@@ -116,9 +126,11 @@ CONSEQUENCES: Mapping[ErrorClass, Consequence] = MappingProxyType(
         ErrorClass.CONNECT: Consequence(Outcome.FAILED, is_retryable=True),
         ErrorClass.SERVER: Consequence(Outcome.FAILED, is_retryable=True),
         ErrorClass.TIMEOUT: Consequence(Outcome.FAILED, is_retryable=True, may_cost=True),
+        ErrorClass.STALLED: Consequence(Outcome.FAILED, is_retryable=True, may_cost=True),
         ErrorClass.TRUNCATED: Consequence(Outcome.FAILED, is_retryable=True, may_cost=True),
         ErrorClass.GARBAGE: Consequence(Outcome.FAILED, is_retryable=True, may_cost=True),
         ErrorClass.TOO_LARGE: Consequence(Outcome.FAILED, may_cost=True),
+        ErrorClass.INVALID: Consequence(Outcome.NEUTRAL, may_cost=True),
         ErrorClass.EMPTY: Consequence(Outcome.FAILED, is_retryable=True, may_cost=True),
         ErrorClass.FILTERED: Consequence(Outcome.NEUTRAL, may_cost=True),
         ErrorClass.OVERFLOW: Consequence(Outcome.NEUTRAL),
@@ -127,7 +139,7 @@ CONSEQUENCES: Mapping[ErrorClass, Consequence] = MappingProxyType(
         ErrorClass.UNKNOWN_MODEL: Consequence(Outcome.NEUTRAL, disables=True),
         ErrorClass.THROTTLED: Consequence(Outcome.NEUTRAL, gates=True, is_retryable=True),
         ErrorClass.LATE: Consequence(Outcome.NEUTRAL),
-        ErrorClass.CANCELLED: Consequence(Outcome.NEUTRAL, next=Next.STOP),
+        ErrorClass.CANCELLED: Consequence(Outcome.NEUTRAL, next=Next.STOP, may_cost=True),
     }
 )
 
@@ -145,6 +157,13 @@ class Candidate(msgspec.Struct, frozen=True):
     timeout_s: float = 60.0
     needed_s: float = 2.0
     """What those before it leave it of the deadline."""
+    unfit: str = ""
+    """Why it must not be asked this, whatever happens; empty if it may."""
+    latency_s: float = 0.0
+    """What an answer takes lately; 0 when nobody knows."""
+    cost: int = 0
+    """What this attempt should cost at most."""
+    weight: float = 1.0
 
 
 class Attempted(msgspec.Struct, frozen=True):
@@ -199,7 +218,8 @@ def choose(  # noqa: PLR0917  # all that the choice rests on
     if time_left_s < options.attempt_min_s:
         return GiveUp("the deadline leaves no time for another attempt")
     hopeless = {past.provider for past in attempted if not CONSEQUENCES[past.error].is_retryable}
-    hopeful = [one for one in candidates if one.is_enabled and one.name not in hopeless]
+    ordered = in_order(candidates, options.policy, attempted, jitter)
+    hopeful = [one for one in ordered if one.is_enabled and not one.unfit and one.name not in hopeless]
     tried_now = {past.provider for past in attempted if past.round == round_}
     ready = [one for one in hopeful if one.is_admitted and one.name not in tried_now]
     if ready and ready[0].is_busy:
@@ -215,8 +235,33 @@ def choose(  # noqa: PLR0917  # all that the choice rests on
     return GiveUp("no provider is left to try")
 
 
+def in_order(
+    candidates: Sequence[Candidate], policy: Policy, attempted: Sequence[Attempted], jitter: float
+) -> list[Candidate]:
+    """The candidates as the policy asks them; equals stay as they stand."""
+    match policy:
+        case "ordered":
+            return list(candidates)
+        case "latency":
+            return sorted(candidates, key=lambda one: one.latency_s)
+        case "cost":
+            return sorted(candidates, key=lambda one: one.cost)
+        case "weighted":
+            return _drawn_first(candidates, attempted, jitter)
+
+
+def too_small(context_tokens: int, tokens_in: int, tokens_max: int) -> str:
+    """Why a request does not fit into a context, in words; empty if it may. An estimate errs upwards: allow for it."""
+    least = tokens_in * 3 // 4 + tokens_max
+    if context_tokens and least > context_tokens:
+        return f"at least {least} tokens do not fit into its {context_tokens}"
+    return ""
+
+
 def why_skipped(candidate: Candidate) -> str:
     """Why a provider that was not tried was not, in words; empty if nothing kept it from being tried."""
+    if candidate.unfit:
+        return f"{candidate.name}: {candidate.unfit}"
     if not candidate.is_enabled:
         return f"{candidate.name}: disabled"
     if candidate.gate_left_s > 0.0:
@@ -224,6 +269,18 @@ def why_skipped(candidate: Candidate) -> str:
     if not candidate.is_admitted:
         return f"{candidate.name}: its breaker is open"
     return ""
+
+
+def _drawn_first(candidates: Sequence[Candidate], attempted: Sequence[Attempted], jitter: float) -> list[Candidate]:
+    """One is drawn by weight among those that can answer, and comes first; who has been tried is not drawn again."""
+    tried = {past.provider for past in attempted}
+    able = [one for one in candidates if one.is_enabled and one.is_admitted and not one.unfit and one.name not in tried]
+    point = jitter * sum(one.weight for one in able)
+    for one in able:
+        point -= one.weight
+        if point < 0.0:
+            return [one, *(other for other in candidates if other is not one)]
+    return list(candidates)
 
 
 def _limit(one: Candidate, later: Sequence[Candidate], time_left_s: float) -> float:
@@ -256,6 +313,8 @@ class Cascade(msgspec.Struct):
     """The records of all providers that were ever part of the cascade, by name."""
 
     providers: dict[str, Standing] = msgspec.field(default_factory=dict)
+    order: tuple[str, ...] = ()
+    """Who comes first, as an operator said; the rest follow as configured."""
 
 
 def standing(cascade: Cascade, provider: str) -> Standing:
@@ -279,6 +338,8 @@ def apply(cascade: Cascade, event: Event) -> None:
     match event:
         case BreakerOpened() | BreakerHalfOpened() | BreakerClosed():
             _apply_breaker(_kept(cascade, event.provider), event)
+        case CascadeReordered(providers):
+            cascade.order = providers
         case ProviderEnabled(provider):
             record = _kept(cascade, provider)
             record.is_enabled, record.disabled_reason, record.is_disabled_by_router = True, "", False

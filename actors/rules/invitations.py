@@ -8,21 +8,21 @@ Pure: no clock, no messages sent.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from bus.messages.base import AgentId, TaskId
 
 DOUBLINGS_MAX = 16
 
 
-@dataclass
-class Round:
-    """One open auction."""
+class Round(msgspec.Struct, gc=False):
+    """One open auction. A group that nobody is in is None: a hundred thousand auctions may wait with nobody about."""
 
-    unanswered: set[AgentId] = field(default_factory=set)
-    invited_late: set[AgentId] = field(default_factory=set)
+    unanswered: set[AgentId] | None = None
+    invited_late: set[AgentId] | None = None
     """Those of the unanswered that were invited since the last time the window was over."""
-    owed: set[AgentId] = field(default_factory=set)
+    owed: set[AgentId] | None = None
     is_past: bool = False
     """The window is over: the first bid that can be used closes the auction."""
     waits: int = 0
@@ -39,7 +39,7 @@ class Invitations:
     def open(self, task: TaskId, free: Iterable[AgentId], later: Iterable[AgentId]) -> None:
         """An auction opens: the free hear of it now, the others of those that can do it when they are free."""
         self.close(task)
-        self._rounds[task] = Round(set(free))
+        self._rounds[task] = Round(set(free) or None)
         for agent in later:
             self.owe(task, agent)
 
@@ -50,32 +50,30 @@ class Invitations:
     def remind(self, task: TaskId) -> None:
         """Who is awaited may not have heard of the auction, or its answer was lost: it is to be asked again."""
         one = self._rounds[task]
-        for agent in one.unanswered:
-            one.owed.add(agent)
+        for agent in one.unanswered or ():
+            one.owed = _joined(one.owed, agent)
             self._owed.setdefault(agent, {})[task] = None
 
     def close(self, task: TaskId) -> None:
         """The auction is over; a task without one is fine."""
         closed = self._rounds.pop(task, None)
         if closed is not None:
-            for agent in closed.owed:
+            for agent in closed.owed or ():
                 self._owed[agent].pop(task, None)
 
     def answer(self, task: TaskId, agent: AgentId) -> None:
         """The agent has bid or declined."""
         one = self._rounds.get(task)
         if one is not None:
-            one.unanswered.discard(agent)
-            one.invited_late.discard(agent)
+            _leave(one, agent)
             self._settle(one, task, agent)
 
     def owe(self, task: TaskId, agent: AgentId) -> None:
         """The agent could not answer for want of a free hand: it is asked again later."""
         one = self._rounds.get(task)
         if one is not None:
-            one.unanswered.discard(agent)
-            one.invited_late.discard(agent)
-            one.owed.add(agent)
+            _leave(one, agent)
+            one.owed = _joined(one.owed, agent)
             self._owed.setdefault(agent, {})[task] = None
 
     def take_owed(self, agent: AgentId, count_max: int) -> tuple[TaskId, ...]:
@@ -84,23 +82,23 @@ class Invitations:
         for task in taken:
             one = self._rounds[task]
             self._settle(one, task, agent)
-            one.unanswered.add(agent)
-            one.invited_late.add(agent)
+            one.unanswered = _joined(one.unanswered, agent)
+            one.invited_late = _joined(one.invited_late, agent)
         return taken
 
     def is_awaiting(self, task: TaskId, is_free: Callable[[AgentId], bool]) -> bool:
         """Whether an agent that could take the task has yet to answer, and has time to."""
         one = self._rounds[task]
-        return not one.is_past and any(is_free(agent) for agent in one.unanswered)
+        return not one.is_past and any(is_free(agent) for agent in one.unanswered or ())
 
     def pass_window(self, task: TaskId, bidders: Iterable[AgentId], is_busy: Callable[[AgentId], bool]) -> bool:
         """The window is over without a bid that can be used: whether somebody may still come free and take it."""
         one = self._rounds[task]
         one.is_past = True
-        for agent in [agent for agent in one.unanswered if is_busy(agent)]:
+        for agent in [agent for agent in one.unanswered or () if is_busy(agent)]:
             self.owe(task, agent)
-        may_come = bool(one.invited_late) or any(map(is_busy, one.owed)) or any(map(is_busy, bidders))
-        one.invited_late.clear()
+        may_come = bool(one.invited_late) or any(map(is_busy, one.owed or ())) or any(map(is_busy, bidders))
+        one.invited_late = None
         one.waits += 1
         return may_come
 
@@ -111,11 +109,27 @@ class Invitations:
     def forget(self, agent: AgentId) -> None:
         """The agent has left."""
         for task in self._owed.pop(agent, {}):
-            self._rounds[task].owed.discard(agent)
+            (self._rounds[task].owed or set()).discard(agent)
         for one in self._rounds.values():
-            one.unanswered.discard(agent)
-            one.invited_late.discard(agent)
+            _leave(one, agent)
 
     def _settle(self, one: Round, task: TaskId, agent: AgentId) -> None:
-        one.owed.discard(agent)
+        if one.owed is not None:
+            one.owed.discard(agent)
         self._owed.get(agent, {}).pop(task, None)
+
+
+def _joined(group: set[AgentId] | None, agent: AgentId) -> set[AgentId]:
+    """The group with the agent in it."""
+    if group is None:
+        return {agent}
+    group.add(agent)
+    return group
+
+
+def _leave(one: Round, agent: AgentId) -> None:
+    """The agent is awaited no more."""
+    if one.unanswered is not None:
+        one.unanswered.discard(agent)
+    if one.invited_late is not None:
+        one.invited_late.discard(agent)

@@ -13,7 +13,7 @@ their first credit, and a refusal is an event.
 Pure: no clock, no disk. `actors/rules/books.py` folds what is decided here.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from actors.rules.books import (
     AMOUNT_MAX,
@@ -26,7 +26,7 @@ from actors.rules.books import (
     available,
     entry_view,
 )
-from actors.rules.fields import check_id, check_integer, check_seconds
+from actors.rules.fields import check_account, check_id, check_integer, check_seconds
 from bus.errors import IdempotencyConflict, IllegalTransition, InsufficientFunds, InvalidField, NotFound, Refused
 from bus.messages.base import AccountId, Event, Microseconds, TransferId
 from bus.messages.ledger import (
@@ -35,6 +35,7 @@ from bus.messages.ledger import (
     AccountOpened,
     Currency,
     HoldTransfer,
+    MoneyCommand,
     PostTransfer,
     Transfer,
     TransferExpired,
@@ -55,11 +56,13 @@ RESERVED = ("hold/", "post/", "void/", "cost/", "genesis/")
 MODELS = AccountId("models")
 """What the society has spent on models; it owes without limit, since the bill has come already."""
 
-MoneyCommand = Transfer | HoldTransfer | PostTransfer | VoidTransfer
+EMPTY = Book()
+"""What an account is before its first transfer; nobody changes it."""
+NO_BOOKS: dict[AccountId, Book] = {}
+NO_HOLD = TransferId("")
 
 
-@dataclass(frozen=True)
-class Moved:
+class Moved(msgspec.Struct, frozen=True, gc=False):
     """What a posted transfer takes from whom for whom."""
 
     debit: AccountId
@@ -94,8 +97,8 @@ def check_shape(command: MoneyCommand) -> None:
     check_id("transfer", command.transfer)
     match command:
         case Transfer() | HoldTransfer():
-            check_id("debit", command.debit)
-            check_id("credit", command.credit)
+            check_account("debit", command.debit)
+            check_account("credit", command.credit)
             check_integer("amount", command.amount, 1, AMOUNT_MAX)
             if command.debit == command.credit:
                 raise InvalidField("credit", "must be another account than debit")
@@ -147,7 +150,7 @@ def decide(books: Books, command: MoneyCommand, now_us: Microseconds) -> tuple[E
         return ()
     match command:
         case Transfer():
-            return _decide_transfer(books, command)
+            return decide_transfer(books, command)
         case HoldTransfer():
             return _decide_hold(books, command, now_us)
         case PostTransfer():
@@ -178,38 +181,25 @@ def asked_of(command: MoneyCommand) -> Asked:
             return Asked(kind, 0, hold=command.hold)
 
 
-def _decide_transfer(books: Books, command: Transfer) -> tuple[Event, ...]:
-    moved = Moved(command.debit, command.credit, command.currency, command.amount)
-    opened = _opened(books, moved)
-    try:
-        _check_funds(books, moved)
-    except InsufficientFunds as error:
-        return (_refusal(command, moved, error),)
-    _check_totals(books, moved)
-    return (
-        *opened,
-        TransferPosted(
-            transfer=command.transfer,
-            debit=command.debit,
-            credit=command.credit,
-            currency=command.currency,
-            amount=command.amount,
-            hold=TransferId(""),
-            reason=command.reason,
-        ),
-    )
+def decide_transfer(books: Books, command: Transfer) -> tuple[Event, ...]:
+    """The events of a transfer whose id is new; all else is as in `decide`."""
+    debit, credit, currency, amount = command.debit, command.credit, command.currency, command.amount
+    lack = _lack_of_funds(books, debit, currency, amount)
+    if lack is not None:
+        return (_refusal(command, Moved(debit, credit, currency, amount), lack),)
+    _check_totals(books, debit, credit, currency, amount)
+    posted = TransferPosted(command.transfer, debit, credit, currency, amount, NO_HOLD, command.reason)
+    return (*_opened(books, credit, currency), posted)
 
 
 def _decide_hold(books: Books, command: HoldTransfer, now_us: Microseconds) -> tuple[Event, ...]:
-    moved = Moved(command.debit, command.credit, command.currency, command.amount)
-    opened = _opened(books, moved)
-    try:
-        _check_funds(books, moved)
-    except InsufficientFunds as error:
-        return (_refusal(command, moved, error),)
-    _check_totals(books, moved)
+    debit, credit, currency, amount = command.debit, command.credit, command.currency, command.amount
+    lack = _lack_of_funds(books, debit, currency, amount)
+    if lack is not None:
+        return (_refusal(command, Moved(debit, credit, currency, amount), lack),)
+    _check_totals(books, debit, credit, currency, amount)
     return (
-        *opened,
+        *_opened(books, credit, currency),
         TransferHeld(
             transfer=command.transfer,
             debit=command.debit,
@@ -236,9 +226,9 @@ def _decide_post(books: Books, command: PostTransfer, now_us: Microseconds) -> t
         raise InvalidField("amount", f"is more than the {hold.amount} {hold.currency} that {command.hold} holds")
     if moved.debit == moved.credit:
         raise InvalidField("credit", "must be another account than debit")
-    _check_totals(books, moved)
+    _check_totals(books, moved.debit, moved.credit, moved.currency, moved.amount)
     return (
-        *_opened(books, moved),
+        *_opened(books, moved.credit, moved.currency),
         TransferPosted(
             transfer=command.transfer,
             debit=moved.debit,
@@ -278,23 +268,23 @@ def _check_open(hold: TransferId, entry: Entry, is_over: bool, verb: str) -> Non
         raise IllegalTransition(f"hold {hold}", state, verb)
 
 
-def _check_funds(books: Books, moved: Moved) -> None:
-    left = available(books.accounts.get(moved.currency, {}).get(moved.debit, Book()))
-    if moved.amount > left:
-        raise InsufficientFunds(moved.debit, left, moved.amount, moved.currency)
+def _lack_of_funds(books: Books, debit: AccountId, currency: Currency, amount: int) -> InsufficientFunds | None:
+    left = available(books.accounts.get(currency, NO_BOOKS).get(debit, EMPTY))
+    return InsufficientFunds(debit, left, amount, currency) if amount > left else None
 
 
-def _check_totals(books: Books, moved: Moved) -> None:
-    unit = books.accounts.get(moved.currency, {})
-    debit, credit = unit.get(moved.debit, Book()), unit.get(moved.credit, Book())
-    if max(debit.outgoing + debit.held_out, credit.incoming + credit.held_in) + moved.amount > TOTAL_MAX:
-        raise InvalidField("amount", f"would take an account's total past {TOTAL_MAX} {moved.currency}")
+def _check_totals(books: Books, debit: AccountId, credit: AccountId, currency: Currency, amount: int) -> None:
+    unit = books.accounts.get(currency, NO_BOOKS)
+    payer, payee = unit.get(debit, EMPTY), unit.get(credit, EMPTY)
+    room = TOTAL_MAX - amount
+    if payer.outgoing + payer.held_out > room or payee.incoming + payee.held_in > room:
+        raise InvalidField("amount", f"would take an account's total past {TOTAL_MAX} {currency}")
 
 
-def _opened(books: Books, moved: Moved) -> tuple[Event, ...]:
-    if moved.credit in books.accounts.get(moved.currency, {}):
+def _opened(books: Books, credit: AccountId, currency: Currency) -> tuple[Event, ...]:
+    if credit in books.accounts.get(currency, NO_BOOKS):
         return ()
-    return (AccountOpened(account=moved.credit, currency=moved.currency, credit_limit=0),)
+    return (AccountOpened(account=credit, currency=currency, credit_limit=0),)
 
 
 def _refusal(command: MoneyCommand, asked: Moved, error: Refused) -> TransferRefused:

@@ -10,11 +10,19 @@ Pure: no clock, no disk.
 
 from actors.rules import ledger
 from actors.rules.books import Books
-from actors.rules.ledger import MODELS, MoneyCommand
+from actors.rules.ledger import MODELS
 from bus.errors import Refused
 from bus.messages.base import AccountId, AgentId, Event, Microseconds, TaskId, TransferId
 from bus.messages.completions import CompletionCompleted, CompletionFailed, CompletionUnknown
-from bus.messages.ledger import HoldTransfer, PostTransfer, Transfer, TransferRefused, TransferState, VoidTransfer
+from bus.messages.ledger import (
+    HoldTransfer,
+    MoneyCommand,
+    PostTransfer,
+    Transfer,
+    TransferRefused,
+    TransferState,
+    VoidTransfer,
+)
 from bus.messages.tasks import TaskCancelled, TaskCompleted, TaskCreated, TaskExpired, TaskFailed
 
 ESCROW = AccountId("escrow")
@@ -52,7 +60,7 @@ def demanded(fact: TaskFact | CompletionFact, books: Books) -> MoneyCommand | No
                 credit=ESCROW,
                 currency="msat",
                 amount=fact.spec.reward_msat,
-                reason=f"reward of {fact.task}",
+                reason="the reward of a task",
             )
         case TaskCompleted():
             return _payment(fact, books)

@@ -86,7 +86,7 @@ MOVES: dict[type[Event], Move] = {
 WorkCommand = StartWork | RenewLease | CompleteTask | FailTask
 
 
-class Task(msgspec.Struct):
+class Task(msgspec.Struct, gc=False):
     """One task. `attempt` counts auctions; the last one is the fencing token of a lease."""
 
     task: TaskId

@@ -1,12 +1,15 @@
 """What goes wrong on a bad day, and the one line that says so."""
 
+import asyncio
+import os
+import signal
 import socket
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from tests.support.served import Ended, ran, served
+from tests.support.served import Ended, ran, served, started
 
 pytestmark = pytest.mark.slow
 
@@ -123,3 +126,26 @@ async def test_the_commands_read_a_running_server(tmp_path: Path) -> None:
         assert saved.code == 0, saved
         unknown = await ran("wait", "t-99", *at)
         said_once(unknown, 1, "t-99")
+
+
+async def test_a_tail_shows_events_from_a_position_and_ends_with_an_interrupt(tmp_path: Path) -> None:
+    async with served(tmp_path / "data") as server:
+        tail = await started("tail", "--from", "0", "--type", "agent.*", "--data", str(server.data))
+        assert tail.stdout is not None
+        async with asyncio.timeout(30):
+            lines = [(await tail.stdout.readline()).decode() for _ in range(3)]
+            tail.send_signal(signal.SIGINT)
+            _, err = await tail.communicate()
+    assert all("agent.joined" in line for line in lines), lines
+    assert (tail.returncode, err) == (0, b"")
+
+
+async def test_a_reader_that_goes_away_ends_a_tail_without_a_word(tmp_path: Path) -> None:
+    async with served(tmp_path / "data") as server:
+        reading, writing = os.pipe()
+        os.close(reading)
+        cut = await started("tail", "--from", "0", "--data", str(server.data), out=writing)
+        os.close(writing)
+        async with asyncio.timeout(30):
+            _, err = await cut.communicate()
+    assert (cut.returncode, err) == (1, b"")

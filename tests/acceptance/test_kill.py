@@ -4,6 +4,7 @@ import random
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 
 import anyio
@@ -24,6 +25,8 @@ pytestmark = pytest.mark.slow
 DOCUMENTS = 40
 KILLS = 10
 SEED = 20_240_607
+OPEN_MAX = 6
+"""Tasks under way at once: with all of them at once the work would be done before it was killed often enough."""
 EVENTS_PER_LIFE_MAX = 90
 """A run of forty documents has about a thousand events: ten lives of up to this many leave some for the last one."""
 RUN_MAX_S = 240.0
@@ -36,28 +39,59 @@ class PostedData(msgspec.Struct):
     hold: str
 
 
+class Story:
+    """What one socket client heard over all lives of the server, and who waits to hear more."""
+
+    def __init__(self, feed: LiveFeed) -> None:
+        self.feed = feed
+        self.heard: list[WireEvent] = []
+        self.ended = 0
+        self._changed = anyio.Event()
+
+    async def hear(self, stream: AsyncIterator[WireEvent]) -> None:
+        event = await anext(stream)
+        self.heard.append(event)
+        self.ended += event.type in ENDS
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    async def hear_in_a_new_life(self, stream: AsyncIterator[WireEvent], count: int) -> None:
+        """Hear so many events over a socket that was opened since; what an older one still held does not count."""
+        connections = self.feed.connections
+        while count:
+            await self.hear(stream)
+            count -= self.feed.connections > connections
+
+    async def until_ended(self, count: int) -> None:
+        while self.ended < count:
+            await self._changed.wait()
+
+
 async def test_ten_kills_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
     dice = random.Random(SEED)
-    port = free_port()
-    heard: list[WireEvent] = []
+    data, port = tmp_path / "data", ("--port", str(free_port()))
+    async with served(data, *port) as first:
+        token, url = first.token, first.url
+        first.terminate()
+        await first.ended()
+    feed = AgoraClient(url, token=token).feed(after=Position(0))
+    story = Story(feed)
     with anyio.fail_after(RUN_MAX_S):
-        async with served(tmp_path / "data", "--port", str(port)) as first:
-            token, url = first.token, first.url
-            feed = AgoraClient(url, token=token).feed(after=Position(0))
-            stream = aiter(feed)
-            async with AgoraClient(url, token=token) as client, anyio.create_task_group() as tasks:
-                tasks.start_soon(post_all, client, real_documents(tmp_path / "documents", DOCUMENTS))
-                await hear(stream, heard, dice.randint(1, EVENTS_PER_LIFE_MAX))
-                first.kill()
-                await first.process.wait()
-                for _ in range(KILLS - 1):
-                    async with served(tmp_path / "data", "--port", str(port)) as server:
-                        await hear(stream, heard, dice.randint(1, EVENTS_PER_LIFE_MAX))
-                        server.kill()
-                        await server.process.wait()
-                async with served(tmp_path / "data", "--port", str(port)):
-                    await hear_until_all_ended(stream, heard)
-                    await check(client, feed, heard)
+        async with (
+            aclosing(aiter(feed)) as stream,
+            AgoraClient(url, token=token) as client,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(post_all, client, real_documents(tmp_path / "documents", DOCUMENTS), story)
+            for _ in range(KILLS):
+                async with served(data, *port) as server:
+                    await story.hear_in_a_new_life(stream, dice.randint(1, EVENTS_PER_LIFE_MAX))
+                    server.kill()
+                    await server.process.wait()
+            async with served(data, *port):
+                while story.ended < DOCUMENTS:
+                    await story.hear(stream)
+                await check(client, feed, story.heard)
 
 
 async def check(client: AgoraClient, feed: LiveFeed, heard: list[WireEvent]) -> None:
@@ -84,9 +118,10 @@ async def check(client: AgoraClient, feed: LiveFeed, heard: list[WireEvent]) -> 
     assert feed.connections > KILLS, "the socket was lost with each kill"
 
 
-async def post_all(client: AgoraClient, documents: list[Path]) -> None:
+async def post_all(client: AgoraClient, documents: list[Path], story: Story) -> None:
     """Post with keys: what was not acknowledged before a kill is sent again, and is the same task."""
-    for document in documents:
+    for number, document in enumerate(documents):
+        await story.until_ended(number - OPEN_MAX + 1)
         name = document.parent.stem
         text = await anyio.Path(document).read_text()
         artifact = await client.write_artifact(name, text, key=f"artifact/{name}")
@@ -97,16 +132,6 @@ async def post_all(client: AgoraClient, documents: list[Path]) -> None:
             input=artifact.artifact,
         )
         await client.create_task(spec, key=f"task/{name}")
-
-
-async def hear(stream: AsyncIterator[WireEvent], heard: list[WireEvent], count: int) -> None:
-    for _ in range(count):
-        heard.append(await anext(stream))
-
-
-async def hear_until_all_ended(stream: AsyncIterator[WireEvent], heard: list[WireEvent]) -> None:
-    while sum(event.type in ENDS for event in heard) < DOCUMENTS:
-        heard.append(await anext(stream))
 
 
 async def all_events(client: AgoraClient) -> list[WireEvent]:

@@ -31,10 +31,10 @@ def test_without_any_setting_the_defaults_hold() -> None:
 
 
 def test_the_environment_counts_over_the_file_and_the_command_line_over_both(tmp_path: Path) -> None:
-    file = written(tmp_path, "[agents]\ntokens_max = 1\nbacklog_max = 1\nheartbeat_s = 1\n")
-    environment = {"AGORA_AGENTS__TOKENS_MAX": "2", "AGORA_AGENTS__BACKLOG_MAX": "2"}
-    agents = load(file, environment, {"agents.backlog_max": 3}).agents
-    assert (agents.heartbeat_s, agents.tokens_max, agents.backlog_max) == (1, 2, 3)
+    file = written(tmp_path, "[web]\nport = 1\nsockets_max = 1\nevents_cached = 1\n")
+    environment = {"AGORA_WEB__SOCKETS_MAX": "2", "AGORA_WEB__PORT": "2"}
+    web = load(file, environment, {"web.port": 3}).web
+    assert (web.events_cached, web.sockets_max, web.port) == (1, 2, 3)
 
 
 def test_each_setting_says_where_it_comes_from(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from bus.messages.system import (
     ListCheckpoints,
     ReadBlob,
     ReadEvents,
+    ReadHistogram,
     ReadJournal,
     SaveCheckpoint,
     SummariseEvents,
@@ -124,7 +125,7 @@ async def running(directory: Path, options: JournalOptions = OFF) -> AsyncIterat
                     checkpoints=checkpoints,
                     history=history,
                     log=log,
-                    snapshots=system.snapshots,
+                    copies=system.copies,
                     identity=RunIdentity(RunId("r-1"), "abc", "0.1.0"),
                     options=options,
                 )
@@ -140,6 +141,8 @@ async def test_events_are_read_and_counted_through_the_actor(tmp_path: Path) -> 
         assert [event.position for event in page.events] == list(range(30, 20, -1))
         summary = await run.system.ask(JOURNAL, SummariseEvents(5.0))
         assert summary.by_type == {"step.completed": 30}
+        histogram = await run.system.ask(JOURNAL, ReadHistogram(10))
+        assert sum(bucket.events for bucket in histogram.buckets) == 30
         with pytest.raises(InvalidField):
             await run.system.ask(JOURNAL, ReadEvents(limit=0))
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from actors.providers.discovery import EXTRACTIVE
-from actors.router import RouterOptions
+from actors.providers.settings import RouterOptions
 from actors.rules.breaker import BreakerOptions
 from actors.rules.cascade import CONSEQUENCES, ErrorClass
 from actors.runtime.simulation import MemoryJournal

@@ -1,4 +1,4 @@
-"""The command `python -m tests.bench [GROUP]... [--json] [--quick]`: measures, and prints a line per figure."""
+"""The command `python -m tests.bench [GROUP]... [--json] [--readme] [--quick]`: a line per figure."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated
@@ -9,6 +9,7 @@ import typer
 
 from tests.bench import journal, live, market, money, router, runtime
 from tests.bench.harness import Figure, Scale
+from tests.house.parts import README, table, with_part
 
 GROUPS: dict[str, Callable[[Scale], AsyncIterator[Figure]]] = {
     "runtime": runtime.figures,
@@ -23,25 +24,32 @@ GROUPS: dict[str, Callable[[Scale], AsyncIterator[Figure]]] = {
 def main(
     groups: Annotated[list[str] | None, typer.Argument(help=f"Any of: {', '.join(GROUPS)}.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+    into_readme: Annotated[bool, typer.Option("--readme", help="Put the figures into README.md.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Show that every benchmark runs; judge nothing.")] = False,
 ) -> None:
     """Measure Agora beside what else could do the same work."""
     chosen = groups or list(GROUPS)
     if unknown := [name for name in chosen if name not in GROUPS]:
         raise typer.BadParameter(f"no group is called {unknown[0]!r}; there are {', '.join(GROUPS)}")
-    anyio.run(_report, chosen, as_json, Scale(quick))
+    if into_readme and (quick or groups):
+        raise typer.BadParameter("the README shows full runs of all groups")
+    figures = anyio.run(_report, chosen, as_json, Scale(quick))
+    if into_readme:
+        README.write_text(with_part(README.read_text(encoding="utf-8"), "numbers", _table(figures)), encoding="utf-8")
 
 
-async def _report(chosen: list[str], as_json: bool, scale: Scale) -> None:
-    met: list[bool] = []
+async def _report(chosen: list[str], as_json: bool, scale: Scale) -> list[Figure]:
+    figures: list[Figure] = []
     for group in chosen:
         if not as_json:
             print(f"{group}:", flush=True)
         async for figure in GROUPS[group](scale):
-            met += [] if figure.met is None else [figure.met]
+            figures.append(figure)
             print(msgspec.json.encode(figure).decode() if as_json else _line(figure), flush=True)
-    if not as_json and met:
-        print(f"{sum(met)} of {len(met)} aims met")
+    judged = [figure.met for figure in figures if figure.met is not None]
+    if judged and not as_json:
+        print(f"{sum(judged)} of {len(judged)} aims met")
+    return figures
 
 
 def _line(figure: Figure) -> str:
@@ -50,10 +58,25 @@ def _line(figure: Figure) -> str:
     if figure.baseline is not None and figure.ratio is not None:
         text += f", baseline {_number(figure.baseline)}, ratio {figure.ratio:.2f}"
     if figure.aim is not None:
-        text += f", aim {figure.aim:g}"
+        text += f", aim {figure.aim:.3g}"
     if figure.met is not None:
         text += ": met" if figure.met else ": MISSED"
     return text
+
+
+def _table(figures: list[Figure]) -> str:
+    rows = [
+        (
+            figure.name,
+            f"{_number(figure.ours)} {figure.unit}",
+            _number(figure.baseline) if figure.baseline is not None else "",
+            f"{figure.ratio:.2f}" if figure.ratio is not None else "",
+            f"{figure.aim:.3g}" if figure.aim is not None else "",
+            {True: "yes", False: "no", None: ""}[figure.met],
+        )
+        for figure in figures
+    ]
+    return table(("figure", "ours", "baseline", "ratio", "aim", "met"), rows)
 
 
 def _number(value: float) -> str:

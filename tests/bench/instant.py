@@ -4,7 +4,9 @@ The coordinator, the ledger and the journal are the real ones; the agents bid at
 once, so that what is measured is the market itself. `OPEN` tasks are posted and not yet paid at any time.
 """
 
-import asyncio
+import gc
+import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -12,18 +14,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar
 
+import anyio
+import anyio.lowlevel
 import msgspec
 
+from actors.composition import SWITCH_INTERVAL_S
 from actors.coordinator import Coordinator
 from actors.floor import CoordinatorOptions
 from actors.journal import JournalHistory
 from actors.ledger import Ledger, LedgerOptions
-from actors.runtime import ActorSystem, ChildSpec, GroupCommitLog, PersistentActor, Subscription
+from actors.runtime import Actor, ActorSystem, ChildSpec, GroupCommitLog, PersistentActor, Subscription
 from bus.address import Address
 from bus.clock import SystemClock
 from bus.codec import Catalogue
 from bus.messages.agents import AgentJoined, Persona, agent_address
-from bus.messages.base import AgentId, ArtifactId, Event, Reply, Request
+from bus.messages.base import AgentId, ArtifactId, Event, Reply, Request, TaskId
 from bus.messages.catalogue import EVENTS
 from bus.messages.ledger import LEDGER, CheckConservation, TransferPosted
 from bus.messages.tasks import (
@@ -31,10 +36,12 @@ from bus.messages.tasks import (
     BidderChanged,
     CompleteTask,
     CreateTask,
+    ReadTask,
     SubmitBid,
     TaskAssigned,
     TaskBidding,
     TaskSpec,
+    TaskState,
 )
 from storage.events import EventStore
 from tests.bench.harness import Sample, stopwatch
@@ -44,8 +51,11 @@ OPEN = 1_000
 AGENTS = 4
 REWARD_MSAT = 1_000
 LONG_S = 3_600.0
+WARM = 5_000
+"""Tasks before the memory is measured, so that buffers and caches have their size already."""
 TIMEOUT_S = 300.0
 POSTER = Address("bench/poster")
+FILLER = Address("bench/filler")
 
 
 class NoState(msgspec.Struct):
@@ -157,9 +167,38 @@ class Poster(PersistentActor[NoState]):
             self._joined.answer(Paid(0))
 
 
+class Speaker(PersistentActor[NoState]):
+    """An agent that only joins; its bids are sent for it."""
+
+    state_type: ClassVar[type[msgspec.Struct]] = NoState
+
+    def __init__(self, agent: AgentId) -> None:
+        self._agent = agent
+
+    def initial(self) -> NoState:
+        return NoState()
+
+    def apply(self, event: Event) -> None:
+        """It remembers nothing."""
+
+    def on_recovered(self) -> None:
+        self.persist(AgentJoined(self._agent, Persona(self._agent, ("rare",), "You are rare.", 100)))
+
+
+class Filler(Actor):
+    """Posts tasks that nobody can do, so that their auctions stay open."""
+
+    async def on_post_all(self, request: PostAll) -> Paid:
+        for number in range(request.tasks):
+            spec = TaskSpec(f"Name moon {number} of Saturn", capability="astronomy", reward_msat=1)
+            await self.send(COORDINATOR, CreateTask(spec), timeout_s=TIMEOUT_S)
+        return Paid(request.tasks)
+
+
 @asynccontextmanager
 async def market(agents: int = AGENTS, *, hands: int = OPEN) -> AsyncIterator[ActorSystem]:
     """The real market on a real journal in a fresh directory, its agents ready."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)  # as when it is served
     clock = SystemClock()
     with TemporaryDirectory() as directory:
         async with EventStore.open(Path(directory), Catalogue(EVENTS), clock) as store:
@@ -178,6 +217,50 @@ async def market(agents: int = AGENTS, *, hands: int = OPEN) -> AsyncIterator[Ac
                 yield system
 
 
+async def decided_ms(agents: int) -> float:
+    """From the last of so many bids on one task to the moment when its winner is on disk."""
+    async with market(0) as system:
+        spec = TaskSpec("Name the moons of Mars", capability="rare", reward_msat=REWARD_MSAT)
+        bidders = [AgentId(f"late-{number}") for number in range(agents)]
+        for bidder in bidders:
+            await system.start(ChildSpec(agent_address(bidder), partial(Speaker, bidder)))
+        await system.ask(POSTER, Joined(agents), timeout_s=TIMEOUT_S)
+        task = (await system.ask(COORDINATOR, CreateTask(spec))).task
+        await _open(system, task)
+        for number, bidder in enumerate(bidders[:-1]):
+            await system.ask_inside(COORDINATOR, SubmitBid(task, bidder, 1_000 - number % 500), timeout_s=TIMEOUT_S)
+        started = time.perf_counter()
+        answer = await system.ask(COORDINATOR, SubmitBid(task, bidders[-1], 1_000))
+        elapsed_s = time.perf_counter() - started
+        assert answer.state is TaskState.ASSIGNED
+    return elapsed_s * 1_000
+
+
+async def open_tasks_mb(tasks: int) -> float:
+    """What so many open auctions with held rewards take in memory, the coordinator and the ledger together."""
+    async with market(0) as system:
+        await system.start(ChildSpec(FILLER, Filler))
+        await system.ask(FILLER, PostAll(WARM), timeout_s=TIMEOUT_S)
+        await _open(system, TaskId(f"t-{WARM}"))
+        before_mb = _resident_mb()
+        await system.ask(FILLER, PostAll(tasks), timeout_s=TIMEOUT_S)
+        await _open(system, TaskId(f"t-{tasks + WARM}"))
+        return _resident_mb() - before_mb
+
+
+async def _open(system: ActorSystem, task: TaskId) -> None:
+    """Wait until the task's auction is open."""
+    with anyio.fail_after(TIMEOUT_S):
+        while (await system.ask(COORDINATOR, ReadTask(task))).state is not TaskState.BIDDING:
+            await anyio.lowlevel.checkpoint()
+
+
+def _resident_mb() -> float:
+    gc.collect()
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * 4096 / 1e6
+
+
 async def paid_tasks(tasks: int, *, is_saturated: bool = False) -> Sample:
     """So many tasks from the post to the payment, `OPEN` at a time; beside them, perhaps, a loop that never rests."""
     async with market() as system:
@@ -185,8 +268,3 @@ async def paid_tasks(tasks: int, *, is_saturated: bool = False) -> Sample:
             await system.ask(POSTER, PostAll(tasks), timeout_s=TIMEOUT_S)
         assert (await system.ask(LEDGER, CheckConservation())).is_conserved
     return watch.sample(tasks)
-
-
-if __name__ == "__main__":
-    print(asyncio.run(paid_tasks(5_000)))
-    print(asyncio.run(paid_tasks(5_000, is_saturated=True)))

@@ -1,12 +1,17 @@
-"""The server process of the live benchmark: `python -m tests.bench.live_server (ours|loop)`.
+"""The server process of the live benchmark: `python -m tests.bench.live_server (ours|loop|broadcast)`.
 
 `ours` is the web floor as it is served: guard, session protocol, ring, hub. `loop` is what one writes first: a set of
-sockets and a loop of `send_text`. Both encode each event once, in the same way. A line on standard input publishes so
-many events, in batches as the journal commits them, and is answered with the last position; the line `cpu` is answered
-with the processor time that this process has used.
+sockets and a loop of `send_text`. `broadcast` is `websockets.broadcast()`, the fastest that library has. All encode
+each event once, in the same way. Each line on standard input is a command and is answered:
+
+- `publish COUNT`: publishes so many events, in batches as the journal commits them; the last position.
+- `paced COUNT START_S RATE`: so many a second from a moment of the monotonic clock on; the last position, at once.
+- `cpu`: the processor time that this process has used. `memory`: its resident bytes.
 """
 
 import asyncio
+import gc
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -17,6 +22,8 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from websockets.asyncio.server import ServerConnection, broadcast, serve
+from websockets.typing import Subprotocol
 
 from bus.address import Address
 from bus.clock import SystemClock
@@ -38,6 +45,8 @@ from web.wire import encode_event
 BATCH_EVENTS = 500
 """Of one commit, when the journal is busy."""
 EPOCH = 1
+PACE_S = 0.005
+"""How often the paced source looks at the clock: about a commit of the journal."""
 SAMPLES = 2_000
 """Distinct events; they repeat with new positions."""
 
@@ -106,6 +115,25 @@ class Loop:
                 await client.send_text(text)
 
 
+class Broadcast:
+    """A set of sockets and `websockets.broadcast()`."""
+
+    def __init__(self) -> None:
+        self._clients: set[ServerConnection] = set()
+
+    async def serve(self, connection: ServerConnection) -> None:
+        self._clients.add(connection)
+        try:
+            await connection.wait_closed()
+        finally:
+            self._clients.discard(connection)
+
+    async def publish(self, events: Sequence[StoredEvent]) -> None:
+        for event in events:
+            broadcast(self._clients, encode_event(event, EPOCH).decode())
+            await asyncio.sleep(0)
+
+
 @asynccontextmanager
 async def ours() -> AsyncIterator[tuple[Publisher, int]]:
     """Our server on a free port."""
@@ -134,6 +162,15 @@ async def loop_of_sends() -> AsyncIterator[tuple[Publisher, int]]:
             yield publisher, listener.getsockname()[1]
         finally:
             server.should_exit = True
+
+
+@asynccontextmanager
+async def broadcasting() -> AsyncIterator[tuple[Publisher, int]]:
+    """The library's own server on a free port."""
+    publisher = Broadcast()
+    listener = listen(WebOptions(port=0))
+    async with serve(publisher.serve, sock=listener, compression=None, subprotocols=[Subprotocol("agora.v1")]):
+        yield publisher, listener.getsockname()[1]
 
 
 def numbered(samples: Sequence[StoredEvent], after: int, count: int) -> list[StoredEvent]:
@@ -191,19 +228,56 @@ def _samples() -> list[StoredEvent]:
 
 async def main(kind: str) -> None:
     """Serve until standard input ends."""
-    serve = {"ours": ours, "loop": loop_of_sends}[kind]
-    samples, head = _samples(), 0
-    async with serve() as (publisher, port):
+    serving_as = {"ours": ours, "loop": loop_of_sends, "broadcast": broadcasting}[kind]
+    async with serving_as() as (publisher, port), asyncio.TaskGroup() as tasks:
         print(port, flush=True)
-        while line := (await asyncio.to_thread(sys.stdin.readline)).strip():
-            if line == "cpu":
-                print(time.process_time(), flush=True)
-                continue
-            events = numbered(samples, head, int(line))
-            head += len(events)
-            print(head, flush=True)
-            for first in range(0, len(events), BATCH_EVENTS):
-                await publisher.publish(events[first : first + BATCH_EVENTS])
+        source = Source(publisher)
+        while words := (await asyncio.to_thread(sys.stdin.readline)).split():
+            match words:
+                case ["cpu"]:
+                    print(time.process_time(), flush=True)
+                case ["memory"]:
+                    gc.collect()
+                    print(_resident_bytes(), flush=True)
+                case ["paced", count, start_s, rate]:
+                    print(source.head + int(count), flush=True)
+                    tasks.create_task(source.paced(int(count), float(start_s), float(rate)))
+                case _:
+                    print(source.head + int(words[1]), flush=True)
+                    await source.publish(int(words[1]))
+
+
+class Source:
+    """Where events come from, numbered on and on."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+        self._samples = _samples()
+        self.head = 0
+
+    async def publish(self, count: int) -> None:
+        """Publish as fast as it goes."""
+        for first in range(0, count, BATCH_EVENTS):
+            await self._next(min(BATCH_EVENTS, count - first))
+
+    async def paced(self, count: int, start_s: float, rate: float) -> None:
+        """Publish each event when it is due; who is late catches up."""
+        begun = self.head
+        while (done := self.head - begun) < count:
+            due = min(count, int((time.monotonic() - start_s) * rate) + 1)
+            if due > done:
+                await self._next(due - done)
+            await asyncio.sleep(PACE_S)
+
+    async def _next(self, count: int) -> None:
+        events = numbered(self._samples, self.head, count)
+        self.head += count
+        await self._publisher.publish(events)
+
+
+def _resident_bytes() -> int:
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 if __name__ == "__main__":

@@ -3,9 +3,12 @@
 The documents are the descriptions of the packages that are installed here, which nobody wrote for this. The answers
 come from the extractive provider, so the baseline is that provider alone, asked the same questions one after the
 other, without tasks, auctions, money or a journal: the ratio says what the society costs around the thinking.
+
+The market by itself is measured with agents that need no time (`tests.bench.instant`).
 """
 
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from importlib.metadata import distributions
 from itertools import cycle, islice
 from tempfile import TemporaryDirectory
@@ -27,7 +30,8 @@ from bus.address import Address
 from bus.messages.artifacts import ARTIFACTS, WriteArtifact
 from bus.messages.base import Event, Query, Reply
 from bus.messages.tasks import COORDINATOR, CreateTask, TaskCompleted, TaskFailed, TaskSpec
-from tests.bench.harness import Figure, Sample, Scale, compare_rates, stopwatch
+from tests.bench.harness import Aim, Figure, Sample, Scale, compare_rates, figure, median, stopwatch, take_turns
+from tests.bench.instant import decided_ms, open_tasks_mb, paid_tasks
 
 TASKS = 200
 POSTERS = 16
@@ -35,6 +39,12 @@ POSTERS = 16
 REWARD_MSAT = 20_000
 INSTRUCTIONS = "Write a brief of five sentences."
 TIMEOUT_S = 300.0
+INSTANT_TASKS = 10_000
+TASKS_PER_S = 1_000.0
+BIDDERS = 1_000
+DECIDED_MS_MAX = 50.0
+OPEN_TASKS = 100_000
+OPEN_MB_MAX = 200.0
 
 WATCHER = Address("bench/watcher")
 
@@ -107,8 +117,26 @@ async def figures(scale: Scale) -> AsyncIterator[Figure]:
     async def baseline() -> Sample:
         return await _answers(documents)
 
-    async for figure in compare_rates("brief tasks, posted to paid", "tasks", ours, baseline, scale=scale):
-        yield figure
+    async for one in compare_rates("brief tasks, posted to paid", "tasks", ours, baseline, scale=scale):
+        yield one
+    async for one in _instant(scale):
+        yield one
+
+
+async def _instant(scale: Scale) -> AsyncIterator[Figure]:
+    """The market alone, its agents instant."""
+    tasks = scale.count(INSTANT_TASKS, at_least=50)
+    idle, busy = partial(paid_tasks, tasks), partial(paid_tasks, tasks, is_saturated=True)
+    with_busy, with_idle = await take_turns(busy, idle, scale)
+    rates = [median([sample.done / sample.wall_s for sample in samples]) for samples in (with_idle, with_busy)]
+    aim = Aim(TASKS_PER_S)
+    yield figure("instant tasks, posted to paid, 1,000 open", "tasks/s", rates[0], None, scale=scale, aim=aim)
+    yield figure("the same beside a saturated loop", "tasks/s", rates[1], rates[0], scale=scale, aim=Aim(0.5))
+    elapsed_ms = median([await decided_ms(scale.count(BIDDERS, at_least=5)) for _ in range(min(3, scale.rounds))])
+    aim = Aim(DECIDED_MS_MAX, "at_most")
+    yield figure("1,000 bids decided after the last", "ms", elapsed_ms, None, scale=scale, aim=aim)
+    size_mb = await open_tasks_mb(scale.count(OPEN_TASKS, at_least=100))
+    yield figure("100,000 open tasks in memory", "MB", size_mb, None, scale=scale, aim=Aim(OPEN_MB_MAX, "at_most"))
 
 
 async def _market(documents: Sequence[str]) -> Sample:

@@ -1,11 +1,12 @@
 """The ledger against SQLite itself: transfers in a pipeline beside raw inserts of the rows that they leave.
 
-In the pipeline each transfer is sent before the one ahead of it is answered, as a busy society does; the clock stops
-once the last is durable. A single transfer is asked from outside, one after the other, beside the disk's own flush of
-a small write: what an answer costs that can never be undone.
+In the pipeline a client sends the next transfers as soon as those before are durable, beside as many other clients; a
+message carries one or, as a batch, many. A single transfer is asked from outside, one after the other, beside the
+disk's own flush of a small write: what an answer costs that can never be undone.
 """
 
 import os
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -14,52 +15,42 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import anyio
+
+from actors.composition import SWITCH_INTERVAL_S
 from actors.journal import JournalHistory
 from actors.ledger import Ledger, LedgerOptions
-from actors.runtime import Actor, ActorSystem, ChildSpec, GroupCommitLog
-from bus.address import Address
+from actors.runtime import ActorSystem, ChildSpec, GroupCommitLog
 from bus.clock import SystemClock
 from bus.codec import Catalogue
 from bus.envelope import Recorded
-from bus.messages.base import AccountId, Done, Position, Request, TransferId
+from bus.messages.base import AccountId, Position, TransferId
 from bus.messages.catalogue import EVENTS
-from bus.messages.ledger import LEDGER, TREASURY, ReadBalances, Transfer, TransferPosted
+from bus.messages.ledger import LEDGER, TREASURY, CreateTransfers, ReadBalances, Transfer, TransferPosted
 from storage.events import EventStore
 from tests.bench.harness import Aim, Figure, Sample, Scale, compare_rates, figure, stopwatch
 from tests.bench.journal import raw_inserts, rows_of
 
-TRANSFERS = 20_000
+TRANSFERS = 50_000
 SINGLES = 300
-PAYER = Address("bench/payer")
+ACCOUNTS = 100
+CLIENTS = {500: 16, 1: 500}
+"""By the size of their batches; each has one request under way."""
 FLUSHES_ALLOWED = 3
 EXTRA_MS = 5.0
 TIMEOUT_S = 120.0
-
-
-class PayAll(Request[Done], frozen=True):
-    """Asks for so many transfers of one msat."""
-
-    wire_name = "bench.pay_all"
-
-    count: int
-
-
-class Payer(Actor):
-    """Sends transfers as long as there is room, without waiting for any answer."""
-
-    async def on_pay_all(self, request: PayAll) -> Done:
-        for number in range(1, request.count + 1):
-            await self.send(LEDGER, transfer(number), timeout_s=TIMEOUT_S)
-        return Done()
 
 
 async def figures(scale: Scale) -> AsyncIterator[Figure]:
     """Transfers in a pipeline, and one at a time."""
     count = scale.count(TRANSFERS, at_least=500)
     rows = rows_of(Catalogue(EVENTS), [_record(number) for number in range(1, count + 1)])
-    ours, baseline = partial(_pipelined, count), partial(raw_inserts, rows)
-    async for one in compare_rates("transfers, pipelined", "transfers", ours, baseline, scale=scale, aim=Aim(0.6)):
-        yield one
+    baseline = partial(raw_inserts, rows)
+    for name, batch, aim in (("500 a message", 500, Aim(0.6)), ("one a message", 1, None)):
+        ours = partial(_pipelined, count, batch)
+        named = f"transfers, pipelined, {name}"
+        async for one in compare_rates(named, "transfers", ours, baseline, scale=scale, aim=aim):
+            yield one
     flush_ms = flush_p99_ms(scale.count(SINGLES, at_least=5))
     single_ms = await _single_p99_ms(scale.count(SINGLES, at_least=5))
     aim = Aim(FLUSHES_ALLOWED * flush_ms + EXTRA_MS, "at_most")
@@ -68,7 +59,7 @@ async def figures(scale: Scale) -> AsyncIterator[Figure]:
 
 def transfer(number: int) -> Transfer:
     """A payment of one msat."""
-    credit = AccountId(f"agents/agent-{number % 100}")
+    credit = AccountId(f"agents/agent-{number % ACCOUNTS}")
     return Transfer(TransferId(f"pay/{number}"), TREASURY, credit, "msat", 1, "for the work")
 
 
@@ -93,15 +84,13 @@ def p99(times: list[float]) -> float:
 @asynccontextmanager
 async def bank() -> AsyncIterator[ActorSystem]:
     """The real ledger on a real journal in a fresh directory."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)  # as when it is served
     clock = SystemClock()
     with TemporaryDirectory() as directory:
         async with EventStore.open(Path(directory), Catalogue(EVENTS), clock) as store:
             log = GroupCommitLog(store, head=store.head, epoch=store.epoch, clock=clock)
             async with ActorSystem(log=log, history=JournalHistory(store, None), clock=clock) as system:
-                await system.start(
-                    ChildSpec(LEDGER, lambda: Ledger(LedgerOptions())),
-                    ChildSpec(PAYER, Payer),
-                )
+                await system.start(ChildSpec(LEDGER, lambda: Ledger(LedgerOptions())))
                 for number in range(
                     100
                 ):  # the accounts are there before the clock starts: the rows are transfers alone
@@ -109,13 +98,22 @@ async def bank() -> AsyncIterator[ActorSystem]:
                 yield system
 
 
-async def _pipelined(count: int) -> Sample:
+async def _pipelined(count: int, batch: int) -> Sample:
+    starts = iter(range(1, count + 1, batch))
+
+    async def pay(system: ActorSystem) -> None:
+        for first in starts:  # shared: each client takes the next that nobody has
+            transfers = tuple(transfer(number) for number in range(first, min(first + batch, count + 1)))
+            command = transfers[0] if batch == 1 else CreateTransfers(transfers)
+            await system.ask(LEDGER, command, timeout_s=TIMEOUT_S)
+
     async with bank() as system:
         with stopwatch() as watch:
-            await system.ask(PAYER, PayAll(count), timeout_s=TIMEOUT_S)
-            await system.ask(LEDGER, transfer(count), timeout_s=TIMEOUT_S)  # a repeat: it rests on all before it
+            async with anyio.create_task_group() as tasks:
+                for _ in range(CLIENTS[batch]):
+                    tasks.start_soon(pay, system)
         paid = await system.ask(LEDGER, ReadBalances(TREASURY))
-        assert paid.balances[0].outgoing == count + 100
+        assert paid.balances[0].outgoing == count + ACCOUNTS
     return watch.sample(count)
 
 

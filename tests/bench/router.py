@@ -16,7 +16,8 @@ import aiohttp
 import orjson
 
 from actors.providers import ProviderOptions
-from actors.router import Router, RouterOptions
+from actors.providers.settings import RouterOptions
+from actors.router import Router
 from actors.runtime import ActorSystem, ChildSpec
 from actors.runtime.simulation import MemoryJournal
 from bus.messages.base import AgentId

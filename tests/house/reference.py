@@ -9,7 +9,7 @@ import importlib
 import inspect
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import pairwise
 
@@ -18,11 +18,8 @@ import msgspec
 from actors.config import Config
 from bus.errors import AgoraError
 from bus.messages.catalogue import EVENTS
-from tests.house.tree import ROOT, modules
-
-README = ROOT / "README.md"
-
-Row = tuple[str, ...]
+from tests.house.parts import README, Row, table, with_part
+from tests.house.tree import modules
 
 
 def events() -> str:
@@ -31,7 +28,7 @@ def events() -> str:
         (f"`{event.wire_name}`", _field_names(event.__struct_fields__, event.sealed), _first_sentence(event))
         for event in sorted(EVENTS, key=lambda event: event.wire_name)
     ]
-    return _table(("event", "fields (sealed ones in brackets)", "when"), rows)
+    return table(("event", "fields (sealed ones in brackets)", "when"), rows)
 
 
 def errors() -> str:
@@ -39,12 +36,12 @@ def errors() -> str:
     for module in modules():
         importlib.import_module(module.dotted)
     kinds = {kind.code: kind for kind in sorted(_kinds(AgoraError), key=lambda kind: kind.__name__)}
-    return _table(("code", "meaning"), [(f"`{code}`", _first_sentence(kinds[code])) for code in sorted(kinds)])
+    return table(("code", "meaning"), [(f"`{code}`", _first_sentence(kinds[code])) for code in sorted(kinds)])
 
 
 def settings() -> str:
     """A row per key of the config."""
-    return _table(("key", "default", "meaning"), list(_settings(Config, "")))
+    return table(("key", "default", "meaning"), list(_settings(Config, "")))
 
 
 PARTS: dict[str, Callable[[], str]] = {"settings": settings, "events": events, "errors": errors}
@@ -58,10 +55,7 @@ def setting_keys() -> tuple[str, ...]:
 def with_reference(readme: str) -> str:
     """The README's text with each part as the code has it."""
     for name, part in PARTS.items():
-        before, start, rest = readme.partition(f"<!-- {name} -->\n")
-        _, end, after = rest.partition(f"<!-- end of {name} -->")
-        assert end, f"README.md has no place for {name}"
-        readme = f"{before}{start}{part()}{end}{after}"
+        readme = with_part(readme, name, part())
     return readme
 
 
@@ -126,11 +120,6 @@ def _kinds(kind: type[AgoraError]) -> Iterator[type[AgoraError]]:
     yield kind
     for below in kind.__subclasses__():
         yield from _kinds(below)
-
-
-def _table(head: Row, rows: Sequence[Row]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ import pytest
 
 from actors.config import load
 from bus.errors import AgoraError
-from tests.house.reference import README, setting_keys, with_reference
+from tests.house.parts import README
+from tests.house.reference import setting_keys, with_reference
 from tests.house.tree import ROOT, modules
 
 TEXT = README.read_text(encoding="utf-8")
@@ -17,6 +18,7 @@ FENCED = re.compile(r"^```[a-z]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 COMMAND = re.compile(r"^(?:\$ )?(?:\.venv/bin/)?agora ([a-z]+)", re.MULTILINE)
 TABLE_ROW = re.compile(r"^\| `([^`]+)`", re.MULTILINE)
+TABLE_FIGURE = re.compile(r"^\| ([a-z][^|]+) \| [\d.]", re.MULTILINE)
 ROUTE = re.compile(r'\bRoute\(\s*"([^"]+)",.*?methods=\[([^\]]+)\]', re.DOTALL)
 HELP_TIMEOUT_S = 60.0
 
@@ -29,6 +31,15 @@ def test_continuous_integration_runs_the_test_command_of_the_readme_and_nothing_
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
     commands = [line for line in script if line and not line.startswith("#")]
     assert commands == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', _test_command()]
+
+
+def test_every_figure_of_the_readme_is_one_that_the_benchmarks_print() -> None:
+    _, _, part = TEXT.partition("<!-- numbers -->")
+    rows = TABLE_FIGURE.findall(part.partition("<!-- end of numbers -->")[0])
+    sources = "".join(module.text for module in modules("tests/bench"))
+    words = {word for row in rows for word in re.findall(r"[a-z]{3,}", row)}
+    assert len(rows) >= 12
+    assert [word for word in sorted(words) if word not in sources] == []
 
 
 def test_both_commands_make_their_own_environment() -> None:

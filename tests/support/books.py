@@ -6,11 +6,11 @@ import msgspec
 
 from actors.rules import books, ledger
 from actors.rules.books import Books
-from actors.rules.ledger import MoneyCommand
 from bus.messages.base import AccountId, Event, TransferId
 from bus.messages.ledger import (
     Currency,
     HoldTransfer,
+    MoneyCommand,
     PostTransfer,
     Transfer,
     TransferView,

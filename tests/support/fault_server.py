@@ -47,6 +47,12 @@ class Sickness(StrEnum):
     EMPTY = "an empty reply"
     ONLY_THINKING = "only thinking"
     NO_FINISH = "no finish reason"
+    SLOW_FIRST = "a stream that takes its time to begin"
+    STALLS = "a stream that stops in the middle"
+    BREAKS = "a stream that is cut off in the middle"
+    HALF = "a stream that ends in the middle as if it were whole"
+    STREAM_GARBAGE = "a stream that makes no sense"
+    STREAM_HELD = "a stream that goes on only when the test says so"
 
 
 _STATUS = {
@@ -63,6 +69,10 @@ _STATUS = {
 }
 
 
+_BODY = (Sickness.GARBAGE, Sickness.WRONG_TYPE, Sickness.HUGE, Sickness.HUGE_UNANNOUNCED, Sickness.HALF_A_BODY)
+"""Sicknesses of a reply that comes whole, stream or not."""
+
+
 class FaultServer:
     """The server. Open it with `async with`; change `sickness` at any time."""
 
@@ -71,6 +81,8 @@ class FaultServer:
         self.retry_after = "7"
         self.words = "the request is wrong"
         """What an error says; `{authorization}` stands for the key that came."""
+        self.text = TEXT
+        """What it says when it is well."""
         self.calls = 0
         self.bodies: list[bytes] = []
         self.paths: list[str] = []
@@ -139,8 +151,9 @@ class FaultServer:
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         path = lines[0].split(" ")[1]
         await self._note(path, body)
+        is_streamed = b'"stream":true' in body or "stream" in path
         try:
-            return await self._answer(reader, writer, path, headers)
+            return await self._answer(reader, writer, path, headers, is_streamed=is_streamed)
         finally:
             self.open_calls -= 1
             async with self._changed:
@@ -155,7 +168,13 @@ class FaultServer:
             self._changed.notify_all()
 
     async def _answer(  # noqa: PLR0911  # one return for each way to misbehave
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, headers: dict[str, str]
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        path: str,
+        headers: dict[str, str],
+        *,
+        is_streamed: bool,
     ) -> bool:
         sickness = self.sickness
         match sickness:
@@ -174,11 +193,13 @@ class FaultServer:
                 return False
             case _:
                 pass
+        if is_streamed and sickness not in _STATUS and sickness not in _BODY:
+            return await self._stream(reader, writer, path)
         if sickness in _STATUS:
             words = self.words.replace("{authorization}", headers.get("authorization", ""))
             self._write(writer, _STATUS[sickness], _error(sickness, words))
             return True
-        content = _content(sickness, path)
+        content = _content(sickness, path, self.text)
         if sickness is Sickness.HUGE_UNANNOUNCED:
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n" + content)
             return False
@@ -188,6 +209,34 @@ class FaultServer:
             writer.write(content[: length // 2])
             return False
         self._write(writer, 200, content, "text/html" if sickness is Sickness.WRONG_TYPE else "application/json")
+        return True
+
+    async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str) -> bool:
+        """Answer word by word, in chunks."""
+        kind = "application/x-ndjson" if path.endswith("/api/chat") else "text/event-stream"
+        writer.write(f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\n".encode())
+        if self.sickness is Sickness.SLOW_FIRST:
+            await reader.read(1)  # returns when the client goes
+            return False
+        is_sse = kind == "text/event-stream"
+        pieces = streamed_reply(path, self.text)
+        if self.sickness is Sickness.STREAM_GARBAGE:
+            pieces = [b"data: {what\n\n" if is_sse else b"{what\n"]
+        first_word = self.text.split(" ")[0].encode()
+        middle = next((number + 1 for number, piece in enumerate(pieces) if first_word in piece), 0)
+        for number, piece in enumerate(pieces):
+            if number == middle and self.sickness is Sickness.STREAM_HELD:
+                await self._released.wait()
+            if number == middle and self.sickness is Sickness.STALLS:
+                await reader.read(1)
+                return False
+            if number == middle and self.sickness is Sickness.BREAKS:
+                return False
+            if number == middle and self.sickness is Sickness.HALF:
+                break
+            writer.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            await writer.drain()
+        writer.write(b"0\r\n\r\n")
         return True
 
     def _write(self, writer: asyncio.StreamWriter, status: int, content: bytes, kind: str = "application/json") -> None:
@@ -220,6 +269,9 @@ def healthy_reply(path: str, text: str = TEXT, finish_reason: str | None = "") -
             "eval_count": TOKENS_OUT,
         }
         return orjson.dumps(reply if finish_reason is None else reply | {"done_reason": finish_reason or "stop"})
+    if "GenerateContent" in path or "generateContent" in path:
+        reason = None if finish_reason is None else finish_reason or "STOP"
+        return orjson.dumps(_gemini(text, reason))
     if path.endswith("/v1/messages"):
         return orjson.dumps(
             {
@@ -239,7 +291,44 @@ def healthy_reply(path: str, text: str = TEXT, finish_reason: str | None = "") -
     return orjson.dumps({"model": "tiny", "choices": [choice], "usage": usage})
 
 
-def _content(sickness: Sickness, path: str) -> bytes:  # noqa: PLR0911  # a table of contents
+def streamed_reply(path: str, text: str = TEXT) -> list[bytes]:
+    """A reply word by word in the dialect of the path, its finish and sizes last."""
+    words = [word + " " for word in text.split(" ")]
+    words[-1] = words[-1][:-1]
+    if path.endswith("/api/chat"):
+        lines: list[dict[str, object]] = [{"model": "tiny", "message": {"content": w}, "done": False} for w in words]
+        last = {"model": "tiny", "message": {"content": ""}, "done": True, "done_reason": "stop"}
+        lines.append(last | {"prompt_eval_count": TOKENS_IN, "eval_count": TOKENS_OUT})
+        return [orjson.dumps(line) + b"\n" for line in lines]
+    if path.endswith("/v1/messages"):
+        begin = {"model": "tiny", "usage": {"input_tokens": TOKENS_IN, "output_tokens": 1}}
+        events: list[dict[str, object]] = [{"type": "message_start", "message": begin}]
+        events.append({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}})
+        events += [{"type": "content_block_delta", "delta": {"type": "text_delta", "text": word}} for word in words]
+        usage = {"output_tokens": TOKENS_OUT}
+        events.append({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage})
+        events.append({"type": "message_stop"})
+        return [b"event: x\ndata: " + orjson.dumps(event) + b"\n\n" for event in events]
+    if "GenerateContent" in path:
+        replies = [_gemini(word, None) for word in words[:-1]] + [_gemini(words[-1], "STOP")]
+        return [b"data: " + orjson.dumps(reply) + b"\r\n\r\n" for reply in replies]
+    chunks: list[dict[str, object]] = [
+        {"model": "tiny", "choices": [{"index": 0, "delta": {"content": word}, "finish_reason": None}]}
+        for word in words
+    ]
+    chunks.append({"model": "tiny", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    usage = {"prompt_tokens": TOKENS_IN, "completion_tokens": TOKENS_OUT}
+    chunks.append({"model": "tiny", "choices": [], "usage": usage})
+    return [b"data: " + orjson.dumps(chunk) + b"\n\n" for chunk in chunks] + [b"data: [DONE]\n\n"]
+
+
+def _gemini(text: str, finish_reason: str | None) -> dict[str, object]:
+    candidate = {"content": {"role": "model", "parts": [{"text": text}]}, "finishReason": finish_reason}
+    usage = {"promptTokenCount": TOKENS_IN, "candidatesTokenCount": TOKENS_OUT}
+    return {"candidates": [candidate], "usageMetadata": usage, "modelVersion": "tiny"}
+
+
+def _content(sickness: Sickness, path: str, text: str) -> bytes:  # noqa: PLR0911  # a table of contents
     match sickness:
         case Sickness.GARBAGE:
             return b'{"choices": [{"mess'
@@ -254,7 +343,7 @@ def _content(sickness: Sickness, path: str) -> bytes:  # noqa: PLR0911  # a tabl
         case Sickness.NO_FINISH:
             return healthy_reply(path, finish_reason=None)
         case _:
-            return healthy_reply(path)
+            return healthy_reply(path, text)
 
 
 def _error(sickness: Sickness, words: str) -> bytes:

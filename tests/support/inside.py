@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import anyio
 import anyio.to_thread
 import msgspec
 
 from actors.commands import presence
-from actors.commands.console import Shell
+from actors.commands.brief import brief
+from actors.commands.console import ExitCode, Shell
 from actors.commands.presence import Presence
 from actors.composition import Running, running
 from actors.config import Config
@@ -17,6 +19,7 @@ from actors.providers.options import ProviderOptions
 from actors.router import RouterOptions
 from web.options import WebOptions
 
+DOCUMENT = "Agora is a society of agents. It keeps a journal. Agents bid for tasks. The winner works. " * 3
 EXTRACTIVE = ProviderOptions(name="extractive", dialect="extractive")
 
 
@@ -46,3 +49,15 @@ async def serving(data: Path, router: RouterOptions | None = None) -> AsyncItera
 def decoded(text: str) -> dict[str, object]:
     """One JSON document that a command printed."""
     return msgspec.json.decode(text, type=dict[str, object])
+
+
+async def briefed(data: Path, folder: Path, *numbers: int) -> None:
+    """A society of its own briefs some documents and stops: a history with money, work and artifacts."""
+    await anyio.Path(folder).mkdir(exist_ok=True, parents=True)
+    documents = []
+    for number in numbers:
+        document = folder / f"{number}.txt"
+        await anyio.Path(document).write_text(f"Document {number}. {DOCUMENT}")
+        documents.append(document)
+    code = await brief(shell_at(data, is_json=True), documents, reward_msat=1_000, sentences=1)
+    assert code is ExitCode.DONE

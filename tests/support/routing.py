@@ -8,7 +8,9 @@ from typing import TypeVar
 import msgspec
 
 from actors.providers import ProviderOptions
-from actors.router import Router, RouterOptions
+from actors.providers.options import DialectName
+from actors.providers.settings import RouterOptions
+from actors.router import Router
 from actors.rules.cascade import CascadeOptions
 from actors.runtime import Actor, ActorSystem, ChildSpec
 from actors.runtime.simulation import MemoryJournal
@@ -21,7 +23,9 @@ from bus.messages.completions import (
     Completion,
     ProviderView,
     ReadRouter,
+    ReadStream,
     RouterView,
+    StreamCompletion,
 )
 from bus.messages.system import JOURNAL, SaveCheckpoint
 
@@ -56,6 +60,22 @@ class Routing:
         asked = request(deadline_s=deadline_s, agent=agent, model=model)
         return await self.system.ask(ROUTER, asked, timeout_s=10)
 
+    async def stream(self, asked: Complete, heard: list[str] | None = None) -> Completion:
+        """Read a stream to its end; `heard` takes the parts as they come."""
+        begun = await self.system.ask(ROUTER, StreamCompletion(asked))
+        seen, restarts = 0, 0
+        while True:
+            part = await self.system.ask(ROUTER, ReadStream(begun.completion, seen, restarts), timeout_s=10)
+            if part.restarts != restarts:
+                seen, restarts = 0, part.restarts
+                if heard is not None:
+                    heard.clear()
+            seen += len(part.text)
+            if heard is not None and part.text:
+                heard.append(part.text)
+            if part.outcome is not None:
+                return part.outcome
+
     async def view(self) -> RouterView:
         return await self.system.ask(ROUTER, ReadRouter())
 
@@ -85,11 +105,14 @@ def behind(
     key_env: str = "",
     concurrency_max: int = 100,
     models: tuple[str, ...] = (),
+    dialect: DialectName = "openai",
 ) -> ProviderOptions:
     return ProviderOptions(
         name=name,
-        dialect="openai",
-        base_url=f"{url}/v1",
+        dialect=dialect,
+        base_url=f"{url}/v1" if dialect == "openai" else url,
+        first_token_timeout_s=0.3,
+        stall_timeout_s=0.3,
         model="tiny",
         models=models,
         key_env=key_env,

@@ -130,6 +130,7 @@ async def started(
     *arguments: str,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    out: int = asyncio.subprocess.PIPE,
     err: IO[bytes] | int = asyncio.subprocess.PIPE,
 ) -> asyncio.subprocess.Process:
     """Start a command; whoever calls ends it."""
@@ -142,7 +143,7 @@ async def started(
         cwd=cwd or ROOT,
         env={**environment, "PYTHONPATH": str(ROOT), **OFFLINE, **(env or {})},
         stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
+        stdout=out,
         stderr=err,
     )
 

@@ -9,6 +9,7 @@ import msgspec
 from actors.runtime import Actor, ActorSystem, ChildSpec, PersistentActor, Restart, Subscription, SupervisionOptions
 from actors.runtime.simulation import MemoryJournal
 from actors.runtime.virtual_time import Simulation, simulate
+from actors.runtime.weather import Weather
 from bus.address import Address
 from bus.errors import IllegalTransition
 from bus.messages.base import Command, Done, Event, Message, Query, Reply
@@ -164,7 +165,10 @@ class Echo(Adder):
 
 
 def system_in(
-    simulation: Simulation, journal: MemoryJournal | None = None, supervision: SupervisionOptions | None = None
+    simulation: Simulation,
+    journal: MemoryJournal | None = None,
+    supervision: SupervisionOptions | None = None,
+    weather: Weather | None = None,
 ) -> ActorSystem:
     """An actor system on virtual time, in the seed's order. Open it with `async with`."""
     journal = journal or MemoryJournal(clock=simulation.clock)
@@ -175,6 +179,7 @@ def system_in(
         dice=simulation.dice,
         order=simulation.order,
         supervision=supervision,
+        weather=weather,
     )
 
 

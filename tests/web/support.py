@@ -107,6 +107,7 @@ class ScriptedGateway:
             and (not query.task or event.task == query.task)
             and (not query.agent or event.agent == query.agent)
             and (not query.source or event.source == query.source)
+            and event.time_us >= query.since_us
         ]
         if query.is_newest_first:
             found.reverse()

@@ -133,3 +133,15 @@ def test_a_folder_that_is_not_there_is_an_error_that_names_it(tmp_path: Path) ->
 )
 def test_loopback_is_what_the_peers_address_says(host: str | None, is_local: bool) -> None:
     assert is_loopback(host) is is_local
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])
+def test_nobody_listens_beyond_this_machine_before_there_is_a_token(host: str) -> None:
+    with pytest.raises(ConfigError, match="no token"):
+        check_reach(host, has_token=False)
+    check_reach(host, has_token=True)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_this_machine_is_always_listened_to(host: str) -> None:
+    check_reach(host, has_token=False)

@@ -9,18 +9,32 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import anyio
 import msgspec
 import pytest
+import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.typing import Origin, Subprotocol
 
 from bus.errors import StorageError
 from bus.messages.base import Position, TaskId
 from bus.messages.system import ReadEvents, SystemInfo
 from bus.messages.tasks import CreateTask, TaskAccepted, TaskFailed, TaskState
-from tests.web.support import READER, TOKEN, World, served
-from web.frames import FORBIDDEN, NO_HELLO, PROTOCOL, RESTART, STALE, TOO_SLOW, UNAUTHENTICATED, Limits
+from tests.web.support import READER, START_US, TOKEN, World, served
+from web.frames import (
+    FORBIDDEN,
+    NO_HELLO,
+    PROTOCOL,
+    RESTART,
+    STALE,
+    TOO_SLOW,
+    UNAUTHENTICATED,
+    Limits,
+    ReadRing,
+    Subscription,
+)
 from web.options import WebOptions
-from web.wire import encode
+from web.server import listen, url_of
+from web.wire import Filter, encode
 
 Frame = dict[str, object]
 DEADLINE_S = 20.0
@@ -115,6 +129,18 @@ async def test_a_filter_gets_its_events_and_the_proof_that_it_missed_none() -> N
         batches = await client.batches(8)
         assert batches[0][0] == 1
         assert seen(batches) == [5]
+
+
+async def test_a_feed_begins_at_a_moment_in_the_past() -> None:
+    world = World()
+    world.chat(9)
+    async with served(world) as url, caller(url) as client:
+        answer = await client.ask("subscribe", sub="feed", from_={"time": str(START_US + 7)})
+        assert answer["result"] == {"sub": "feed", "next": 7, "head": 9}
+        assert seen(await client.batches(9)) == [7, 8, 9]
+        await client.ask("subscribe", sub="feed", from_={"time": "2100-01-01T00:00:00Z"})
+        world.chat(1)
+        assert seen(await client.batches(10)) == [10]
 
 
 async def test_a_client_that_comes_back_misses_nothing_and_sees_nothing_twice() -> None:
@@ -347,3 +373,85 @@ async def test_a_server_that_stops_tells_its_clients_to_come_back() -> None:
         bye = await client.hear("bye")
         assert (bye["reason"], bye["retry_ms"]) == ("the server is stopping", 500)
         assert (await client.closed())[0] == RESTART
+
+
+@pytest.mark.parametrize("compression", [None, "deflate"])
+async def test_clients_with_and_without_compression_see_the_same(compression: str | None) -> None:
+    world = World()
+    protocol = [Subprotocol("agora.v1")]
+    async with (
+        served(world) as url,
+        caller(url) as plain,
+        connect(
+            "ws" + url.removeprefix("http") + "/ws", subprotocols=protocol, compression=compression, max_size=None
+        ) as opened,
+    ):
+        client = Caller(opened)
+        await client.ask("hello")
+        for one in (plain, client):
+            await one.ask("subscribe", sub="feed")
+        world.chat(400)
+        world.chat(400)
+        assert await client.batches(800) == await plain.batches(800)
+        assert bool(client.socket.protocol.extensions) is (compression is not None)
+        await client.ask("subscribe", sub="s", topics="state")
+        assert (await client.hear("state"))["position"] == 800
+
+
+async def test_a_compressed_batch_is_made_once_for_all_and_is_a_third_of_the_bytes() -> None:
+    world = World()
+    world.chat(64)
+    wanted = Filter()
+    due = ReadRing(Subscription("feed", wanted, Position(1)), wanted, Position(1), Position(16))
+    frame, _ = world.hub.batch_frame(due, 1 << 20)
+    assert world.hub.batch_frame(due, 1 << 20)[0].deflated is frame.deflated
+    assert len(frame.deflated) <= 0.35 * len(frame.plain)
+
+
+async def test_a_client_whose_window_is_smaller_is_not_sent_what_it_cannot_read() -> None:
+    world = World()
+    factory = ClientPerMessageDeflateFactory(server_max_window_bits=9, client_max_window_bits=True)
+    async with (
+        served(world) as url,
+        connect("ws" + url.removeprefix("http") + "/ws", compression=None, extensions=[factory]) as opened,
+    ):
+        client = Caller(opened)
+        await client.ask("hello")
+        await client.ask("subscribe", sub="feed")
+        world.chat(500)
+        assert seen(await client.batches(500)) == list(range(1, 501))
+
+
+async def test_the_feed_is_the_same_behind_a_server_without_the_door() -> None:
+    world = World(WebOptions(port=0, stall_s=0.3))
+    config = uvicorn.Config(
+        world.app, ws="websockets-sansio", lifespan="off", log_config=None, ws_per_message_deflate=False
+    )
+    server = uvicorn.Server(config)
+    listener = listen(world.options)
+    async with anyio.create_task_group() as group:
+        group.start_soon(world.hub.run)
+        group.start_soon(server.serve, [listener])
+        async with caller(url_of(listener, world.options)) as client:
+            await client.ask("subscribe", sub="feed")
+            world.chat(600)
+            assert seen(await client.batches(600)) == list(range(1, 601))
+            await client.say("nonsense")
+            assert "error" in await client.hear(id_=3)
+        server.should_exit = True
+        world.hub.is_closing = True
+        while listener.fileno() >= 0 and server.servers:
+            await anyio.lowlevel.checkpoint()
+        group.cancel_scope.cancel()
+
+
+async def test_a_tick_writes_to_who_is_at_the_head_without_waking_its_writer() -> None:
+    """What a frame costs must not grow with the tasks that are woken for it: two clients share one frame a tick."""
+    world = World()
+    async with served(world) as url, caller(url) as one, caller(url) as other:
+        for client in (one, other):
+            await client.ask("subscribe", sub="feed")
+        built, shared = world.hub.frames_built, world.hub.frames_shared
+        world.chat(10)
+        assert await one.batches(10) == await other.batches(10)
+        assert (world.hub.frames_built - built, world.hub.frames_shared - shared) == (1, 1)

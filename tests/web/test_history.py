@@ -6,7 +6,14 @@ import pytest
 from bus.errors import StorageError
 from bus.messages.base import AccountId, Position, TaskId, TransferId
 from bus.messages.ledger import TransferHeld
-from bus.messages.system import EventSummary, ReadEvents, SummariseEvents
+from bus.messages.system import (
+    EventHistogram,
+    EventSummary,
+    HistogramBucket,
+    ReadEvents,
+    ReadHistogram,
+    SummariseEvents,
+)
 from bus.messages.tasks import TaskFailed
 from tests.web.support import World, call
 
@@ -85,6 +92,16 @@ async def test_a_summary_of_the_last_minutes() -> None:
     assert response.json()["by_type"] == {"task.failed": 1}
     assert world.gateway.asked[-1][1] == SummariseEvents(5.0)
     assert (await call(world.app, "GET", "/api/events/summary?minutes=0")).status == 422
+
+
+async def test_a_histogram_of_all_time() -> None:
+    world = World()
+    bucket = HistogramBucket(60_000_000, 7, Position(1), Position(7))
+    world.gateway.replies[ReadHistogram] = EventHistogram(60_000_000, 1_000, (bucket,), Position(7))
+    response = await call(world.app, "GET", "/api/events/histogram?buckets=90")
+    assert response.json()["buckets"] == [{"time_us": 60_000_000, "events": 7, "first": 1, "last": 7}]
+    assert world.gateway.asked[-1][1] == ReadHistogram(90)
+    assert (await call(world.app, "GET", "/api/events/histogram?buckets=0")).status == 422
 
 
 async def test_transfers_are_listed_as_the_events_that_they_are() -> None:

@@ -7,7 +7,7 @@ import pytest
 from bus.errors import Overloaded
 from bus.messages.base import Position
 from bus.messages.system import SystemInfo
-from tests.web.support import World, stored
+from tests.web.support import World, stored, virtual
 from web.frames import ReadRing, ReadState, Subscription
 from web.hub import FRAMES_CACHED_MAX, GAUGES_MAX
 from web.options import WebOptions
@@ -72,15 +72,15 @@ def test_equal_subscriptions_share_one_frame() -> None:
     assert first is second
     assert last == 5
     other, _ = world.hub.batch_frame(due(1, 5, wanted=Filter(topics=("task.*",))), PLENTY)
-    assert msgspec.json.decode(other)["events"] == []
+    assert msgspec.json.decode(other.payload)["events"] == []
     assert (world.hub.frames_built, world.hub.frames_shared) == (2, 1)
 
 
 def test_a_batch_frame_names_its_positions_first() -> None:
     world = World()
     world.chat(2)
-    text, _ = world.hub.batch_frame(due(1, 2), PLENTY)
-    assert text.startswith('{"t":"batch","sub":"feed","first":1,"last":2,"events":[{"position":1,')
+    frame, _ = world.hub.batch_frame(due(1, 2), PLENTY)
+    assert frame.text.startswith('{"t":"batch","sub":"feed","first":1,"last":2,"events":[{"position":1,')
 
 
 def test_kept_frames_are_bounded() -> None:
@@ -88,7 +88,7 @@ def test_kept_frames_are_bounded() -> None:
     world.chat(FRAMES_CACHED_MAX + 10)
     frames = [world.hub.batch_frame(due(n, n), PLENTY)[0] for n in range(1, FRAMES_CACHED_MAX + 10)]
     again, _ = world.hub.batch_frame(due(1, 1), PLENTY)
-    assert again == frames[0]
+    assert again.payload == frames[0].payload
     assert again is not frames[0]
 
 
@@ -96,13 +96,25 @@ def test_the_state_is_whole_first_then_patched_and_whole_again_for_who_is_too_fa
     world = World()
     world.chat(2)
     whole, at = world.hub.state_frame(state_due(-1))
-    decoded = msgspec.json.decode(whole)
+    decoded = msgspec.json.decode(whole.payload)
     assert (decoded["t"], decoded["epoch"], decoded["position"], at) == ("state", 1, 2, 2)
     world.chat(1)
-    change = msgspec.json.decode(world.hub.state_frame(state_due(2))[0])
+    change = msgspec.json.decode(world.hub.state_frame(state_due(2))[0].payload)
     assert (change["t"], change["position"], change["patch"]["position"]) == ("change", 3, 3)
     assert "now_us" in change["patch"]
-    assert msgspec.json.decode(world.hub.state_frame(state_due(99))[0])["t"] == "state"
+    assert msgspec.json.decode(world.hub.state_frame(state_due(99))[0].payload)["t"] == "state"
+
+
+def test_a_state_frame_is_not_shared_for_longer_than_its_clock_is_right() -> None:
+    clock = virtual()
+    world = World(clock=clock)
+    world.chat(1)
+    first, _ = world.hub.state_frame(state_due(-1))
+    assert world.hub.state_frame(state_due(-1))[0] is first
+    clock.advance(60.0)
+    later, _ = world.hub.state_frame(state_due(-1))
+    told = [msgspec.json.decode(frame.payload)["state"]["now_us"] for frame in (first, later)]
+    assert told[1] - told[0] == 60_000_000
 
 
 def test_clients_are_bounded() -> None:

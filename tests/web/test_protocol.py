@@ -27,6 +27,7 @@ from web.frames import (
     Horizon,
     Identify,
     Limits,
+    Locate,
     Output,
     ReadRing,
     ReadState,
@@ -474,3 +475,45 @@ class Resuming(RuleBasedStateMachine):
 
 Resuming.TestCase.settings = settings(max_examples=200, stateful_step_count=40)
 TestResuming = Resuming.TestCase
+
+
+def test_from_a_time_the_subscription_begins_where_the_journal_says() -> None:
+    session = open_session()
+    outputs = session.receive(frame(2, "subscribe", sub="a", from_={"time": "1970-01-01T00:00:01Z"}), 0.0, horizon())
+    assert outputs == (Locate(2, 1_000_000),)
+    assert session.due(horizon()) is None
+    answer = session.located(2, Position(40), horizon())
+    assert answer is not None
+    assert sent(answer) == {"id": 2, "result": {"sub": "a", "next": 40, "head": 100}}
+    due = session.due(horizon())
+    assert isinstance(due, ReadRing)
+    assert due.first == 40
+
+
+@pytest.mark.parametrize("start", [{"time": "noon"}, {"time": "1970-01-01T00:00:00"}, {"time": "5", "last": 1}])
+def test_a_time_that_is_none_is_refused(start: Sent) -> None:
+    outputs = open_session().receive(frame(2, "subscribe", sub="a", from_=start), 0.0, horizon())
+    assert error_of(outputs)[0] == "invalid_field"
+
+
+def test_a_time_whose_look_up_fails_is_answered_and_may_be_asked_again() -> None:
+    session = open_session()
+    session.receive(frame(2, "subscribe", sub="a", from_={"time": "5"}), 0.0, horizon())
+    assert sent(session.refused(2, Overloaded("x", 1.0)))["id"] == 2
+    assert session.receive(frame(2, "subscribe", sub="a", from_={"time": "5"}), 0.0, horizon()) == (Locate(2, 5),)
+
+
+def test_a_place_that_was_taken_while_a_time_was_looked_up_is_refused() -> None:
+    session = open_session(limits=Limits(subscriptions=1))
+    session.receive(frame(2, "subscribe", sub="a", from_={"time": "5"}), 0.0, horizon())
+    session.receive(frame(3, "subscribe", sub="b"), 0.0, horizon())
+    answer = session.located(2, Position(1), horizon())
+    assert answer is not None
+    assert "error" in sent(answer)
+
+
+def test_a_session_that_ended_while_a_time_was_looked_up_says_nothing() -> None:
+    session = open_session()
+    session.receive(frame(2, "subscribe", sub="a", from_={"time": "5"}), 0.0, horizon())
+    session.restart("the server is stopping")
+    assert session.located(2, Position(1), horizon()) is None

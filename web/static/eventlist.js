@@ -9,9 +9,10 @@ import { plain, sentence, subject } from "./sentences.js";
 import { arrived, feed, opened, tell, titleOf } from "./store.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact-standalone.module.js";
 import { effect } from "./vendor/signals-core.module.js";
-import { nextFrame } from "./use.js";
+import { isShown, nextFrame } from "./use.js";
 
 const PAGE = 200;
+const SEARCH_PAGE = 1_000; // words are looked for here, in all that there is
 const NEAR_END = 40; // rows from the end at which the next page is fetched
 const SUMMARY_MS = 10_000; // a screen reader hears of the feed this often at most
 
@@ -60,7 +61,8 @@ class EventList {
     if (!this.view.feed.length && this.view.length) this.view.rebuild(); // the history was given up
     this.view.catchUp();
     this.rows.update(this.view.length);
-    this.changed({ waiting: this.view.waiting, length: this.view.length, isPaused: this.view.isStill, isEnd: this.view.isEnd });
+    this.changed({ waiting: this.view.waiting, length: this.view.length, isPaused: this.view.isStill, isEnd: this.view.isEnd, top: this.view.at(0) });
+    if (this.view.length) isShown();
     this.fetchOlder();
   }
 
@@ -106,7 +108,7 @@ class EventList {
     this.isLoading = true;
     const asked = query(this.view.tokens);
     asked.set("before", String(this.view.oldest));
-    asked.set("limit", String(PAGE));
+    asked.set("limit", String(this.view.tokens.some(({ key }) => key === "text") ? SEARCH_PAGE : PAGE));
     try {
       const events = await readEvents(asked);
       for (const event of events) event.ms = typeof event.time === "number" ? event.time / 1000 : Date.parse(event.time);
@@ -153,14 +155,14 @@ class EventList {
 export let current = null;
 
 /**
- * @param {{tokens: import("./feed.js").Token[], status?: (status: any) => void, label?: string, empty?: any}} props
+ * @param {{tokens: import("./feed.js").Token[], at?: number, status?: (status: any) => void, label?: string, empty?: any}} props
  */
-export function Events({ tokens, status = () => {}, label = "Events, newest first", empty = undefined }) {
+export function Events({ tokens, at = 0, status = () => {}, label = "Events, newest first", empty = undefined }) {
   const element = useRef(null);
   const [length, setLength] = useState(0);
   const key = JSON.stringify(tokens);
   useEffect(() => {
-    const view = Object.assign(new View(feed, matcher(tokens, titleOf)), { tokens });
+    const view = Object.assign(new View(feed, matcher(tokens, titleOf), at), { tokens });
     const list = new EventList(element.current, view, (now) => {
       setLength(now.length);
       status(now);
@@ -170,7 +172,7 @@ export function Events({ tokens, status = () => {}, label = "Events, newest firs
       list.close();
       if (current === list) current = null;
     };
-  }, [key]);
+  }, [key, at]);
   const open = (event) => {
     const position = Number(event.target.closest(".event")?.dataset.position);
     const found = position && current?.event(position);

@@ -113,10 +113,11 @@ export function query(tokens) {
 
 /** What a reader sees: filtered, newest first, moving or standing still. */
 export class View {
-  /** @param {Feed} feed @param {(event: any) => boolean} matches */
-  constructor(feed, matches) {
+  /** @param {Feed} feed @param {(event: any) => boolean} matches @param {number} [moment] the newest position shown, for a view of the past */
+  constructor(feed, matches, moment = 0) {
     this.feed = feed;
     this.matches = matches;
+    this.moment = moment;
     this.isStill = false;
     this.waiting = 0;
     this.#forgetOlder();
@@ -127,7 +128,7 @@ export class View {
     this.rows = [];
     this.seen = 0;
     this.waiting = 0;
-    if (this.boundary && this.feed.oldest > this.boundary) this.#forgetOlder(); // what lay between is gone
+    if (!this.moment && this.boundary && this.feed.oldest > this.boundary) this.#forgetOlder(); // what lay between is gone
     this.#take();
   }
 
@@ -175,12 +176,12 @@ export class View {
   #forgetOlder() {
     /** @type {any[]} from the journal, newest first */
     this.older = [];
-    this.boundary = 0;
-    this.reached = 0;
+    this.boundary = this.reached = this.moment ? this.moment + 1 : 0;
     this.isEnd = false;
   }
 
   #take() {
+    if (this.moment) return; // all of the past is older
     for (const event of this.feed.after(this.seen)) {
       this.seen = event.position;
       if (this.matches(event)) this.rows.push(event);

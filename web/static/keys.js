@@ -1,7 +1,7 @@
 // Everything by keyboard.
 
 import { current } from "./eventlist.js";
-import { address, go, PAGES, route } from "./route.js";
+import { address, go, PAGES, route, setQuery } from "./route.js";
 import { may, opened } from "./store.js";
 import { signal } from "./vendor/signals-core.module.js";
 
@@ -26,6 +26,7 @@ const KEYS = {
   j: () => step(1),
   k: () => step(-1),
   p: () => current?.pause(!current.isPaused),
+  l: () => setQuery({ at: "" }),
   "?": () => (overlay.value = "help"),
   n: () => may("task") && go("#/tasks?new=1"),
   Enter: () => current && current.selected > 0 && (opened.value = current.event(current.selected) ?? opened.value),

@@ -14,7 +14,7 @@ const close = () => (overlay.value = "");
 const ROWS = [
   ["/", "search on this page"], ["Ctrl K", "find a page, task or agent, and do things"],
   ...PAGES.map(({ key, name }) => [`g ${key}`, `go to ${name}`]),
-  ["j  k", "next and previous"], ["Enter", "open"], ["p", "pause or follow the feed"], ["n", "post a task"],
+  ["j  k", "next and previous"], ["Enter", "open"], ["p", "pause or follow the feed"], ["l", "back to live"], ["n", "post a task"],
   ["Escape", "close, or back"], ["?", "this help"],
 ];
 

@@ -69,6 +69,8 @@ const SENTENCES = {
 
   "agent.joined": (d) =>
     say`${agent(d.agent)} joined: ${(d.persona?.capabilities ?? []).join(", ") || "no capabilities"}, from ${paid(d.persona?.price_msat)}`,
+  "agent.registered": (d) =>
+    say`${agent(d.agent)} registered from outside: ${(d.capabilities ?? []).join(", ")}, ${plural(d.concurrency_max, "task")} at once`,
   "agent.left": (d) => say`${agent(d.agent)} left${because(d.reason)}`,
   "agent.status": (d, w) => say`${agent(d.agent)} is ${d.status}${w.on(d.task)}${because(d.reason)}`,
   "step.started": (d, w) =>

@@ -5,6 +5,8 @@ import { Trouble } from "./parts.js";
 import { html, useEffect, useReducer, useRef, useState } from "./vendor/htm-preact-standalone.module.js";
 import { effect } from "./vendor/signals-core.module.js";
 
+const SHOWN_MAX_MS = 3_000;
+
 /** @type {Set<() => void>} */
 const due = new Set();
 let frame = 0;
@@ -42,6 +44,14 @@ export function useSignals(...signals) {
 /** @param {{value: any, peek: () => any}} signal */
 export const useSignal = (signal) => useSignals(signal)[0];
 
+/** Settles when the page shows what was asked for, or has tried for a while: what can wait is fetched then. */
+let show = () => {};
+export const shown = new Promise((resolve) => {
+  show = () => resolve(performance.mark("shown"));
+  setTimeout(show, SHOWN_MAX_MS);
+});
+export const isShown = () => show();
+
 /** The style sheet of all that comes later. @type {Promise<void> | undefined} */
 let sheet;
 
@@ -61,16 +71,16 @@ function styles() {
 
 /**
  * A component that stands in for one of a module that is yet to come.
- * @param {() => Promise<any>} load @param {string} name what the module exports
+ * @param {() => Promise<any>} load @param {string} name what the module exports @param {Promise<any>} [when] not before
  */
-export function lazy(load, name) {
+export function lazy(load, name, when = Promise.resolve()) {
   let found;
   return function Lazy(props) {
     const [error, setError] = useState(/** @type {Error | undefined} */ (undefined));
     const [, redraw] = useState(0);
     const fetchIt = () => {
       setError(undefined);
-      Promise.all([load(), styles()]).then(([module]) => {
+      when.then(() => Promise.all([load(), styles()])).then(([module]) => {
         found = module[name];
         redraw((count) => count + 1);
       }, setError);

@@ -11,7 +11,7 @@ from bus.messages.completions import ChatMessage
 from tests.support.fault_server import TEXT, TOKENS_IN, TOKENS_OUT, FaultServer, Sickness
 
 PROMPT = Prompt((ChatMessage("user", "This is a whole sentence of a document."),), tokens_max=50, model="tiny")
-HTTP: tuple[DialectName, ...] = ("ollama", "openai", "anthropic")
+HTTP: tuple[DialectName, ...] = ("ollama", "openai", "anthropic", "gemini")
 
 
 def options(dialect: DialectName, url: str, key_env: str = "") -> ProviderOptions:

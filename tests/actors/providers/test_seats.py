@@ -1,9 +1,12 @@
 """The cascade as it lives: permits, candidates and views."""
 
 from decimal import Decimal
+from typing import Literal
 
+import msgspec
 import pytest
 
+from actors.providers.calls import Call
 from actors.providers.options import ProviderOptions
 from actors.providers.seats import Seat, Seats
 from actors.providers.transport import Transport
@@ -11,7 +14,7 @@ from actors.rules.breaker import BreakerOptions, Outcome
 from actors.rules.cascade import Attempted, Cascade, ErrorClass, Standing
 from bus.errors import NotFound
 from bus.messages.base import Event
-from bus.messages.completions import BreakerOpened, BreakerState, ChatMessage, Complete
+from bus.messages.completions import BreakerOpened, BreakerState, ChatMessage, Complete, Privacy
 
 BREAKER = BreakerOptions(refusals_max=2, window=4, calls_min=4)
 NOW = (10.0, 5_000_000)
@@ -27,28 +30,32 @@ DEAR = ProviderOptions(
 FREE = ProviderOptions(name="free", dialect="extractive")
 
 
+def asked(privacy: Privacy = "any", tokens_max: int = 1) -> Call:
+    return Call(Complete((ChatMessage("user", "x"),), tokens_max, 1.0, privacy=privacy), 0.0)
+
+
 def seats() -> Seats:
     return Seats((DEAR, FREE), BREAKER, Transport(), {})
 
 
 def fail(seat: Seat) -> list[Event]:
-    permit, _ = seat.take(*NOW)
+    permit, _ = seat.take(1, *NOW)
     return list(seat.give_back(permit, Outcome.REFUSED, "refused", NOW, 0.0))
 
 
 def test_a_place_that_is_taken_makes_a_provider_busy_until_it_is_given_back() -> None:
     seat = seats().seat("dear")
-    permit, events = seat.take(*NOW)
-    assert (seat.in_flight, events, seat.candidate(Cascade(), 10.0).is_busy) == (1, (), True)
+    permit, events = seat.take(1, *NOW)
+    assert (seat.in_flight, events, seat.candidate(Cascade(), asked(), 10.0).is_busy) == (1, (), True)
     assert seat.give_back(permit, Outcome.OK, "ok", NOW, 0.0) == ()
-    assert (seat.in_flight, seat.candidate(Cascade(), 10.0).is_busy) == (0, False)
+    assert (seat.in_flight, seat.candidate(Cascade(), asked(), 10.0).is_busy) == (0, False)
 
 
 def test_a_transition_of_the_breaker_is_returned_to_be_recorded() -> None:
     seat = seats().seat("dear")
     assert fail(seat) == []
     assert fail(seat) == [BreakerOpened("dear", "2 connections in a row were refused", 1.0, 6_000_000, 1)]
-    assert not seat.candidate(Cascade(), 10.9).is_admitted
+    assert not seat.candidate(Cascade(), asked(), 10.9).is_admitted
     view = seat.view(Cascade(), 10.25)
     assert (view.breaker, view.reopens_in_s, view.outcomes) == (BreakerState.OPEN, 0.75, ("refused", "refused"))
 
@@ -76,7 +83,43 @@ def test_breakers_are_restored_and_whom_the_router_disabled_is_told() -> None:
 
 def test_who_was_not_tried_and_could_not_be_is_told_why() -> None:
     state = Cascade({"free": Standing(is_enabled=False), "dear": Standing(is_enabled=False)})
-    assert seats().why_skipped(state, [Attempted("dear", ErrorClass.UNAUTHORISED)], 0.0) == ("free: disabled",)
+    call = asked()
+    call.attempted.append(Attempted("dear", ErrorClass.UNAUTHORISED))
+    assert seats().why_skipped(state, call, 0.0) == ("free: disabled",)
+
+
+@pytest.mark.parametrize(
+    ("location", "url", "is_asked"),
+    [
+        ("auto", "http://127.0.0.1:1/v1", True),
+        ("auto", "http://localhost/v1", True),
+        ("auto", "http://[::1]/v1", True),
+        ("auto", "http://127.0.0.1.example.org/v1", False),
+        ("auto", "http://10.0.0.1/v1", False),
+        ("local", "http://10.0.0.1/v1", True),
+        ("remote", "http://127.0.0.1/v1", False),
+    ],
+)
+def test_what_is_marked_local_is_only_for_those_who_are(
+    location: Literal["auto", "local", "remote"], url: str, is_asked: bool
+) -> None:
+    options = msgspec.structs.replace(DEAR, base_url=url, location=location)
+    seat = Seats((options,), BREAKER, Transport(), {}).seat("dear")
+    assert (seat.unfit(asked("local")) == "") is is_asked
+    assert seat.unfit(asked("any")) == ""
+
+
+def test_a_request_that_is_too_long_for_a_context_is_not_for_its_provider() -> None:
+    options = msgspec.structs.replace(DEAR, context_tokens=100)
+    seat = Seats((options,), BREAKER, Transport(), {}).seat("dear")
+    assert (seat.unfit(asked()), seat.unfit(asked(tokens_max=100))) == (
+        "",
+        "at least 103 tokens do not fit into its 100",
+    )
+
+
+def test_an_operators_order_comes_before_the_configured_one() -> None:
+    assert seats().order(Cascade(order=("free", "gone"))) == ("free", "dear")
 
 
 def test_a_prompt_names_the_wanted_model_only_where_the_provider_has_it() -> None:

@@ -69,7 +69,9 @@ def test_the_error_table() -> None:
         "unknown_model": "neutral provider disables",
         "throttled": "neutral provider gates is_retryable",
         "late": "neutral provider",
-        "cancelled": "neutral stop",
+        "cancelled": "neutral stop may_cost",
+        "invalid": "neutral provider may_cost",
+        "stalled": "failed provider is_retryable may_cost",
     }
 
 

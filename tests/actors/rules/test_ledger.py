@@ -9,11 +9,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from actors.rules import books, ledger
 from actors.rules.books import AMOUNT_MAX, UNLIMITED, Books
-from actors.rules.ledger import MoneyCommand, check_command, check_shape
+from actors.rules.ledger import check_command, check_shape
 from bus.errors import IdempotencyConflict, InvalidField, NotFound
 from bus.messages.base import AccountId, Event, TransferId
 from bus.messages.ledger import (
     AccountOpened,
+    MoneyCommand,
     Transfer,
     TransferExpired,
     TransferPosted,

@@ -1,0 +1,162 @@
+"""A streamed answer: lines out of bytes, words out of lines, and at the end the whole answer or a typed fault.
+
+Rules: what is said aloud comes out as it arrives; a block of thinking before it is held back, and so is white space at
+either end, so that the pieces put together are the answer. A stream without a finish reason is broken, however it
+ends; once a reason was given, whatever happens to the connection no longer matters. A reason is never invented.
+
+Pure: each dialect only reads one line into a draft.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from actors.providers.dialect import (
+    HttpReply,
+    HttpRequest,
+    ModelReply,
+    Prompt,
+    ProviderFault,
+    answer,
+    refuse_garbage,
+)
+from actors.providers.options import ProviderOptions
+from actors.rules.cascade import ErrorClass
+from bus.messages.completions import FinishReason
+
+LINE_BYTES_MAX = 1024 * 1024
+"""One event of a stream; honest ones have some hundred bytes."""
+_OPENINGS = ("<think>", "<thinking>")
+_CLOSINGS = ("</think>", "</thinking>")
+
+
+class Draft:
+    """An answer as far as it has come."""
+
+    __slots__ = ("finish_reason", "model", "prompt", "said", "text", "tokens_in", "tokens_out")
+
+    def __init__(self, prompt: Prompt) -> None:
+        self.prompt = prompt
+        self.text = ""
+        """What the line at hand adds."""
+        self.said: list[str] = []
+        """What was said aloud so far."""
+        self.model = ""
+        self.tokens_in: int | None = None
+        self.tokens_out: int | None = None
+        self.finish_reason: FinishReason | None = None
+
+
+Follow = Callable[[Draft, bytes], None]
+"""Reads one line of a dialect's stream into the draft. Raises ProviderFault."""
+
+
+class Dialect(msgspec.Struct, frozen=True):
+    """A way of asking over HTTP."""
+
+    encode: Callable[[ProviderOptions, str, Prompt], HttpRequest]
+    """Options, key (or empty) and prompt."""
+    decode: Callable[[Prompt, HttpReply], ModelReply]
+    """Raises `ProviderFault`."""
+    follow: Follow
+
+
+class StreamReader:
+    """Reads a stream of one dialect."""
+
+    def __init__(self, prompt: Prompt, follow: Follow) -> None:
+        self.draft = Draft(prompt)
+        self._follow = follow
+        self._rest = b""
+        self._speech = Speech()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the provider has said why the answer ended."""
+        return self.draft.finish_reason is not None
+
+    def feed(self, data: bytes) -> str:
+        """What the bytes add to the answer. Raises ProviderFault."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > LINE_BYTES_MAX:
+            refuse_garbage(f"a line of the stream is longer than {LINE_BYTES_MAX} bytes")
+        return self._read(lines)
+
+    def end(self) -> tuple[str, ModelReply]:
+        """The last words, and the whole answer. Raises ProviderFault."""
+        rest, self._rest = self._rest, b""
+        words = self._read([rest])
+        draft = self.draft
+        if last := self._speech.end():
+            draft.said.append(last)
+            words += last
+        if draft.finish_reason is None:
+            raise ProviderFault(ErrorClass.TRUNCATED, "the stream ended without a finish reason")
+        text = "".join(draft.said)
+        return words, answer(draft.prompt, text, draft.model, draft.tokens_in, draft.tokens_out, draft.finish_reason)
+
+    def _read(self, lines: list[bytes]) -> str:
+        draft = self.draft
+        new = ""
+        for line in lines:
+            stripped = line.strip()
+            if stripped:
+                draft.text = ""
+                self._follow(draft, stripped)
+                new += self._speech.feed(draft.text)
+        if new:
+            draft.said.append(new)
+        return new
+
+
+class Speech:
+    """What a model says aloud, out of all that it writes."""
+
+    __slots__ = ("_held", "_is_aloud", "_is_thinking")
+
+    def __init__(self) -> None:
+        self._held = ""
+        self._is_thinking = False
+        self._is_aloud = False
+
+    def feed(self, text: str) -> str:
+        """The part that may be said now."""
+        if not text:
+            return ""
+        self._held += text
+        if not self._is_aloud and not self._begin():
+            return ""
+        said = self._held.rstrip()
+        self._held = self._held[len(said) :]
+        return said
+
+    def end(self) -> str:
+        """What was held back and turns out to be no thinking."""
+        return "" if self._is_aloud or self._is_thinking else self._held.rstrip()
+
+    def _begin(self) -> bool:
+        """Whether it is certain that what is held is no thinking."""
+        while True:
+            self._held = self._held.lstrip()
+            if self._is_thinking:
+                ends = [(self._held.find(mark), mark) for mark in _CLOSINGS if mark in self._held]
+                if not ends:
+                    self._held = self._held[-len(_CLOSINGS[1]) :]
+                    return False
+                at, mark = min(ends)
+                self._held = self._held[at + len(mark) :]
+                self._is_thinking = False
+            elif opened := next((mark for mark in _OPENINGS if self._held.startswith(mark)), ""):
+                self._held = self._held[len(opened) :]
+                self._is_thinking = True
+            else:
+                self._is_aloud = bool(self._held) and not any(mark.startswith(self._held) for mark in _OPENINGS)
+                return self._is_aloud
+
+
+def data_of(line: bytes) -> bytes:
+    """What a line of a server-sent event stream says; empty for comments, names and the closing mark."""
+    if not line.startswith(b"data:"):
+        return b""
+    data = line[5:].strip()
+    return b"" if data == b"[DONE]" else data

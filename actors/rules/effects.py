@@ -1,0 +1,39 @@
+"""What cannot be taken back by going back: the effects that have left the society.
+
+Rules: a model call that cost money, an artifact that somebody may have read, money that has moved, an action that was
+executed. Whoever returns to an earlier position is told which of them lie after it.
+
+Pure: no clock, no disk.
+"""
+
+from bus.messages.agents import ActionExecuted
+from bus.messages.artifacts import ArtifactWritten
+from bus.messages.base import Event
+from bus.messages.completions import CompletionCompleted, CompletionFailed, CompletionUnknown
+from bus.messages.ledger import TransferPosted
+
+EFFECTS = (
+    ArtifactWritten.wire_name,
+    ActionExecuted.wire_name,
+    CompletionCompleted.wire_name,
+    CompletionFailed.wire_name,
+    CompletionUnknown.wire_name,
+    TransferPosted.wire_name,
+)
+"""The types of the events that may tell of one."""
+
+
+def irreversible(event: Event) -> str:
+    """What has happened outside, in a line; empty where nothing has."""
+    match event:
+        case CompletionCompleted() | CompletionFailed() | CompletionUnknown():
+            cost = event.cost_usd_micros
+            return f"completion {event.completion} cost {cost / 1e6:.6f} USD" if cost > 0 else ""
+        case ArtifactWritten():
+            return f"artifact {event.artifact} ({event.name}) was written"
+        case TransferPosted():
+            return f"{event.amount} {event.currency} went from {event.debit} to {event.credit} ({event.transfer})"
+        case ActionExecuted(outcome="executed"):
+            return f"{event.agent} executed {event.action} for {event.task}"
+        case _:
+            return ""

@@ -1,0 +1,39 @@
+"""What a proposal needs before it may happen: nobody's word, one, two, or it may never be.
+
+Rules: the first policy whose kind and impact match counts; where none does, one person must approve.
+
+Pure.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import msgspec
+
+from bus.errors import ForbiddenByPolicy
+from bus.messages.approvals import Impact
+
+Need = Literal["automatic", "one", "two", "forbidden"]
+_APPROVERS: dict[Need, int] = {"automatic": 0, "one": 1, "two": 2}
+ANY = "*"
+
+
+class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one kind of proposal needs."""
+
+    kind: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] = ANY
+    """`spend`, `tool`, `agent`, `config`, `change`, another kind that an actor asks for, or `*` for any."""
+    impact: Impact | Literal["*"] = ANY
+    """`low`, `medium`, `high`, or `*` for any."""
+    need: Need = "one"
+    """`automatic`, `one` approver, `two` distinct approvers, or `forbidden`."""
+
+
+def approvers_needed(policies: Sequence[Policy], kind: str, impact: Impact) -> int:
+    """How many people must say yes. Raises ForbiddenByPolicy."""
+    need: Need = next(
+        (policy.need for policy in policies if policy.kind in (ANY, kind) and policy.impact in (ANY, impact)), "one"
+    )
+    if need == "forbidden":
+        raise ForbiddenByPolicy(kind, impact)
+    return _APPROVERS[need]

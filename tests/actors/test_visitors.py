@@ -1,0 +1,158 @@
+"""Programs that work as agents: what the society records of them, and that they are held to the same rules."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from actors.coordinator import Coordinator, CoordinatorOptions
+from actors.ledger import Ledger, LedgerOptions
+from actors.runtime import ActorSystem, ChildSpec
+from actors.runtime.simulation import MemoryJournal
+from actors.visitors import Visitors
+from bus.errors import LeaseNotHeld, NotEligible, NotPermitted
+from bus.messages.agents import (
+    VISITORS,
+    AgentStatusName,
+    AgentView,
+    PauseAgent,
+    ReadAgent,
+    RegisterAgent,
+    ResumeAgent,
+    RetireAgent,
+    agent_address,
+)
+from bus.messages.base import AccountId, AgentId, ArtifactId, TaskId
+from bus.messages.ledger import LEDGER, ReadBalances
+from bus.messages.tasks import COORDINATOR, CompleteTask, CreateTask, RenewLease, SubmitBid, TaskState
+from tests.support.market import spec
+
+GREETER = AgentId("greeter")
+HERE = agent_address(GREETER)
+UNTIL_MAX_S = 10.0
+
+
+class Society:
+    """A market with a register; a second one on the same journal is a restart."""
+
+    def __init__(self, system: ActorSystem, journal: MemoryJournal, changed: asyncio.Event) -> None:
+        self.system = system
+        self._journal = journal
+        self._changed = changed
+
+    async def register(self) -> None:
+        """Register, and wait until the coordinator knows."""
+        await self.system.ask(VISITORS, RegisterAgent(GREETER, ("greet",)))
+        await self.until("bidder.changed")
+
+    async def assigned(self) -> TaskId:
+        """A task that the visitor has won."""
+        task = (await self.system.ask(COORDINATOR, CreateTask(spec(capability="greet")))).task
+        await self.until("task.bidding")
+        await self.system.ask(COORDINATOR, SubmitBid(task, GREETER, 100))
+        await self.until("agent.status")
+        return task
+
+    async def until(self, name: str, count: int = 1) -> None:
+        """Wait until so many events of a name are committed."""
+        async with asyncio.timeout(UNTIL_MAX_S):
+            while self.names.count(name) < count:
+                self._changed.clear()
+                await self._changed.wait()
+
+    @property
+    def names(self) -> list[str]:
+        return [stored.type for stored in self._journal.stored]
+
+    async def view(self) -> AgentView:
+        return await self.system.ask(HERE, ReadAgent())
+
+
+@asynccontextmanager
+async def society(journal: MemoryJournal, *, lease_s: float = 3_600.0) -> AsyncIterator[Society]:
+    options = CoordinatorOptions(bid_window_s=3_600.0, lease_s=lease_s, invite_delay_s=0.01)
+    log, changed = journal.log, asyncio.Event()
+    log.on_commit(lambda _: changed.set())
+    async with ActorSystem(log=log, history=journal) as system:
+        await system.start(
+            ChildSpec(LEDGER, lambda: Ledger(LedgerOptions())),
+            ChildSpec(COORDINATOR, lambda: Coordinator(options)),
+            ChildSpec(VISITORS, lambda: Visitors(frozenset({AgentId("scout")}))),
+        )
+        yield Society(system, journal, changed)
+
+
+async def test_a_program_registers_bids_works_and_is_paid_like_any_agent() -> None:
+    async with society(MemoryJournal()) as here:
+        await here.register()
+        task = await here.assigned()
+        assert (await here.view()).tasks == (task,)
+        done = CompleteTask(task, GREETER, 1, ArtifactId("a-1"), "hello")
+        assert (await here.system.ask(COORDINATOR, done)).state is TaskState.COMPLETED
+        await here.until("transfer.posted", 2)  # genesis is the first
+        await here.until("step.completed")
+        balances = (await here.system.ask(LEDGER, ReadBalances(AccountId("agents/greeter")))).balances
+        assert [balance.net for balance in balances] == [100]
+        view = await here.view()
+        assert (view.status, view.tasks, view.outcomes["greet"].completed) == (AgentStatusName.IDLE, (), 1)
+
+
+async def test_it_is_known_after_a_restart_and_keeps_what_it_holds() -> None:
+    journal = MemoryJournal()
+    async with society(journal) as here:
+        await here.register()
+        task = await here.assigned()
+    async with society(journal) as here:
+        assert (await here.view()).tasks == (task,)
+        await here.system.ask(COORDINATOR, RenewLease(task, GREETER, 1))
+        await here.system.ask(COORDINATOR, CompleteTask(task, GREETER, 1, ArtifactId("a-1")))
+        await here.until("step.completed")
+        assert here.names.count("agent.joined") == 1
+
+
+async def test_a_program_that_falls_silent_loses_its_lease_and_the_task_goes_on() -> None:
+    async with society(MemoryJournal(), lease_s=0.05) as here:
+        await here.register()
+        task = await here.assigned()
+        await here.until("task.bidding", 2)
+        with pytest.raises(LeaseNotHeld):
+            await here.system.ask(COORDINATOR, CompleteTask(task, GREETER, 1, ArtifactId("a-1")))
+        await here.until("step.completed")
+        assert (await here.view()).outcomes["greet"].failed == 1
+
+
+async def test_a_paused_program_may_not_bid_until_it_is_resumed() -> None:
+    async with society(MemoryJournal()) as here:
+        await here.register()
+        await here.system.ask(HERE, PauseAgent())
+        await here.until("bidder.changed", 2)
+        task = (await here.system.ask(COORDINATOR, CreateTask(spec(capability="greet")))).task
+        await here.until("task.bidding")
+        with pytest.raises(NotEligible, match="it is paused"):
+            await here.system.ask(COORDINATOR, SubmitBid(task, GREETER, 100))
+        await here.system.ask(HERE, ResumeAgent())
+        await here.until("bidder.changed", 3)
+        await here.system.ask(COORDINATOR, SubmitBid(task, GREETER, 100))
+
+
+async def test_a_retired_program_gives_back_what_it_holds_and_stays_away_until_it_registers_again() -> None:
+    journal = MemoryJournal()
+    async with society(journal) as here:
+        await here.register()
+        task = await here.assigned()
+        await here.system.ask(HERE, RetireAgent("its machine is needed"))
+        await here.until("task.bidding", 2)
+        await here.until("agent.left")
+    async with society(journal) as here:
+        assert ((await here.view()).status, (await here.view()).tasks) == (AgentStatusName.LEFT, ())
+        with pytest.raises(NotEligible):
+            await here.system.ask(COORDINATOR, SubmitBid(task, GREETER, 100))
+        await here.system.ask(VISITORS, RegisterAgent(GREETER, ("greet",)))
+        await here.until("agent.joined", 2)
+
+
+async def test_the_societys_own_names_are_not_for_visitors() -> None:
+    async with society(MemoryJournal()) as here:
+        with pytest.raises(NotPermitted):
+            await here.system.ask(VISITORS, RegisterAgent(AgentId("scout"), ("greet",)))

@@ -1,0 +1,83 @@
+"""Methods of the live socket: which actor is asked what, and with which scope."""
+
+import msgspec
+import pytest
+
+from bus.errors import InvalidField
+from bus.messages.base import Position, TaskId
+from bus.messages.completions import ROUTER, ReadRouter
+from bus.messages.ledger import LEDGER, ReadBalances
+from bus.messages.system import JOURNAL, ReadEvents
+from bus.messages.tasks import COORDINATOR, CancelTask, CreateTask, ListTasks, ReadTask, TaskSpec
+from web.auth import SCOPES, Principal
+from web.frames import Frame, Look
+from web.methods import Wish, command, query
+from web.wire import encode
+
+OPERATOR = Principal("operator", SCOPES)
+
+
+def framed(method: str, idem: str = "", **params: object) -> Frame:
+    return Frame(1, method, msgspec.Raw(encode(params)), idem)
+
+
+@pytest.mark.parametrize(
+    ("frame", "wish"),
+    [
+        (
+            framed("task.create", "k", title="a", reward_msat=5),
+            Wish("task", COORDINATOR, CreateTask(TaskSpec("a", reward_msat=5), idempotency_key="k")),
+        ),
+        (
+            framed("task.cancel", task="t-1", reason="no"),
+            Wish("task", COORDINATOR, CancelTask(TaskId("t-1"), "no")),
+        ),
+    ],
+)
+def test_a_command_names_its_actor_and_its_scope(frame: Frame, wish: Wish) -> None:
+    assert command(frame, OPERATOR) == wish
+
+
+@pytest.mark.parametrize(
+    ("frame", "path"),
+    [
+        (framed("task.forget"), "method"),
+        (framed("x" * 1_000), "method"),
+        (framed("task.create", title=1), "params.title"),
+        (framed("task.cancel"), "params.task"),
+        (framed("task.cancel", task="t-1", why="x"), "params.why"),
+    ],
+)
+def test_a_wrong_command_is_refused_by_the_name_of_what_is_wrong(frame: Frame, path: str) -> None:
+    with pytest.raises(InvalidField) as refusal:
+        command(frame, OPERATOR)
+    assert refusal.value.path == path
+    assert len(str(refusal.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("look", "wish"),
+    [
+        (Look("state"), None),
+        (Look("task", task="t-1"), Wish("read", COORDINATOR, ReadTask(TaskId("t-1")))),
+        (Look("tasks", limit=3), Wish("read", COORDINATOR, ListTasks(limit=3))),
+        (Look("balances"), Wish("read", LEDGER, ReadBalances())),
+        (Look("router"), Wish("read", ROUTER, ReadRouter())),
+        (
+            Look("events", types=("task.*",), after=4, limit=9),
+            Wish(
+                "read",
+                JOURNAL,
+                ReadEvents(types=("task.*",), after=Position(4), limit=9, is_newest_first=False),
+            ),
+        ),
+    ],
+)
+def test_a_query_goes_to_who_knows(look: Look, wish: Wish | None) -> None:
+    assert query(look) == wish
+
+
+@pytest.mark.parametrize("look", [Look("tasks", limit=0), Look("events", limit=1_001), Look("events", types=("a..b",))])
+def test_a_query_out_of_bounds_is_refused(look: Look) -> None:
+    with pytest.raises(InvalidField):
+        query(look)

@@ -1,0 +1,88 @@
+"""The part of the Python SDK for programs that work as agents.
+
+Rules: each call is one request over HTTP, repeated as the client repeats all of them; a refusal raises `RequestFailed`.
+Auctions and assignments are heard over the client's feed, which goes on where it was when a socket is lost:
+
+    async with AgoraClient(url, token=token) as agora:
+        me = agora.worker("greeter")
+        await me.register(["greet"])
+        async for event in agora.feed(("task.bidding", "task.assigned")):
+            ...
+"""
+
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from bus.messages.base import Position
+
+T = TypeVar("T")
+
+
+class Post(Protocol):
+    """How the client posts."""
+
+    async def __call__(self, path: str, body: object, kind: type[T], *, key: str = "") -> T: ...
+
+
+class WorkAnswer(msgspec.Struct, frozen=True):
+    """The reply to what an agent says about a task. `position` is 0 for a repeat, which changes nothing."""
+
+    task: str
+    position: Position
+    state: str = ""
+    lease_s: float = 0.0
+
+
+class RegisteredAnswer(msgspec.Struct, frozen=True):
+    """The reply to a registration."""
+
+    agent: str
+    capabilities: tuple[str, ...]
+    concurrency_max: int
+    position: Position
+
+
+class AgentClient:
+    """What one agent says. Made by `AgoraClient.worker`."""
+
+    def __init__(self, agent: str, post: Post) -> None:
+        self._agent = agent
+        self._post = post
+
+    async def register(self, capabilities: Sequence[str], *, concurrency_max: int = 1) -> RegisteredAnswer:
+        """Be an agent that may bid."""
+        body = {"agent": self._agent, "capabilities": list(capabilities), "concurrency_max": concurrency_max}
+        return await self._post("/api/agents", body, RegisteredAnswer)
+
+    async def retire(self, reason: str = "") -> None:
+        """Give back what is held and leave; registering again ends it."""
+        await self._post(f"/api/agents/{self._agent}/retire", {"reason": reason}, dict[str, msgspec.Raw])
+
+    async def bid(self, task: str, price_msat: int) -> WorkAnswer:
+        """Bid, or replace the bid before."""
+        return await self._say(task, "bids", price_msat=price_msat)
+
+    async def decline(self, task: str) -> WorkAnswer:
+        """Say that no bid will come, so that the auction can close early."""
+        return await self._say(task, "bids")
+
+    async def start(self, task: str, attempt: int) -> WorkAnswer:
+        """Begin; `attempt` is that of the assignment."""
+        return await self._say(task, "start", attempt=attempt)
+
+    async def heartbeat(self, task: str, attempt: int) -> WorkAnswer:
+        """Keep the lease for another period, which the answer tells."""
+        return await self._say(task, "heartbeat", attempt=attempt)
+
+    async def complete(self, task: str, attempt: int, *, text: str = "", summary: str = "") -> WorkAnswer:
+        """Deliver: `text` becomes an artifact of the agent's."""
+        return await self._say(task, "complete", attempt=attempt, text=text, summary=summary)
+
+    async def fail(self, task: str, attempt: int, reason: str, *, is_retryable: bool = True) -> WorkAnswer:
+        """Give the task back."""
+        return await self._say(task, "fail", attempt=attempt, reason=reason, is_retryable=is_retryable)
+
+    async def _say(self, task: str, what: str, **fields: str | int) -> WorkAnswer:
+        return await self._post(f"/api/tasks/{task}/{what}", {"agent": self._agent, **fields}, WorkAnswer)
