@@ -95,12 +95,13 @@ class Job:
         self.correlation = context.correlation
         self.cancel = cancel
 
-    async def ask(self, to: Address, request: Request[R], *, timeout_s: float) -> R:
-        """Ask, and wait for the commit of what the reply rests on.
+    async def ask(self, to: Address, request: Request[R], *, timeout_s: float, is_edge: bool = True) -> R:
+        """Ask, and wait for the commit of what the reply rests on, unless nothing outside will follow from it.
 
         Raises Refused, Undeliverable, DeadlinePassed or ActorFault.
         """
-        answer = await self._context.core.delivery.exchange(to, self._envelope(request), timeout_s=timeout_s)
+        delivery = self._context.core.delivery
+        answer = await delivery.exchange(to, self._envelope(request), timeout_s=timeout_s, is_edge=is_edge)
         self.after = max(self.after, answer.after)
         return typing.cast(R, answer.message)  # the request's type parameter is the contract of its handler
 

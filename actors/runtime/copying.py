@@ -8,7 +8,7 @@ restarted under the copier's hands is copied again.
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import msgspec
 
@@ -19,7 +19,7 @@ from bus.address import Address
 from bus.canonical import pieces
 from bus.messages.base import Position
 
-SLICE_S = 0.003
+SLICE_S = 0.002
 """Of the loop at a time: others are held up no longer than by a batch of messages."""
 CELLS_PER_LOOK = 32
 """Actors that did not change take half a microsecond each; the clock is looked at once in so many."""
@@ -76,7 +76,7 @@ class Copier:
         is_patient = True
         while cell.state in (Lifecycle.RUNNING, Lifecycle.PAUSED):
             actor: object = cell.actor
-            if not isinstance(actor, Checkpointed):
+            if not _has_state(actor):
                 return None
             stand = actor.stand()
             if known is not None and known.is_of(actor, stand.changes):
@@ -118,6 +118,11 @@ class Copier:
 def _copied(stand: Stand, stamp: Stamp, found: tuple[bytes, ...] | None) -> Copy:
     fields = stand.state.__struct_fields__
     return Copy(stand.position, stand.cursor, stamp, found, stand.follows, fields)
+
+
+def _has_state(actor: object) -> TypeGuard[Checkpointed]:
+    """What `isinstance` says of the protocol, at a fiftieth of its price."""
+    return hasattr(type(actor), "stand")
 
 
 def _is_in_place(cell: Cell, actor: object) -> bool:

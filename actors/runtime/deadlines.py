@@ -45,7 +45,10 @@ class Deadlines:
 
     def after(self, delay_s: float, callback: Callable[[], None]) -> Deadline:
         """Call `callback` once `delay_s` seconds have passed."""
-        tick = math.ceil((self._loop.time() + max(delay_s, 0.0)) / TICK_S)
+        due_s = self._loop.time() + max(delay_s, 0.0)
+        tick = math.ceil(due_s / TICK_S)
+        if tick * TICK_S < due_s:  # the division has rounded down; to pass early would have its owner ask again at once
+            tick += 1
         deadline = Deadline(callback)
         bucket = self._buckets.get(tick)
         if bucket is None:
@@ -75,7 +78,7 @@ class Deadlines:
 
     def _turn(self) -> None:
         self._timer = None
-        now_tick = max(math.floor(self._loop.time() / TICK_S + 1e-6), self._timer_tick)
+        now_tick = max(math.floor(self._loop.time() / TICK_S), self._timer_tick)
         try:
             while self._ticks and self._ticks[0] <= now_tick:
                 bucket = self._buckets[self._ticks[0]]

@@ -278,18 +278,19 @@ class GroupCommitLog:
         reopens = 0
         while True:
             try:
+                if reopens:
+                    head = await self._writer.reopen()
+                    assert head in (first - 1, last), "a batch lands whole or not at all"
                 return await self._writer.write(events, blobs)
             except StorageError as error:
                 reopens += 1
-                if reopens > REOPENS_MAX:
+                if reopens > REOPENS_MAX and not error.is_passing:
                     raise
                 logger.error(  # the error travels on if it lasts; here one line for the operator
                     "the journal could not be written; it is opened again",
                     extra={"error": str(error), "first": first, "try": reopens},
                 )
-                await asyncio.sleep(REOPEN_WAIT_S * reopens)
-                head = await self._writer.reopen()
-                assert head in (first - 1, last), "a batch lands whole or not at all"
+                await asyncio.sleep(REOPEN_WAIT_S * min(reopens, REOPENS_MAX))
 
     def _rise(self, stored: tuple[StoredEvent, ...], elapsed_s: float) -> None:
         self._watermark = stored[-1].position

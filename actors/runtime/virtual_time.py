@@ -21,7 +21,7 @@ Ts = TypeVarTuple("Ts")
 
 START_US = 1_750_000_000_000_000
 """The wall clock when a run begins: some day in June 2025."""
-CALLBACKS_MAX = 20_000_000
+CALLBACKS_MAX = 5_000_000
 """A run that needs more than this does not end."""
 
 
@@ -138,6 +138,10 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._ready.clear()
         self._timers.clear()
 
+    def allow(self, callbacks: int) -> None:
+        """Let the run make so many callbacks from now on."""
+        self._callbacks_left = callbacks
+
     def get_debug(self) -> bool:
         return False
 
@@ -220,6 +224,7 @@ def simulate(seed: int, build: "Build[T]") -> T:
         error.add_note(f"seed {seed}: simulate({seed}, ...) repeats this run")
         raise
     finally:
+        loop.allow(CALLBACKS_MAX)
         _cancel_rest(loop)
         loop.close()
     return result

@@ -2,7 +2,7 @@
 
 In process a message is delivered at most once: a system that relies on more shows it here. Facts are not touched: they
 are delivered at least once, and that they are is what the simulation checks. Asks that are answered in place are not
-touched either; they never travel.
+touched either, nor what an actor tells itself: neither travels.
 """
 
 from typing import Protocol
@@ -31,6 +31,10 @@ class Storm:
         self._late = late
         self._late_max_s = late_max_s
 
+    def calm(self) -> None:
+        """Let nothing be lost or late from now on."""
+        self._lost = self._late = 0.0
+
     def delay_s(self, to: Address, envelope: Envelope) -> float | None:
         drawn = self._dice.random()
         if drawn < self._lost:
@@ -45,7 +49,8 @@ class RoughDelivery(Delivery):
 
     def deliver(self, to: Address, envelope: Envelope) -> None:
         """Queue a message for an actor, now, later or never; what is lost is a dead letter that nobody is told of."""
-        delay_s = 0.0 if envelope.position else self.weather.delay_s(to, envelope)
+        is_at_home = envelope.position or envelope.sender == to
+        delay_s = 0.0 if is_at_home else self.weather.delay_s(to, envelope)
         if delay_s is None:
             self.dead_letter(to, envelope, "it was lost on the way")
         elif delay_s:

@@ -5,6 +5,7 @@ The simulation must find every one of them: a check that misses planted bugs wou
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import ModuleType
 from typing import NamedTuple
 
 from actors.runtime.actor import Handler
@@ -22,10 +23,10 @@ from tests.support.virtual import Total
 
 
 class Mutant(NamedTuple):
-    """A planted bug: what it is, and which attribute of which class it changes."""
+    """A planted bug: what it is, and which attribute of which class or module it changes."""
 
     what: str
-    owner: type
+    owner: type | ModuleType
     name: str
     changed: object
 

@@ -1,6 +1,8 @@
 """The wheel: every deadline passes once, not before its time, and not much after it."""
 
 import asyncio
+import math
+from functools import partial
 
 import pytest
 
@@ -56,6 +58,22 @@ async def test_a_deadline_may_set_the_next_one(simulation: Simulation) -> None:
     deadlines.after(1, again)
     await simulation.pass_time(5)
     assert [round(at_s) for at_s in passed] == [1, 2, 3]
+
+
+@in_virtual_time
+async def test_a_deadline_is_never_early_by_so_much_as_a_rounding_error(simulation: Simulation) -> None:
+    """Whoever is woken a moment too early asks again for no time at all, and so for ever."""
+    deadlines, early = Deadlines(), list[float]()
+
+    def note(due_s: float) -> None:
+        if simulation.clock.monotonic_s() < due_s:
+            early.append(due_s)
+
+    for tick in range(1, 2_000):
+        due_s = math.nextafter(tick * TICK_S, math.inf)
+        deadlines.after(due_s, partial(note, due_s))
+    await simulation.pass_time(20)
+    assert early == []
 
 
 @in_virtual_time
