@@ -1,38 +1,33 @@
 """What may become of a proposal, who may say so, and on what.
 
-Rules: `TABLE` says which event may follow on which state; nothing else moves a proposal. A decision names the hash of
-exactly what was reviewed, and the version if it likes; anything else than what stands is refused. A proposer never
-approves, and nobody counts twice. A proposal that is open too long expires. Reasons are kept for ever.
+Rules: a decision names the hash of exactly what was reviewed, and the version if it likes; anything else than what
+stands is refused. A proposer never approves, and nobody counts twice; one no is enough. Checks are judged by their exit
+code alone. A proposal that is open too long expires; a newer one of the same proposer about the same takes its place.
 
-Pure: no clock, no disk, no git. `apply` is the only mutator.
+Pure: no clock, no disk, no git. `actors.rules.docket` folds the events.
 """
-
-import hashlib
-from collections.abc import Callable, Sequence
-from typing import Final, assert_never
 
 import msgspec
 
 from actors.rules import idempotency
-from actors.rules.fields import check_id, check_integer, check_line, check_text
-from actors.rules.idempotency import Keys
-from actors.rules.policies import Policy, approvers_needed
-from bus.canonical import canonical
-from bus.errors import (
-    IdempotencyConflict,
-    IllegalTransition,
-    InvalidField,
-    NotFound,
-    NotPermitted,
-    OwnProposal,
-    StaleDecision,
+from actors.rules.docket import (
+    OPEN,
+    TABLE,
+    Docket,
+    change_hash,
+    decision_words,
+    proposal_of,
+    request_hash,
+    request_words,
 )
+from actors.rules.fields import check_id, check_line, check_text
+from actors.rules.policies import Policy, approvers_needed
+from bus.errors import IdempotencyConflict, IllegalTransition, InvalidField, NotPermitted, OwnProposal, StaleDecision
 from bus.messages.approvals import (
     CHANGE,
     Approve,
     Change,
     CheckResult,
-    ListProposals,
     ProposalApplied,
     ProposalApplying,
     ProposalApproved,
@@ -42,7 +37,6 @@ from bus.messages.approvals import (
     ProposalFailed,
     ProposalId,
     ProposalNotRolledBack,
-    ProposalPage,
     ProposalProposed,
     ProposalReady,
     ProposalRejected,
@@ -57,47 +51,17 @@ from bus.messages.approvals import (
     Reject,
     RequestApproval,
     RollBack,
-    Step,
     Target,
-    Vote,
     Withdraw,
 )
-from bus.messages.base import AgentId, Event, Microseconds
+from bus.messages.base import AgentId, Microseconds
 
 S = ProposalState
-OPEN: Final = frozenset({S.PROPOSED, S.CHECKING, S.READY})
-"""Not decided yet."""
-TABLE: Final[dict[type[ProposalEvent], tuple[frozenset[ProposalState], ProposalState | None]]] = {
-    ProposalChecking: (frozenset({S.PROPOSED}), S.CHECKING),
-    ProposalReady: (frozenset({S.PROPOSED, S.CHECKING}), S.READY),
-    ProposalVoted: (frozenset({S.READY}), None),
-    ProposalApproved: (frozenset({S.READY}), S.APPROVED),
-    ProposalApplying: (frozenset({S.APPROVED}), S.APPLYING),
-    ProposalApplied: (frozenset({S.APPLYING}), S.APPLIED),
-    ProposalFailed: (frozenset({S.PROPOSED, S.CHECKING, S.APPLYING}), S.FAILED),
-    ProposalRejected: (frozenset({S.CHECKING, S.READY}), S.REJECTED),
-    ProposalExpired: (OPEN, S.EXPIRED),
-    ProposalSuperseded: (OPEN, S.SUPERSEDED),
-    ProposalWithdrawn: (OPEN, S.WITHDRAWN),
-    ProposalRollingBack: (frozenset({S.APPLIED}), S.ROLLING_BACK),
-    ProposalRolledBack: (frozenset({S.ROLLING_BACK}), S.ROLLED_BACK),
-    ProposalNotRolledBack: (frozenset({S.ROLLING_BACK}), S.APPLIED),
-}
-"""Event, the states that it may follow on, and the state that it leads to (None: the same)."""
 TITLE_CHARS_MAX = 200
 REASON_CHARS_MAX = 2_000
 DETAIL_BYTES_MAX = 8 * 1024
-PAGE_MAX = 200
+PATHS_MAX = 100
 _AGENTS = "agents/"
-
-
-class Docket(msgspec.Struct):
-    """All proposals, in the order in which they were made."""
-
-    proposals: dict[ProposalId, ProposalView] = {}
-    keys: Keys = msgspec.field(default_factory=Keys)
-    pending: int = 0
-    """How many are ready for a decision."""
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -114,9 +78,9 @@ def decide_request(
     kind = check_id("kind", command.kind)
     if kind == CHANGE:
         raise InvalidField("kind", "a change is proposed with its repository and branch")
-    proposed = _proposed(docket, command, now_us, terms, kind, command.subject, None)
-    proposed = msgspec.structs.replace(proposed, hash=_hash_of_request(proposed))
-    if _is_repeat(docket, command.idempotency_key, _words(proposed), now_us):
+    proposed = _proposed(docket, command, now_us, terms, kind=kind, subject=command.subject, target=None)
+    proposed = msgspec.structs.replace(proposed, hash=request_hash(proposed))
+    if _is_repeat(docket, command.idempotency_key, request_words(proposed), now_us):
         return ()
     ready = ProposalReady(proposed.proposal, proposed.agent, now_us, hash=proposed.hash)
     return (proposed, *_superseded(docket, proposed), ready, *_automatic(proposed, ready, now_us))
@@ -129,26 +93,15 @@ def decide_change(
     if bool(command.head) is bool(command.patch):
         raise InvalidField("head", "either a head or a patch says what changes")
     check_line("branch", command.branch, 200)
+    if len(command.paths) > PATHS_MAX:
+        raise InvalidField("paths", f"are more than {PATHS_MAX}")
     for path in command.paths:
         check_line("paths", path, 400)
     subject = f"{target.repository}:{target.branch}:{target.head or ' '.join(target.paths)}"
-    proposed = _proposed(docket, command, now_us, terms, CHANGE, subject, target)
-    if _is_repeat(docket, command.idempotency_key, _words(proposed), now_us):
+    proposed = _proposed(docket, command, now_us, terms, kind=CHANGE, subject=subject, target=target)
+    if _is_repeat(docket, command.idempotency_key, request_words(proposed), now_us):
         return ()
     return (proposed, *_superseded(docket, proposed))
-
-
-def proposal_of(docket: Docket, proposal: ProposalId) -> ProposalView:
-    """The proposal, or NotFound."""
-    found = docket.proposals.get(proposal)
-    if found is None:
-        raise NotFound("proposal", proposal)
-    return found
-
-
-def repeated(docket: Docket, key: str, now_us: Microseconds) -> ProposalView:
-    """The proposal that a repeated key has made already."""
-    return docket.proposals[ProposalId(idempotency.subject_of(docket.keys, key, now_us).partition(" ")[0])]
 
 
 def decide_worked_out(
@@ -180,11 +133,11 @@ def decide_checked(view: ProposalView, checks: CheckResult, now_us: Microseconds
 def decide_approve(docket: Docket, command: Approve, now_us: Microseconds) -> tuple[ProposalEvent, ...]:
     """One yes; with enough of them it is approved, and a change begins to be applied."""
     view = proposal_of(docket, command.proposal)
-    if _is_repeat(docket, command.idempotency_key, f"{view.proposal} approve {command.by}", now_us):
+    if _is_repeat(docket, command.idempotency_key, decision_words("approve", view.proposal, command.by), now_us):
         return ()
     _check_decision(view, command, ProposalVoted)
     if command.by == view.proposer:
-        raise OwnProposal(view.proposal, command.by)
+        raise OwnProposal(f"{command.by} proposed {view.proposal} and cannot approve it")
     if any(vote.by == command.by for vote in view.votes):
         raise IllegalTransition(f"proposal {view.proposal}", f"approved by {command.by} already", "approved")
     voted = ProposalVoted(
@@ -204,7 +157,7 @@ def decide_approve(docket: Docket, command: Approve, now_us: Microseconds) -> tu
 def decide_reject(docket: Docket, command: Reject, now_us: Microseconds) -> tuple[ProposalEvent, ...]:
     """One no is enough."""
     view = proposal_of(docket, command.proposal)
-    if _is_repeat(docket, command.idempotency_key, f"{view.proposal} reject {command.by}", now_us):
+    if _is_repeat(docket, command.idempotency_key, decision_words("reject", view.proposal, command.by), now_us):
         return ()
     _check_decision(view, command, ProposalRejected)
     rejected = ProposalRejected(
@@ -222,7 +175,7 @@ def decide_reject(docket: Docket, command: Reject, now_us: Microseconds) -> tupl
 def decide_withdraw(docket: Docket, command: Withdraw, now_us: Microseconds) -> tuple[ProposalEvent, ...]:
     """Its proposer takes it back."""
     view = proposal_of(docket, command.proposal)
-    if _is_repeat(docket, command.idempotency_key, f"{view.proposal} withdraw {command.by}", now_us):
+    if _is_repeat(docket, command.idempotency_key, decision_words("withdraw", view.proposal, command.by), now_us):
         return ()
     _check(view, ProposalWithdrawn, "withdrawn")
     if command.by != view.proposer:
@@ -236,7 +189,7 @@ def decide_withdraw(docket: Docket, command: Withdraw, now_us: Microseconds) -> 
 def decide_roll_back(docket: Docket, command: RollBack, now_us: Microseconds) -> tuple[ProposalEvent, ...]:
     """An applied change shall be undone."""
     view = proposal_of(docket, command.proposal)
-    if _is_repeat(docket, command.idempotency_key, f"{view.proposal} rollback {command.by}", now_us):
+    if _is_repeat(docket, command.idempotency_key, decision_words("rollback", view.proposal, command.by), now_us):
         return ()
     _check(view, ProposalRollingBack, "rolled back")
     _check_hash(view, command.hash)
@@ -297,93 +250,91 @@ def decide_revert(
     target = Target(view.target.repository, view.target.branch, head)
     filed = decide_change(docket, command, target, now_us, terms)
     reason = f"{view.target.branch} has moved on from {view.commit[:12]}; {filed[0].proposal} would revert it"
-    kept = ProposalNotRolledBack(
-        view.proposal, _agent(view.proposer), now_us, reason=reason, revert=filed[0].proposal
-    )
+    kept = ProposalNotRolledBack(view.proposal, _agent(view.proposer), now_us, reason=reason, revert=filed[0].proposal)
     return (kept, *filed)
 
 
-def page(docket: Docket, query: ListProposals) -> ProposalPage:
-    """One page, newest first; InvalidField for a limit or a cursor that makes no sense."""
-    check_integer("limit", query.limit, 1, PAGE_MAX)
-    end = len(docket.proposals)
-    if query.after:
-        digits = query.after.removeprefix("p-")
-        if digits == query.after or not digits.isascii() or not digits.isdigit() or len(digits) > 18:
-            raise InvalidField("after", f"{query.after!r} is no proposal id")
-        end = min(end, int(digits) - 1)
-    views: list[ProposalView] = []
-    for number in range(end, 0, -1):
-        view = docket.proposals[ProposalId(f"p-{number}")]
-        if query.state is None or view.state is query.state:
-            if len(views) == query.limit:
-                return ProposalPage(tuple(views), views[-1].proposal, docket.pending)
-            views.append(msgspec.structs.replace(view, history=()))
-    return ProposalPage(tuple(views), ProposalId(""), docket.pending)
-
-
-def change_hash(target: Target, change: Change) -> str:
-    """The name of exactly what is approved: which branch of what, base, head, merged tree and the whole diff."""
-    return _sha256([target.repository, target.branch, change.base, change.head, change.tree, change.diff])
-
-
-def apply(docket: Docket, event: Event) -> None:
-    """Fold one event."""
-    if isinstance(event, ProposalProposed):
-        docket.proposals[event.proposal] = _view(event)
-        idempotency.remember(docket.keys, event.idempotency_key, _words(event), event.at_us)
-    elif isinstance(event, ProposalEvent):
-        before = docket.proposals[event.proposal]
-        after = _moved(before, event)
-        docket.pending += (after.state is S.READY) - (before.state is S.READY)
-        docket.proposals[event.proposal] = after
-        _remember_decision(docket, event)
-
-
-def _moved(view: ProposalView, event: ProposalEvent) -> ProposalView:
-    allowed, state = TABLE[type(event)]
-    assert view.state in allowed, f"{view.proposal} is {view.state}; {event.wire_name} cannot follow"
-    step = Step(event.at_us, event.wire_name, getattr(event, "by", ""), getattr(event, "reason", ""))
-    moved = msgspec.structs.replace(
-        view,
-        state=state or view.state,
-        version=view.version + 1,
-        updated_us=event.at_us,
-        history=(*view.history, step),
+def _proposed(
+    docket: Docket,
+    command: RequestApproval | ProposeChange,
+    now_us: Microseconds,
+    terms: Terms,
+    *,
+    kind: str,
+    subject: str,
+    target: Target | None,
+) -> ProposalProposed:
+    proposer = check_id("proposer", command.proposer)
+    return ProposalProposed(
+        ProposalId(f"p-{len(docket.proposals) + 1}"),
+        _agent(proposer),
+        now_us,
+        kind=kind,
+        impact=command.impact,
+        title=check_line("title", command.title, TITLE_CHARS_MAX),
+        detail=check_text("detail", command.detail, DETAIL_BYTES_MAX),
+        subject=check_text("subject", subject, 1_000),
+        proposer=proposer,
+        approvers=approvers_needed(terms.policies, kind, command.impact),
+        expires_us=now_us + terms.expiry_us,
+        hash="",
+        target=target,
+        idempotency_key=idempotency.check_key(command.idempotency_key),
     )
-    match event:
-        case ProposalChecking():
-            return msgspec.structs.replace(moved, change=event.change, hash=event.hash)
-        case ProposalReady():
-            change, checks = event.change or view.change, event.checks or view.checks
-            return msgspec.structs.replace(moved, change=change, checks=checks, hash=event.hash)
-        case ProposalVoted():
-            vote = Vote(event.by, event.reason, event.at_us)
-            return msgspec.structs.replace(moved, votes=(*view.votes, vote))
-        case ProposalApplied():
-            return msgspec.structs.replace(moved, commit=event.commit)
-        case ProposalFailed():
-            return msgspec.structs.replace(moved, reason=event.reason, checks=event.checks or view.checks)
-        case ProposalRejected() | ProposalWithdrawn() | ProposalRollingBack():
-            return msgspec.structs.replace(moved, reason=event.reason)
-        case ProposalSuperseded():
-            return msgspec.structs.replace(moved, reason=f"{event.successor} takes its place")
-        case ProposalNotRolledBack():
-            return msgspec.structs.replace(moved, reason=event.reason, revert=event.revert)
-        case _:
-            return moved
 
 
-def _remember_decision(docket: Docket, event: ProposalEvent) -> None:
-    match event:
-        case ProposalVoted():
-            word = "approve"
-        case ProposalRejected():
-            word = "reject"
-        case ProposalWithdrawn():
-            word = "withdraw"
-        case ProposalRollingBack():
-            word = "rollback"
-        case _:
-            return
-    idempotency.remember(docket.keys, event.idempotency_key, f"{event.proposal} {word} {event.by}", event.at_us)
+def _superseded(docket: Docket, proposed: ProposalProposed) -> tuple[ProposalEvent, ...]:
+    """The open proposals whose place it takes. Without a subject it takes nobody's."""
+    if not proposed.subject:
+        return ()
+    return tuple(
+        ProposalSuperseded(view.proposal, proposed.agent, proposed.at_us, successor=proposed.proposal)
+        for view in map(docket.proposals.__getitem__, docket.open)
+        if view.subject == proposed.subject and view.kind == proposed.kind and view.proposer == proposed.proposer
+    )
+
+
+def _automatic(
+    asked: ProposalView | ProposalProposed, ready: ProposalReady, now_us: Microseconds
+) -> tuple[ProposalEvent, ...]:
+    return () if asked.approvers else _approved(asked, ready.hash, now_us)
+
+
+def _approved(asked: ProposalView | ProposalProposed, name: str, now_us: Microseconds) -> tuple[ProposalEvent, ...]:
+    agent = _agent(asked.proposer)
+    approved = ProposalApproved(asked.proposal, agent, now_us, hash=name, kind=asked.kind, subject=asked.subject)
+    if asked.target is None:
+        return (approved,)
+    return (approved, ProposalApplying(asked.proposal, agent, now_us, hash=name))
+
+
+def _check_decision(view: ProposalView, command: Approve | Reject, event: type[ProposalEvent]) -> None:
+    _check(view, event, "decided on")
+    if command.version and command.version != view.version:
+        raise StaleDecision(view.proposal, "version", str(command.version), str(view.version))
+    _check_hash(view, command.hash)
+
+
+def _check_hash(view: ProposalView, given: str) -> None:
+    if given != view.hash:
+        raise StaleDecision(view.proposal, "hash", given[:12], view.hash[:12])
+
+
+def _check(view: ProposalView, event: type[ProposalEvent], word: str) -> None:
+    if view.state not in TABLE[event][0]:
+        raise IllegalTransition(f"proposal {view.proposal}", view.state, word)
+
+
+def _is_repeat(docket: Docket, key: str, words: str, now_us: Microseconds) -> bool:
+    known = idempotency.subject_of(docket.keys, key, now_us)
+    if known and known.partition(" ")[2] != words:
+        raise IdempotencyConflict(f"key {key}")
+    return bool(known)
+
+
+def _reason(text: str) -> str:
+    return check_line("reason", text, REASON_CHARS_MAX)
+
+
+def _agent(proposer: str) -> AgentId:
+    return AgentId(proposer.removeprefix(_AGENTS) if proposer.startswith(_AGENTS) else "")

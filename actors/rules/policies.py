@@ -6,7 +6,7 @@ Pure.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -15,7 +15,7 @@ from bus.messages.approvals import Impact
 
 Need = Literal["automatic", "one", "two", "forbidden"]
 _APPROVERS: dict[Need, int] = {"automatic": 0, "one": 1, "two": 2}
-ANY = "*"
+ANY: Final = "*"
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,5 +35,5 @@ def approvers_needed(policies: Sequence[Policy], kind: str, impact: Impact) -> i
         (policy.need for policy in policies if policy.kind in (ANY, kind) and policy.impact in (ANY, impact)), "one"
     )
     if need == "forbidden":
-        raise ForbiddenByPolicy(kind, impact)
+        raise ForbiddenByPolicy(f"the policies forbid {kind} of {impact} impact")
     return _APPROVERS[need]

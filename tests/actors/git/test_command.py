@@ -1,0 +1,54 @@
+"""Programs outside are bounded and leave nothing behind."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from actors.git.command import clean_environment, git, run
+from bus.errors import ChangeRefused
+
+
+async def python(
+    code: str, *, timeout_s: float = 20.0, output_max: int = 10_000, stdin: bytes = b""
+) -> tuple[int, bytes, str]:
+    command = (sys.executable, "-I", "-c", code)
+    ended = await run(command, cwd=Path("/"), timeout_s=timeout_s, stdin=stdin, output_max=output_max)
+    return ended.exit_code, ended.output, ended.reason
+
+
+async def test_a_program_says_what_it_says_and_ends_with_its_code() -> None:
+    assert await python("import sys; print(sys.stdin.read()); sys.exit(3)", stdin=b"hello") == (3, b"hello\n", "")
+
+
+async def test_a_program_that_hangs_is_killed_in_time() -> None:
+    _, _, reason = await python("import time; time.sleep(600)", timeout_s=0.3)
+    assert reason == "it was still running after 0.3 s"
+
+
+async def test_a_program_that_never_stops_talking_is_killed() -> None:
+    _, output, reason = await python("while True: print('x' * 1000)", output_max=5_000)
+    assert reason == "it said more than 5000 bytes"
+    assert len(output) == 5_000
+
+
+async def test_a_program_that_does_not_read_what_it_is_given_may_end() -> None:
+    assert await python("pass", stdin=b"x" * 1_000_000) == (0, b"", "")
+
+
+async def test_a_program_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ChangeRefused, match="cannot be started"):
+        await run(("/nonexistent/program",), cwd=Path("/"), timeout_s=1.0)
+
+
+async def test_nothing_of_the_environment_is_passed_on() -> None:
+    _, output, _ = await python("import os; print(sorted(os.environ))")
+    names = output.decode()
+    assert all(repr(name) in names for name in clean_environment())
+    assert "VIRTUAL_ENV" not in names
+    assert "KEY" not in names.replace("GIT_CONFIG_KEY", "")
+
+
+async def test_git_that_fails_says_why(tmp_path: Path) -> None:
+    with pytest.raises(ChangeRefused, match="git rev-parse ended with 128: fatal: not a git repository"):
+        await git(tmp_path, "rev-parse", "HEAD", timeout_s=10.0)
