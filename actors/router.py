@@ -1,25 +1,25 @@
 """The cascade router: it asks one provider after the other until one answers, within one deadline and one budget.
 
 It owns all state: breakers, permits, money. Each completion is a `Call` with at most one attempt under way; an attempt
-is a job that begins once its intent is committed, calls one provider and reports back as a message; the turn that takes
-the report decides what comes next. So there are no locks, and no check grows stale while something is awaited. Which
-provider is next is decided in `actors.rules.cascade`, who may be called in `actors.rules.breaker`, what may be spent in
-`actors.rules.spending`.
+is a job that calls one provider and reports back as a message; the turn that takes the report decides what comes next.
+One that costs money runs on an allowance that is committed already; one that is free waits for nothing. So there are no
+locks, and no check grows stale while something is awaited. Which provider is next is decided in `actors.rules.cascade`,
+who may be called in `actors.rules.breaker`, who goes first in `actors.rules.fairness`, what may be spent in
+`actors.rules.spending` and `actors.rules.allowance`.
 
 What outlives the process is folded from events: who is enabled, breakers with the rest of their wait, all money. What
 does not: outcomes in a closed breaker's window, gates after throttling, latencies. An intent that a crash left without
 an outcome is recorded as unknown and counts as spent; it is never sent again.
 """
 
-from collections import Counter
 from collections.abc import Mapping
 
 from actors.providers import Call, Seat, Seats, Transport
 from actors.providers.attempts import Attempt, AttemptAnswered, AttemptFailed, attempt
+from actors.providers.register import AllowanceIdle, CallDue, PartDue, ReaderGone, Register
 from actors.providers.settings import RouterOptions
-from actors.providers.streams import Stream
+from actors.rules import allowance, cascade, fairness, requests, routing, spending
 from actors.rules import breaker as breakers
-from actors.rules import cascade, fairness, requests, routing, spending
 from actors.rules.cascade import (
     CONSEQUENCES,
     Choice,
@@ -30,21 +30,25 @@ from actors.rules.cascade import (
     Queue,
     Try,
 )
+from actors.rules.retries import Retries
 from actors.rules.routing import RouterState
 from actors.rules.spending import Limits
 from actors.runtime import Deferred, PersistentActor
 from bus.errors import (
     AgoraError,
     AllProvidersFailed,
-    CompletionCancelled,
+    Halted,
+    IllegalTransition,
     InvalidField,
     NotFound,
     Overloaded,
     RequestRejected,
     StreamBroken,
 )
-from bus.messages.base import AgentId, CompletionId, Done, Event, Message
+from bus.messages.base import CompletionId, Done, Event, Position
 from bus.messages.completions import (
+    AllowanceDrawn,
+    AllowanceReturned,
     BudgetRaised,
     BudgetSpent,
     CancelCompletion,
@@ -65,36 +69,15 @@ from bus.messages.completions import (
     StreamPart,
 )
 from bus.messages.system import JOURNAL, SaveCheckpoint
+from bus.switch import Switch
 
 __all__ = ["Router", "RouterOptions", "RouterState"]
 
+ALLOWANCE_KEY = "allowance"
+ALLOWANCE_IDLE_S = 0.5
+"""Long enough that a busy router draws seldom; what is left is at stake only so long."""
 UNAVAILABLE = "unavailable"
 """The error of a completion for which nobody could be tried."""
-
-
-class CallDue(Message, frozen=True):
-    """Sent by a timer: a waiting completion looks again, in a new round or because its time is nearly up."""
-
-    wire_name = "router.call_due"
-
-    completion: CompletionId
-    is_next_round: bool
-
-
-class PartDue(Message, frozen=True):
-    """Sent by a timer: a reader has waited for more of a stream."""
-
-    wire_name = "router.part_due"
-
-    completion: CompletionId
-
-
-class ReaderGone(Message, frozen=True):
-    """Sent by a timer: nobody has read a stream for a while."""
-
-    wire_name = "router.reader_gone"
-
-    completion: CompletionId
 
 
 class Router(PersistentActor[RouterState]):
@@ -102,21 +85,18 @@ class Router(PersistentActor[RouterState]):
 
     state_type = RouterState
 
-    def __init__(self, options: RouterOptions, environment: Mapping[str, str]) -> None:
+    def __init__(self, options: RouterOptions, environment: Mapping[str, str], switch: Switch | None = None) -> None:
         self._options = options
+        self._switch = switch or Switch()
         self._limits = Limits(
             options.budget_run_usd_micros, options.budget_day_usd_micros, options.budget_agent_usd_micros
         )
         self._transport = Transport()
         self._seats = Seats(options.providers, options.breaker, self._transport, environment)
-        self._calls: dict[CompletionId, Call] = {}
-        self._owed: dict[CompletionId, Deferred[Completion]] = {}
-        self._streams: dict[CompletionId, Stream] = {}
-        """Streams whose reader has not heard the end of it."""
-        self._held: dict[AgentId, int] = {}
-        """How many completions each agent has under way or waiting."""
-        self._queued: dict[CompletionId, str] = {}
-        """Completions that wait for a busy provider, oldest first."""
+        self._register = Register()
+        self._retries = Retries(options.cascade)
+        self._drawn_at = Position(0)
+        """Where the last draw of an allowance stands in the journal."""
 
     def initial(self) -> RouterState:
         return RouterState()
@@ -136,6 +116,8 @@ class Router(PersistentActor[RouterState]):
         )
         if events:
             self.persist(*events)
+        if lost := spending.lost_allowance(self.state.spending, self.now_us):
+            self.persist(*lost)
 
     def on_complete(self, request: Complete) -> Completion | None:
         """Begin a completion; the reply is deferred until it ends."""
@@ -145,7 +127,7 @@ class Router(PersistentActor[RouterState]):
         if isinstance(begun, AgoraError):
             owed.refuse(begun)
         else:
-            self._owed[call.completion] = owed
+            call.owed = owed
             self._follow(call, begun)
         return None
 
@@ -157,14 +139,14 @@ class Router(PersistentActor[RouterState]):
             owed: Deferred[CompletionBegun] = self.defer()
             owed.refuse(begun)
             return None
-        call.stream = self._streams[call.completion] = Stream()
+        self._register.open_stream(call)
         self._await_reader(call.completion)
         self._follow(call, begun)
         return CompletionBegun(call.completion)
 
     def on_read_stream(self, read: ReadStream) -> StreamPart | None:
         """Tell what has come since; the reply is deferred until there is more."""
-        stream = self._streams.get(read.completion)
+        stream = self._register.stream(read.completion)
         if stream is None:
             raise NotFound("stream", read.completion)
         self._await_reader(read.completion)
@@ -176,18 +158,18 @@ class Router(PersistentActor[RouterState]):
 
     def on_part_due(self, due: PartDue) -> None:
         """A reader has waited for long enough: it hears that there is nothing yet, and asks again."""
-        if (stream := self._streams.get(due.completion)) is not None:
+        if (stream := self._register.stream(due.completion)) is not None:
             stream.pacify()
 
     def on_reader_gone(self, gone: ReaderGone) -> None:
         """Nobody listens any more: end the call."""
-        if self._streams.pop(gone.completion, None) is not None:
+        if self._register.close_stream(gone.completion):
             self._cancel(gone.completion)
 
     def on_cancel_completion(self, command: CancelCompletion) -> Done:
         """End a call, wherever it is."""
         self._cancel(command.completion)
-        if self._streams.pop(command.completion, None) is not None:
+        if self._register.close_stream(command.completion):
             self.cancel_timer(_reader_key(command.completion))
         return Done()
 
@@ -235,17 +217,25 @@ class Router(PersistentActor[RouterState]):
 
     def on_call_due(self, due: CallDue) -> None:
         """A wait is over."""
-        call = self._calls.get(due.completion)
+        call = self._register.find(due.completion)
         if call is None or call.seat is not None:
             return
-        self._queued.pop(due.completion, None)
+        self._register.unqueue(due.completion)
         call.round += due.is_next_round
         self._go_on(call)
+
+    def on_allowance_idle(self, _: AllowanceIdle) -> None:
+        """Give back what no call has needed for a while."""
+        books = self.state.spending
+        if books.reserved:
+            self.start_timer(ALLOWANCE_KEY, ALLOWANCE_IDLE_S, AllowanceIdle())
+        elif books.allowance:
+            self.persist(AllowanceReturned(amount_usd_micros=books.allowance))
 
     def on_read_router(self, _: ReadRouter) -> RouterView:
         """Show the cascade and the money."""
         providers = self._seats.views(self.state.cascade, self.monotonic_s)
-        return routing.view(self.state, self._limits, providers, len(self._queued), self.now_us)
+        return routing.view(self.state, self._limits, providers, self._register.queued, self.now_us)
 
     def on_enable_provider(self, command: EnableProvider) -> Done:
         """Take a provider into the cascade again, its breaker closed."""
@@ -287,7 +277,7 @@ class Router(PersistentActor[RouterState]):
 
     def _under_way(self, ended: AttemptAnswered | AttemptFailed) -> tuple[Call | None, Seat | None]:
         """The call whose attempt has ended, and where; None if that was told before."""
-        call = self._calls.get(ended.completion)
+        call = self._register.find(ended.completion)
         return (call, call.seat) if call is not None and call.attempts == ended.attempt else (None, None)
 
     def _begin(self, call: Call) -> Choice | AgoraError:
@@ -298,10 +288,11 @@ class Router(PersistentActor[RouterState]):
         """
         request = call.request
         requests.check(request)
-        held = self._held.get(call.agent, 0)
-        if not fairness.has_room(held, len(self._calls), self._options.completions_max, self._options.agent_share):
-            ahead = len(self._queued) + 1
-            raise Overloaded("the router", fairness.retry_after_s(ahead, self._seats.places, self._seats.latency_s))
+        if self._switch.is_halted:
+            raise Halted
+        if not self._register.has_room(call.agent, self._options.completions_max, self._options.agent_share):
+            wait_s = fairness.retry_after_s(self._register.queued + 1, self._seats.places, self._seats.latency_s)
+            raise Overloaded("the router", wait_s)
         needed = self._seats.dearest(self.state.cascade, call.tokens_in, request.tokens_max)
         drawn = spending.budgets(self.state.spending, self._limits, request.agent, self.now_us)
         refused, notes = spending.refusal(self.state.spending, drawn, needed)
@@ -315,8 +306,8 @@ class Router(PersistentActor[RouterState]):
             return refused
         call.completion = CompletionId(f"m-{self.state.spending.requested + 1}")
         self.persist(*spending.warnings(self.state.spending, drawn, needed), call.requested(needed, self.now_us))
-        self._calls[call.completion] = call
-        self._held[call.agent] = held + 1
+        self._register.add(call)
+        self._retries.earn()
         return choice
 
     def _choose(self, call: Call) -> Choice:
@@ -340,27 +331,44 @@ class Router(PersistentActor[RouterState]):
 
     def _follow(self, call: Call, choice: Choice) -> None:
         match choice:
+            case Try() if self._switch.is_halted:
+                refusal = Halted()
+                self._fail(call, refusal.code, str(refusal), refusal)
             case Try(provider, limit_s):
                 self._try(call, self._seats.seat(provider), limit_s)
             case Queue(provider, delay_s):
-                self._queued[call.completion] = provider
+                self._register.queue(call, provider)
                 self.start_timer(call.completion, delay_s, CallDue(call.completion, is_next_round=False))
-            case NextRound(delay_s):
+            case NextRound(delay_s) if self._retries.take():
                 self.start_timer(call.completion, delay_s, CallDue(call.completion, is_next_round=True))
+            case NextRound():
+                self._follow(call, GiveUp("too many completions had to be tried again of late"))
             case GiveUp(reason):
                 error = call.attempted[-1].error if call.attempted else UNAVAILABLE
                 self._fail(call, error, reason, self._nobody(call, reason))
 
     def _try(self, call: Call, seat: Seat, limit_s: float) -> None:
-        """Begin an attempt. What may cost money waits until its intent is committed; what is free need not."""
+        """Begin an attempt. One that may cost money waits until that money is committed; it mostly is already."""
         permit, events = seat.take(call.tokens_in + call.request.tokens_max, self.monotonic_s, self.now_us)
         call.begin(seat, permit)
+        self._register.note_turn(call)
         if events:
             self.persist(*events)
         clock = self._context.core.clock
         what = Attempt(self.address, call, seat, limit_s, self._options.cascade.attempt_min_s, clock.monotonic_s)
-        perform = self.perform if seat.is_paid else self.perform_at_once
+        perform = self.perform_at_once if not seat.is_paid or self._is_covered() else self.perform
         call.cancel = perform(attempt, what).cancel
+
+    def _is_covered(self) -> bool:
+        """Whether all that paid calls may cost was drawn in advance and is committed. Draws what is missing."""
+        if not self._options.allowance_usd_micros or self._limits.agent:
+            return False
+        books = self.state.spending
+        shared = spending.shared_budgets(books, self._limits, self.now_us)
+        if amount := allowance.to_draw(books, shared, self._options.allowance_usd_micros):
+            self._drawn_at = self.persist(AllowanceDrawn(amount_usd_micros=amount))
+        self.start_timer(ALLOWANCE_KEY, ALLOWANCE_IDLE_S, AllowanceIdle())
+        return self._context.core.log.watermark >= self._drawn_at
 
     def _nobody(self, call: Call, reason: str) -> AllProvidersFailed:
         skipped = self._seats.why_skipped(self.state.cascade, call, self.monotonic_s)
@@ -368,26 +376,19 @@ class Router(PersistentActor[RouterState]):
 
     def _look_again(self, seat: Seat) -> None:
         """A place came free: let those who wait for it look again, in a fair order, until one has to go on waiting."""
-        while True:
-            waiting = ((one, self._calls[one].agent) for one, name in self._queued.items() if name == seat.name)
-            under_way = Counter(call.agent for call in self._calls.values() if call.seat is not None)
-            completion = fairness.next_of(waiting, under_way)
-            if completion is None:
-                return
-            call = self._calls[completion]
+        while (call := self._register.next_for(seat.name)) is not None:
             choice = self._choose(call)
             if isinstance(choice, Queue) and choice.provider == seat.name:
                 return
-            del self._queued[completion]
-            self.cancel_timer(completion)
+            self._register.unqueue(call.completion)
+            self.cancel_timer(call.completion)
             self._follow(call, choice)
 
     def _cancel(self, completion: CompletionId) -> None:
         """End a call that nobody wants any more: its socket is closed, and its provider is not blamed."""
-        call = self._calls.get(completion)
+        call = self._register.find(completion)
         if call is None:
             return
-        self._queued.pop(completion, None)
         self.cancel_timer(completion)
         seat, charged = call.seat, 0
         if seat is not None:
@@ -401,7 +402,13 @@ class Router(PersistentActor[RouterState]):
             call.seat = None
             if events:
                 self.persist(*events)
-        self._fail(call, ErrorClass.CANCELLED, "nobody wants it any more", CompletionCancelled(completion), charged)
+        self._fail(
+            call,
+            ErrorClass.CANCELLED,
+            "nobody wants it any more",
+            IllegalTransition(f"completion {completion}", "cancelled", "answered"),
+            charged,
+        )
         if seat is not None:
             self._look_again(seat)
 
@@ -413,19 +420,8 @@ class Router(PersistentActor[RouterState]):
 
     def _end(self, call: Call, outcome: Completion | AgoraError) -> None:
         """The completion is over: tell who asked."""
-        del self._calls[call.completion]
-        if left := self._held[call.agent] - 1:
-            self._held[call.agent] = left
-        else:
-            del self._held[call.agent]
-        if call.stream is not None:
-            call.stream.end(outcome)
-            return
-        owed = self._owed.pop(call.completion)
-        if isinstance(outcome, Completion):
-            owed.answer(outcome)
-        else:
-            owed.refuse(outcome)
+        self._register.remove(call)
+        call.end(outcome)
 
     def _await_reader(self, completion: CompletionId) -> None:
         self.start_timer(_reader_key(completion), self._options.reader_gone_s, ReaderGone(completion))

@@ -75,7 +75,7 @@ async def attempt(job: Job, what: Attempt) -> None:
         report = AttemptFailed(call.completion, number, fault.error, fault.reason, fault.retry_after_s, elapsed_s)
     while True:
         try:
-            await job.ask(what.router, report, timeout_s=REPORT_TIMEOUT_S)
+            await job.ask(what.router, report, timeout_s=REPORT_TIMEOUT_S, is_edge=False)
         except (DeadlinePassed, MailboxFull):
             continue  # both come after a wait
         return

@@ -12,6 +12,8 @@ from actors.providers.streams import Stream
 from actors.rules.breaker import Permit
 from actors.rules.cascade import Attempted, ErrorClass
 from actors.rules.spending import cost, estimate_prompt
+from actors.runtime import Deferred
+from bus.errors import AgoraError
 from bus.messages.base import AgentId, CompletionId, Microseconds
 from bus.messages.completions import (
     Complete,
@@ -47,6 +49,8 @@ class Call:
         self.permit = Permit(0, is_probe=False)
         self.stream: Stream | None = None
         """Where the words of the answer go, if anyone reads them as they come."""
+        self.owed: Deferred[Completion] | None = None
+        """Who is answered at the end, if the words are not read as they come."""
         self.cancel: Callable[[], None] | None = None
         """Ends the attempt under way, and closes its socket."""
 
@@ -54,6 +58,15 @@ class Call:
     def agent(self) -> AgentId:
         """Who asked."""
         return self.request.agent
+
+    def end(self, outcome: Completion | AgoraError) -> None:
+        """Tell who asked what became of it."""
+        if self.stream is not None:
+            self.stream.end(outcome)
+        elif self.owed is not None and isinstance(outcome, Completion):
+            self.owed.answer(outcome)
+        elif self.owed is not None and isinstance(outcome, AgoraError):
+            self.owed.refuse(outcome)
 
     def begin(self, seat: "Seat", permit: Permit) -> None:
         """An attempt begins."""

@@ -22,6 +22,8 @@ from bus.errors import NotFound
 from bus.messages.base import Event, Microseconds
 from bus.messages.completions import BreakerState, Complete, ProviderView
 
+LATENCY_WEIGHT = 0.2
+"""Of the newest answer, in what an answer takes lately: a change shows within some ten."""
 LATENCIES_MAX = 200
 """Answers of each provider whose times are remembered for the view."""
 
@@ -39,6 +41,8 @@ class Seat:
         self.requests = Rate(options.requests_per_minute)
         self.tokens = Rate(options.tokens_per_minute)
         self.in_flight = 0
+        self.latency_s = 0.0
+        """What an answer takes lately; 0 when nobody knows."""
         self._breaker_options = breaker_options
         self._recent: deque[str] = deque(maxlen=breaker_options.window)
         self._latencies_s: deque[float] = deque(maxlen=LATENCIES_MAX)
@@ -91,6 +95,7 @@ class Seat:
     def judge(self, elapsed_s: float) -> Outcome:
         """Whether an answer that took so long was slow; the time is remembered."""
         self._latencies_s.append(elapsed_s)
+        self.latency_s += (elapsed_s - self.latency_s) * (LATENCY_WEIGHT if self.latency_s else 1.0)
         return breakers.judge(self._breaker_options, elapsed_s)
 
     def reset(self, now_us: Microseconds) -> tuple[Event, ...]:
@@ -117,11 +122,6 @@ class Seat:
             weight=options.weight,
         )
 
-    @property
-    def latency_s(self) -> float:
-        """What an answer takes lately: the mean of those that are remembered; 0 when there is none."""
-        return sum(self._latencies_s) / len(self._latencies_s) if self._latencies_s else 0.0
-
     def view(self, state: Cascade, now_s: float) -> ProviderView:
         """The provider as anyone may see it."""
         record = cascade.standing(state, self.name)
@@ -139,6 +139,7 @@ class Seat:
             completed=record.completed,
             failed=record.failed,
             latency_p50_s=_quantile(self._latencies_s, 0.5),
+            latency_p90_s=_quantile(self._latencies_s, 0.9),
             latency_p99_s=_quantile(self._latencies_s, 0.99),
             spent_usd_micros=record.spent_usd_micros,
             last_error=record.last_error,

@@ -18,6 +18,9 @@ class RouterOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What may be spent in one day, UTC."""
     budget_agent_usd_micros: int = 0
     """What each agent may spend in the run."""
+    allowance_usd_micros: int = 100_000
+    """What is drawn in advance at a time, so that paid calls need not wait for the disk; a crash can cost so much, but
+    never more than an eighth of what a budget has left. With 0, and where agents have budgets, each call waits."""
     completions_max: int = 256
     """Completions under way or waiting at once; more are refused as overload."""
     agent_share: float = 0.75
@@ -41,6 +44,8 @@ class RouterOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"`providers` has {name!r} twice")
         if min(self.budget_run_usd_micros, self.budget_day_usd_micros, self.budget_agent_usd_micros) < 0:
             raise ValueError("a budget must be at least 0")
+        if self.allowance_usd_micros < 0:
+            raise ValueError("`allowance_usd_micros` must be at least 0")
         if self.completions_max < 1:
             raise ValueError("`completions_max` must be at least 1")
         if self.reader_gone_s <= 0.0:

@@ -1,29 +1,27 @@
-"""One small HTTP client for all providers.
+"""One small HTTP client for all providers, over aiohttp.
 
-Rules: one pool for everything; a reply has a size cap and a call one limit for all of it; redirects are not followed,
-nothing is retried, no cookie is kept and no proxy guessed. Whatever goes wrong on the way becomes a `ProviderFault` of
-one class. Whoever cancels a call closes its socket. A stream has three limits: until its first bytes, between any two,
-and for all of it.
+Rules: one connection pool for everything; a reply has a size cap and a call one limit for all of it; redirects are not
+followed, nothing is retried, no cookie is kept and no proxy guessed. Whatever goes wrong on the way becomes a
+`ProviderFault` of one class. Whoever cancels a call closes its socket. A stream has three limits: until its first
+bytes, between any two, and for all of it.
 """
 
 import asyncio
-import errno
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import lru_cache
 from types import TracebackType
 from typing import Self
 
+import aiohttp
 import msgspec
 
-from actors.providers.connections import Connection, Connections, Place, place_of
 from actors.providers.dialect import HttpReply, HttpRequest, ProviderFault, shorten
-from actors.providers.http1 import Head, NotHttp, Truncated, request, request_head
 from actors.rules.cascade import ErrorClass
 
 REPLY_BYTES_MAX = 8 * 1024 * 1024
 """Some two million tokens: no honest completion is longer."""
+KEEPALIVE_S = 4.0
+"""Below the five seconds after which common servers close an idle connection, so that no call meets a closing one."""
 HEADERS = {
     "user-agent": "agora",
     "accept": "application/json",
@@ -45,20 +43,20 @@ class Limits(msgspec.Struct, frozen=True):
 class Streamed:
     """A reply that comes in pieces."""
 
-    def __init__(self, connection: Connection, head: Head, stop: "_Clock") -> None:
-        self._connection = connection
-        self._stop = stop
+    def __init__(self, response: aiohttp.ClientResponse, clock: "_Clock") -> None:
+        self._response = response
+        self._clock = clock
         self._size = 0
-        self.status = head.status
-        self.headers = head.headers
+        self.status = response.status
+        self.headers = _headers(response)
 
     async def next(self) -> bytes:
         """What has come since, waiting for some; empty at the end. Raises ProviderFault through the stream."""
-        body = await self._connection.chunk()
+        body = await self._response.content.readany()
         self._size += len(body)
         if self._size > REPLY_BYTES_MAX:
             raise _too_large()
-        self._stop.note_bytes()
+        self._clock.note_bytes()
         return body
 
     async def rest(self) -> bytes:
@@ -73,20 +71,25 @@ class Transport:
     """The client. Open it with `async with`."""
 
     def __init__(self) -> None:
-        self._connections: Connections | None = None
+        self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        """Open the pool. How many calls may run at once is the router's rule, so the pool has none."""
-        self._connections = Connections()
+        """Open the connection pool. How many calls may run at once is the router's rule, so the pool has none."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=HEADERS,
+            trust_env=False,
+        )
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close all connections."""
-        if self._connections is not None:
-            self._connections.close()
-            self._connections = None
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
 
     async def post(self, request: HttpRequest, *, connect_s: float, limit_s: float) -> HttpReply:
         """Send a request and read its whole reply within `limit_s`.
@@ -109,79 +112,61 @@ class Transport:
         """
         clock = _Clock(limits)
         try:
-            async with clock.timeout:
-                place, connection = await self._sent("POST", request, clock)
-                try:
-                    head = await connection.head()
-                    yield Streamed(connection, head, clock)
-                except BaseException:
-                    self._pool.drop(connection)
-                    raise
-                self._pool.give_back(place, connection)
-        except (OSError, ssl.CertificateError, NotHttp, Truncated) as error:  # TimeoutError is an OSError
+            async with asyncio.timeout_at(clock.begin()) as scope, self._asked("POST", request, limits) as response:
+                clock.keep(scope)
+                yield Streamed(response, clock)
+        except (aiohttp.ClientError, TimeoutError) as error:
             raise _fault_of(error, clock) from error
-
-    @property
-    def _pool(self) -> Connections:
-        assert self._connections is not None, "the transport is open"
-        return self._connections
 
     async def _whole(self, method: str, request: HttpRequest, limits: Limits) -> HttpReply:
         clock = _Clock(limits)
         try:
-            async with clock.timeout:
-                place, connection = await self._sent(method, request, clock)
-                try:
-                    head = await connection.head()
-                    body = await _read(connection, head)
-                except BaseException:
-                    self._pool.drop(connection)
-                    raise
-                self._pool.give_back(place, connection)
-                return HttpReply(head.status, head.headers, body)
-        except (OSError, ssl.CertificateError, NotHttp, Truncated) as error:  # TimeoutError is an OSError
+            async with asyncio.timeout_at(clock.begin()), self._asked(method, request, limits) as response:
+                return HttpReply(response.status, _headers(response), await _read(response))
+        except (aiohttp.ClientError, TimeoutError) as error:
             raise _fault_of(error, clock) from error
 
-    async def _sent(self, method: str, asked: HttpRequest, clock: "_Clock") -> tuple[Place, Connection]:
-        place, head = _prepared(method, asked.url, tuple(asked.headers.items()))
-        connection = self._pool.take(place)
-        if connection is None:
-            clock.begin_connecting()
-            connection = await self._pool.connect(place)
-        clock.begin_waiting()
-        connection.send(request(head, asked.body))
-        return place, connection
+    def _asked(self, method: str, request: HttpRequest, limits: Limits) -> "aiohttp.client._RequestContextManager":
+        assert self._session is not None, "the transport is open"
+        return self._session.request(
+            method,
+            request.url,
+            data=request.body or None,
+            headers=request.headers,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=limits.connect_s),
+        )
 
 
 class _Clock:
-    """Which limit is running now. One timeout serves them all."""
+    """Which limit is running now."""
 
-    __slots__ = ("_deadline_s", "_limits", "_loop", "phase", "timeout")
+    __slots__ = ("_deadline_s", "_limits", "_loop", "_phase", "_scope")
 
     def __init__(self, limits: Limits) -> None:
         self._loop = asyncio.get_running_loop()
         self._limits = limits
         self._deadline_s = self._loop.time() + limits.total_s
-        self.phase = ""
-        self.timeout = asyncio.timeout_at(self._deadline_s)
+        self._scope: asyncio.Timeout | None = None
+        self._phase = ""
 
-    def begin_connecting(self) -> None:
-        self._run("connection", self._limits.connect_s)
+    def begin(self) -> float:
+        """Until when the first bytes must be there; connecting has a limit of its own."""
+        return self._until("first token", self._limits.first_s)
 
-    def begin_waiting(self) -> None:
-        if self._limits.first_s or self.phase:
-            self._run("first token", self._limits.first_s)
+    def keep(self, scope: asyncio.Timeout) -> None:
+        """Move this scope's deadline from now on."""
+        self._scope = scope
 
     def note_bytes(self) -> None:
-        if self._limits.between_s or self.phase:
-            self._run("next token", self._limits.between_s)
+        """Something has come: the next piece has its own limit."""
+        if self._scope is not None and (self._limits.between_s or self._limits.first_s):
+            self._scope.reschedule(self._until("next token", self._limits.between_s))
 
     def words(self) -> tuple[ErrorClass, str]:
         """What it means that the time is up."""
         limits = self._limits
-        match self.phase:
-            case "connection":
-                return ErrorClass.CONNECT, f"no connection within {limits.connect_s:g} s"
+        match self._phase:
             case "first token":
                 return ErrorClass.TIMEOUT, f"no first token within {limits.first_s:.3g} s"
             case "next token":
@@ -189,67 +174,61 @@ class _Clock:
             case _:
                 return ErrorClass.TIMEOUT, f"no whole reply within {limits.total_s:.3g} s"
 
-    def _run(self, phase: str, limit_s: float) -> None:
+    def no_connection(self) -> str:
+        """What it means that nobody took the connection in time."""
+        return f"no connection within {self._limits.connect_s:g} s"
+
+    def _until(self, phase: str, limit_s: float) -> float:
         until_s = self._loop.time() + limit_s if limit_s else self._deadline_s
-        self.phase = phase if until_s < self._deadline_s else ""
-        self.timeout.reschedule(min(until_s, self._deadline_s))
+        self._phase = phase if until_s < self._deadline_s else ""
+        return min(until_s, self._deadline_s)
 
 
-@lru_cache(maxsize=256)
-def _prepared(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> tuple[Place, str]:
-    """Where a request goes and what it says before its length: the same for every call of a provider."""
-    place, target = place_of(url)
-    return place, request_head(method, target, place.authority, {**HEADERS, **dict(headers)})
+def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
+    return {name.lower(): value for name, value in response.headers.items()}
 
 
-async def _read(connection: Connection, head: Head) -> bytes:
-    length = head.headers.get("content-length", "")
-    if length.isdigit() and int(length) > REPLY_BYTES_MAX:
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    if (response.content_length or 0) > REPLY_BYTES_MAX:
         raise _too_large()
-    body = await connection.chunk()
-    size = len(body)
-    parts = [body]
-    while body:
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := await response.content.readany():
+        chunks.append(chunk)
+        size += len(chunk)
         if size > REPLY_BYTES_MAX:
             raise _too_large()
-        body = await connection.chunk()
-        size += len(body)
-        parts.append(body)
-    return parts[0] if len(parts) <= 2 else b"".join(parts)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def _too_large() -> ProviderFault:
     return ProviderFault(ErrorClass.TOO_LARGE, f"the reply is longer than {REPLY_BYTES_MAX} bytes")
 
 
-def _fault_of(error: Exception, clock: _Clock) -> ProviderFault:
+def _fault_of(error: aiohttp.ClientError | TimeoutError, clock: _Clock) -> ProviderFault:
     kind, reason = _class_of(error, clock)
     return ProviderFault(kind, shorten(reason))
 
 
-def _class_of(  # noqa: PLR0911  # a table of exceptions; subclasses stand before their bases
-    error: Exception, clock: _Clock
+def _class_of(  # noqa: PLR0911  # a table of exceptions, which must be matched: subclasses stand before their bases
+    error: aiohttp.ClientError | TimeoutError, clock: _Clock
 ) -> tuple[ErrorClass, str]:
     match error:
+        case aiohttp.ConnectionTimeoutError():
+            return ErrorClass.CONNECT, clock.no_connection()
         case TimeoutError():
             return clock.words()
-        case NotHttp():
-            return ErrorClass.GARBAGE, f"the reply is not HTTP: {error}"
-        case Truncated():
-            return ErrorClass.TRUNCATED, str(error) or "the connection was closed without a reply"
-        case ConnectionRefusedError():
+        case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
             return ErrorClass.REFUSED, "the connection was refused"
-        case ConnectionError():
-            return ErrorClass.TRUNCATED, f"the connection broke: {error.strerror or type(error).__name__}"
-        case OSError() if _is_refused_everywhere(error):
-            return ErrorClass.REFUSED, "the connection was refused"
-        case OSError():
-            return ErrorClass.CONNECT, f"no connection: {error.strerror or error}"
+        case aiohttp.ClientConnectorError():
+            return ErrorClass.CONNECT, f"no connection: {error.os_error}"
+        case aiohttp.ServerDisconnectedError():
+            return ErrorClass.TRUNCATED, "the connection was closed without a reply"
+        case aiohttp.ClientPayloadError():
+            return ErrorClass.TRUNCATED, "the connection was closed in the middle of the reply"
+        case aiohttp.ClientResponseError():
+            return ErrorClass.GARBAGE, f"the reply is not HTTP: {error.message}"
+        case aiohttp.ClientOSError():
+            return ErrorClass.TRUNCATED, f"the connection broke: {error.strerror}"
         case _:
             return ErrorClass.CONNECT, f"{type(error).__name__}: {error}"
-
-
-def _is_refused_everywhere(error: OSError) -> bool:
-    """A host with several addresses tells of them all in words alone."""
-    words = str(error)
-    return error.errno is None and 0 < words.count(f"[Errno {errno.ECONNREFUSED}]") == words.count("[Errno")

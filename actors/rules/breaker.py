@@ -1,6 +1,7 @@
 """Decide whether a provider may be called now.
 
-Rules: closed lets everything through and watches the last `window` outcomes; too many failures or slow calls among
+Rules: closed lets everything through and watches the last `window` outcomes, of the last `window_s` seconds if that is
+set; too many failures or slow calls among
 at least `calls_min` of them open it, and so do `refusals_max` refused connections in a row, at once. Open lets nothing
 through until its wait is over; each reopening doubles the wait, from `wait_min_s` to `wait_max_s`. Half open lets
 exactly `probes` calls through, and nobody else: all must succeed to close it, one failure opens it again. An outcome
@@ -13,18 +14,25 @@ Pure: times are monotonic seconds and jitter is a number in [0, 1), both handed 
 """
 
 from enum import StrEnum
+from typing import Literal
 
 import msgspec
 
 from bus.messages.base import Event, Microseconds
 from bus.messages.completions import BreakerClosed, BreakerHalfOpened, BreakerOpened, BreakerState
 
+Mode = Literal["enforced", "metrics_only", "disabled", "forced_open"]
+
 
 class BreakerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When a provider counts as sick, and how soon it is tried again."""
 
+    mode: Mode = "enforced"
+    """`metrics_only` watches and never opens, `disabled` does not even watch, `forced_open` lets nobody through."""
     window: int = 20
     """How many outcomes are remembered."""
+    window_s: float = 0.0
+    """For how long; an older one no longer counts. 0 forgets by their number alone."""
     calls_min: int = 5
     """With fewer outcomes than this, no rate is judged."""
     failure_rate: float = 0.5
@@ -57,6 +65,8 @@ class BreakerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"`{name}` must be above 0 and at most 1")
         if self.calls_min > self.window:
             raise ValueError("`calls_min` must be at most `window`")
+        if self.window_s < 0.0:
+            raise ValueError("`window_s` must be at least 0")
         if self.slow_call_s <= 0.0:
             raise ValueError("`slow_call_s` must be above 0")
         if not 0.0 < self.wait_min_s <= self.wait_max_s:
@@ -115,6 +125,8 @@ class Breaker(msgspec.Struct):
     generation: int = 0
     outcomes: list[Outcome] = msgspec.field(default_factory=list)
     """The window, oldest first."""
+    times_s: list[float] = msgspec.field(default_factory=list)
+    """When each of them was."""
     refusals: int = 0
     """Refused connections in a row."""
     openings: int = 0
@@ -135,12 +147,15 @@ class Snapshot(msgspec.Struct, frozen=True):
     gate_left_s: float = 0.0
     refusals: int = 0
     outcomes: tuple[Outcome, ...] = ()
+    ages_s: tuple[float, ...] = ()
 
 
 def admits(breaker: Breaker, options: BreakerOptions, now_s: float) -> bool:
     """Would `acquire` give a permit now? Changes nothing."""
-    if now_s < breaker.gated_until_s:
+    if now_s < breaker.gated_until_s or options.mode == "forced_open":
         return False
+    if options.mode != "enforced":
+        return True
     match breaker.state:
         case BreakerState.CLOSED:
             return True
@@ -154,7 +169,7 @@ def acquire(breaker: Breaker, options: BreakerOptions, now_s: float) -> tuple[Pe
     """Ask for a permit: none while the breaker is open, gated, or has all its probes out."""
     if not admits(breaker, options, now_s):
         return None, None
-    if breaker.state is BreakerState.CLOSED:
+    if breaker.state is BreakerState.CLOSED or options.mode != "enforced":
         return Permit(breaker.generation, is_probe=False), None
     transition = None
     if breaker.state is BreakerState.OPEN:
@@ -173,16 +188,17 @@ def record(  # noqa: PLR0917  # the permit, what came of it, and when
     breaker: Breaker, options: BreakerOptions, permit: Permit, outcome: Outcome, now_s: float, jitter: float
 ) -> Opened | Closed | None:
     """Give a permit back with what came of the call."""
-    if permit.generation != breaker.generation:
+    if permit.generation != breaker.generation or options.mode == "disabled":
         return None
-    if breaker.state is BreakerState.HALF_OPEN:
+    if permit.is_probe:
         return _record_probe(breaker, options, outcome, now_s, jitter)
     if outcome is Outcome.NEUTRAL:
         return None
     breaker.outcomes.append(outcome)
-    del breaker.outcomes[: -options.window]
+    breaker.times_s.append(now_s)
+    _forget(breaker, options, now_s)
     breaker.refusals = breaker.refusals + 1 if outcome is Outcome.REFUSED else 0
-    reason = _sickness(breaker, options)
+    reason = _sickness(breaker, options) if options.mode == "enforced" else ""
     return _open(breaker, options, reason, now_s, jitter) if reason else None
 
 
@@ -209,6 +225,7 @@ def snapshot(breaker: Breaker, now_s: float) -> Snapshot:
         gate_left_s=max(0.0, breaker.gated_until_s - now_s),
         refusals=breaker.refusals,
         outcomes=tuple(breaker.outcomes),
+        ages_s=tuple(now_s - time_s for time_s in breaker.times_s),
     )
 
 
@@ -218,6 +235,7 @@ def restore(saved: Snapshot, now_s: float) -> Breaker:
         state=saved.state,
         generation=saved.generation,
         outcomes=list(saved.outcomes),
+        times_s=[now_s - age_s for age_s in saved.ages_s],
         refusals=saved.refusals,
         openings=saved.openings,
         reopens_s=now_s + saved.wait_left_s,
@@ -262,6 +280,16 @@ def _record_probe(
             return _open(breaker, options, f"a probe was {outcome}", now_s, jitter)
 
 
+def _forget(breaker: Breaker, options: BreakerOptions, now_s: float) -> None:
+    """Drop what the window no longer holds: too many, or too old."""
+    surplus = max(0, len(breaker.outcomes) - options.window)
+    if options.window_s:
+        while surplus < len(breaker.times_s) and now_s - breaker.times_s[surplus] >= options.window_s:
+            surplus += 1
+    del breaker.outcomes[:surplus]
+    del breaker.times_s[:surplus]
+
+
 def _sickness(breaker: Breaker, options: BreakerOptions) -> str:
     """Why the window says that the provider is sick, or nothing."""
     if breaker.refusals >= options.refusals_max:
@@ -291,6 +319,7 @@ def _enter(breaker: Breaker, state: BreakerState) -> None:
     breaker.state = state
     breaker.generation += 1
     breaker.outcomes.clear()
+    breaker.times_s.clear()
     breaker.refusals = 0
     breaker.probes_started = 0
     breaker.probes_succeeded = 0

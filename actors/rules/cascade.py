@@ -43,6 +43,10 @@ class CascadeOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How often each provider may be tried for one completion."""
     round_delay_s: float = 0.25
     """The wait before the second round; it doubles with each further one, and jitter adds up to half of it."""
+    retry_ratio: float = 0.2
+    """Which part of a retry each completion earns; further rounds add at most so much to the load of the providers."""
+    retry_burst: int = 10
+    """How many retries are in store at most, and at the beginning."""
     policy: Policy = "ordered"
     """Who is asked first: as configured, the quickest lately, the cheapest, or drawn by weight."""
 
@@ -54,6 +58,8 @@ class CascadeOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         if self.attempt_min_s <= 0.0 or self.round_delay_s <= 0.0:
             raise ValueError("`attempt_min_s` and `round_delay_s` must be above 0")
+        if not 0.0 <= self.retry_ratio <= 1.0 or self.retry_burst < 0:
+            raise ValueError("`retry_ratio` must be from 0 to 1 and `retry_burst` at least 0")
         if not 1 <= self.rounds_max <= 5:
             raise ValueError("`rounds_max` must be from 1 to 5")
 

@@ -18,6 +18,9 @@ import msgspec
 from bus.errors import BudgetExhausted, Overloaded, Refused
 from bus.messages.base import AgentId, CompletionId, Event, Microseconds, TaskId
 from bus.messages.completions import (
+    AllowanceDrawn,
+    AllowanceLost,
+    AllowanceReturned,
     BudgetRaised,
     BudgetSpent,
     BudgetWarned,
@@ -79,6 +82,8 @@ class Spending(msgspec.Struct):
     agents: dict[AgentId, int] = msgspec.field(default_factory=dict)
     open: dict[CompletionId, Intent] = msgspec.field(default_factory=dict)
     reserved: int = 0
+    allowance: int = 0
+    """What was drawn in advance and is not spent; see `actors.rules.allowance`."""
     run_limit: int | None = None
     """The run's budget as an operator set it; it outranks the configured one."""
     warned: dict[str, int] = msgspec.field(default_factory=dict)
@@ -205,6 +210,13 @@ def unknown(spending: Spending, now_us: Microseconds) -> tuple[CompletionUnknown
     )
 
 
+def lost_allowance(spending: Spending, now_us: Microseconds) -> tuple[AllowanceLost, ...]:
+    """After a restart, once every known intent is settled: what calls that left no trace may have cost."""
+    if not spending.allowance:
+        return ()
+    return (AllowanceLost(amount_usd_micros=spending.allowance, found_us=now_us),)
+
+
 def apply(spending: Spending, event: Event) -> None:
     """Fold an event of the router; events that do not concern money change nothing."""
     match event:
@@ -222,6 +234,15 @@ def apply(spending: Spending, event: Event) -> None:
             _settle(spending, event.completion, event.cost_usd_micros, time_us)
         case CompletionUnknown(found_us=time_us):
             _settle(spending, event.completion, event.cost_usd_micros, time_us)
+        case AllowanceDrawn():
+            spending.allowance += event.amount_usd_micros
+        case AllowanceReturned():
+            spending.allowance -= event.amount_usd_micros
+        case AllowanceLost():
+            _begin_day(spending, event.found_us)
+            spending.run += event.amount_usd_micros
+            spending.day += event.amount_usd_micros
+            spending.allowance = 0
         case BudgetWarned():
             spending.warned[_key(spending.warned, event.budget)] = event.limit_usd_micros
         case BudgetSpent():
@@ -250,6 +271,7 @@ def _settle(spending: Spending, completion: CompletionId, total: int, time_us: M
 def _spend(spending: Spending, agent: AgentId, amount: int) -> None:
     spending.run += amount
     spending.day += amount
+    spending.allowance -= min(amount, spending.allowance)
     if amount:
         spending.agents[agent] = spending.agents.get(agent, 0) + amount
 

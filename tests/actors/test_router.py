@@ -8,6 +8,7 @@ import pytest
 
 from actors.providers.discovery import EXTRACTIVE
 from actors.providers.settings import RouterOptions
+from actors.rules.allowance import ROOM_SHARE
 from actors.rules.breaker import BreakerOptions
 from actors.rules.cascade import CONSEQUENCES, ErrorClass
 from actors.runtime.simulation import MemoryJournal
@@ -23,6 +24,8 @@ from bus.errors import (
 )
 from bus.messages.completions import (
     ROUTER,
+    AllowanceDrawn,
+    AllowanceLost,
     BreakerClosed,
     BreakerHalfOpened,
     BreakerOpened,
@@ -30,6 +33,7 @@ from bus.messages.completions import (
     BudgetRaised,
     BudgetSpent,
     BudgetWarned,
+    CascadeReordered,
     ChatMessage,
     Complete,
     CompletionAttemptFailed,
@@ -41,6 +45,7 @@ from bus.messages.completions import (
     EnableProvider,
     ProviderDisabled,
     ProviderEnabled,
+    ReorderProviders,
     SetBudget,
 )
 from bus.messages.system import SaveCheckpoint
@@ -78,8 +83,9 @@ SICK = [
 async def test_each_sickness_ends_in_its_row_and_the_next_provider_answers(
     sickness: Sickness, error: ErrorClass
 ) -> None:
-    async with FaultServer(sickness) as sick, routing(behind(sick.url, timeout_s=0.2), EXTRACTIVE) as router:
-        completion = await router.complete()
+    timeout_s = 0.2 if sickness is Sickness.HANGS else 5.0
+    async with FaultServer(sickness) as sick, routing(behind(sick.url, timeout_s=timeout_s), EXTRACTIVE) as router:
+        completion = await router.complete(deadline_s=10.0)
         assert (completion.provider, completion.text) == ("extractive", DOCUMENT)
         assert [failed.error for failed in router.events(CompletionAttemptFailed)] == [error]
         view = await router.provider()
@@ -188,6 +194,20 @@ async def test_one_provider_alone_is_tried_a_second_time() -> None:
         assert (completion.text, sick.calls, len(completion.attempts)) == (TEXT, 2, 2)
 
 
+async def test_when_everything_fails_for_everyone_later_rounds_have_a_budget() -> None:
+    options = RouterOptions(
+        cascade=msgspec.structs.replace(QUICK, retry_ratio=0.1, retry_burst=2), breaker=BreakerOptions(mode="disabled")
+    )
+    async with FaultServer(Sickness.SERVER_ERROR) as sick, routing(behind(sick.url), options=options) as router:
+        reasons: list[str] = []
+        for _ in range(20):
+            with pytest.raises(AllProvidersFailed) as refused:
+                await router.complete()
+            reasons.append(refused.value.attempts[-1])
+        assert 20 < sick.calls <= 20 + 2 + 20 * 0.1
+        assert "too many completions had to be tried again of late" in reasons
+
+
 async def test_when_nobody_answers_the_refusal_says_why_each_did_not() -> None:
     async with FaultServer(Sickness.SERVER_ERROR) as sick, FaultServer(Sickness.GARBAGE) as garbled:
         async with routing(behind(sick.url), behind(garbled.url, "secondary")) as router:
@@ -235,6 +255,39 @@ async def test_what_an_operator_disabled_stays_disabled_after_a_restart() -> Non
             assert len(router.events(ProviderDisabled)) == 1
         async with routing(behind(well.url), EXTRACTIVE, journal=journal) as router:
             assert (await router.complete()).provider == "extractive"
+
+
+async def test_providers_are_asked_in_the_order_that_an_operator_gives_across_a_restart() -> None:
+    journal = MemoryJournal()
+    async with FaultServer() as well:
+        for _ in range(2):
+            async with routing(behind(well.url), EXTRACTIVE, journal=journal) as router:
+                await router.system.ask(ROUTER, ReorderProviders(("extractive",)))
+                assert (await router.complete()).provider == "extractive"
+                assert [provider.name for provider in (await router.view()).providers] == ["extractive", FIRST]
+                with pytest.raises(NotFound):
+                    await router.system.ask(ROUTER, ReorderProviders(("nobody",)))
+                with pytest.raises(InvalidField, match="once"):
+                    await router.system.ask(ROUTER, ReorderProviders((FIRST, FIRST)))
+        assert len(router.events(CascadeReordered)) == 1
+
+
+async def test_an_agent_that_asks_for_many_answers_at_once_slows_down_only_itself() -> None:
+    async with FaultServer(Sickness.HELD) as held, routing(behind(held.url, concurrency_max=1)) as router:
+        ended: list[str] = []
+
+        async def ask(agent: str) -> None:
+            await router.complete(agent=agent)
+            ended.append(agent)
+
+        async with asyncio.TaskGroup() as callers:
+            for agent in ("greedy",) * 6:
+                callers.create_task(ask(agent))
+            await held.called(1)
+            callers.create_task(ask("modest"))
+            await _until(lambda: len(router.events(CompletionRequested)) == 7)
+            held.release()
+        assert ended.index("modest") <= 2
 
 
 async def test_enabling_a_provider_closes_its_breaker() -> None:
@@ -375,7 +428,7 @@ async def test_a_spent_budget_refuses_before_anything_is_sent_and_keeps_one_chec
 
 
 async def test_a_raised_budget_lets_the_same_run_go_on_with_its_cost_so_far_across_a_restart() -> None:
-    options = RouterOptions(budget_run_usd_micros=300)
+    options = RouterOptions(budget_run_usd_micros=300, allowance_usd_micros=0)
     journal = MemoryJournal()
     async with FaultServer() as well:
         provider = behind(well.url, price="2")
@@ -457,14 +510,15 @@ async def test_failed_attempts_that_used_up_the_budget_end_the_completion() -> N
 
 async def test_an_intent_without_an_outcome_is_unknown_after_a_restart_and_counts_as_spent() -> None:
     journal = MemoryJournal()
+    options = RouterOptions(allowance_usd_micros=0)
     async with FaultServer(Sickness.HELD) as held:
         provider = behind(held.url, price="2")
-        async with routing(provider, journal=journal) as router:
+        async with routing(provider, journal=journal, options=options) as router:
             pending = asyncio.create_task(router.complete())
             await held.called(1)
         with pytest.raises(AgoraError):
             await pending
-        async with routing(provider, journal=journal) as router:
+        async with routing(provider, journal=journal, options=options) as router:
             view = await router.view()
             reserved = router.events(CompletionRequested)[0].reserved_usd_micros
             assert [lost.cost_usd_micros for lost in router.events(CompletionUnknown)] == [reserved]
@@ -476,7 +530,7 @@ async def test_an_intent_without_an_outcome_is_unknown_after_a_restart_and_count
 
 async def test_the_state_after_a_restart_is_the_state_before_it() -> None:
     journal = MemoryJournal()
-    options = RouterOptions(budget_run_usd_micros=100_000, cascade=QUICK)
+    options = RouterOptions(budget_run_usd_micros=100_000, cascade=QUICK, allowance_usd_micros=0)
     async with FaultServer(Sickness.NO_FINISH) as sick, FaultServer() as well:
         providers = behind(sick.url, price="3"), behind(well.url, "secondary", price="1")
         async with routing(*providers, journal=journal, options=options) as router:
@@ -487,6 +541,48 @@ async def test_the_state_after_a_restart_is_the_state_before_it() -> None:
             before = router.state()
         async with routing(*providers, journal=journal, options=options) as router:
             assert router.state() == before
+
+
+async def test_paid_calls_run_on_an_allowance_that_is_drawn_once_for_many() -> None:
+    options = RouterOptions(budget_run_usd_micros=100_000, allowance_usd_micros=2_000)
+    async with FaultServer() as well, routing(behind(well.url, price="2"), options=options) as router:
+        for _ in range(6):
+            await router.complete()
+        assert [drawn.amount_usd_micros for drawn in router.events(AllowanceDrawn)] == [2_000]
+        view = await router.view()
+        assert (view.spent_run_usd_micros, view.reserved_usd_micros) == (180, 0)
+
+
+async def test_a_paid_call_is_made_although_the_disk_stands_still_once_its_allowance_is_committed() -> None:
+    journal = MemoryJournal()
+    async with FaultServer(Sickness.HELD) as held, routing(behind(held.url, price="2"), journal=journal) as router:
+        first = asyncio.create_task(router.complete())
+        await held.called(1)
+        journal.fail_next_writes = 1
+        second = asyncio.create_task(router.complete())
+        await held.called(2)
+        assert len(router.events(CompletionRequested)) == 1
+        held.release()
+        assert {(await first).text, (await second).text} == {TEXT}
+
+
+async def test_what_a_restart_finds_open_of_an_allowance_counts_as_spent() -> None:
+    journal = MemoryJournal()
+    options = RouterOptions(budget_run_usd_micros=10_000)
+    async with FaultServer() as well:
+        async with routing(behind(well.url, price="2"), journal=journal, options=options) as router:
+            await router.complete()
+            drawn = router.events(AllowanceDrawn)[0].amount_usd_micros
+        async with routing(behind(well.url, price="2"), journal=journal, options=options) as router:
+            assert (await router.view()).spent_run_usd_micros == drawn == 10_000 // ROOM_SHARE
+            assert [lost.amount_usd_micros for lost in router.events(AllowanceLost)] == [drawn - 30]
+
+
+async def test_where_agents_have_budgets_each_paid_call_waits_for_its_own_commit() -> None:
+    options = RouterOptions(budget_agent_usd_micros=10_000)
+    async with FaultServer() as well, routing(behind(well.url, price="2"), options=options) as router:
+        await router.complete()
+        assert router.events(AllowanceDrawn) == []
 
 
 async def test_every_completion_has_its_intent_recorded_before_its_outcome() -> None:

@@ -189,7 +189,7 @@ class FaultServer:
                 writer.write(b"\x16\x03\x01 what do you want\r\n\r\n")
                 return False
             case Sickness.ENDLESS_HEADERS:
-                writer.write(b"HTTP/1.1 200 OK\r\n" + b"".join(b"x-%d: y\r\n" % n for n in range(200_000)))
+                writer.write(b"HTTP/1.1 200 OK\r\n" + b"".join(b"x-%d: y\r\n" % n for n in range(20_000)))
                 return False
             case _:
                 pass

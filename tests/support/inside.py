@@ -9,6 +9,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
+from actors.approvals import ApprovalsOptions
 from actors.commands import presence
 from actors.commands.brief import brief
 from actors.commands.console import ExitCode, Shell
@@ -23,9 +24,10 @@ DOCUMENT = "Agora is a society of agents. It keeps a journal. Agents bid for tas
 EXTRACTIVE = ProviderOptions(name="extractive", dialect="extractive")
 
 
-def config_at(data: Path, router: RouterOptions | None = None) -> Config:
+def config_at(data: Path, router: RouterOptions | None = None, approvals: ApprovalsOptions | None = None) -> Config:
     """Settings of a society on a free port that asks nobody outside."""
-    return Config(data=str(data), web=WebOptions(port=0), router=router or RouterOptions(providers=(EXTRACTIVE,)))
+    router = router or RouterOptions(providers=(EXTRACTIVE,))
+    return Config(data=str(data), web=WebOptions(port=0), router=router, approvals=approvals or ApprovalsOptions())
 
 
 def shell_at(data: Path, *, is_json: bool = False, router: RouterOptions | None = None) -> Shell:
@@ -34,10 +36,12 @@ def shell_at(data: Path, *, is_json: bool = False, router: RouterOptions | None 
 
 
 @asynccontextmanager
-async def serving(data: Path, router: RouterOptions | None = None) -> AsyncIterator[Running]:
+async def serving(
+    data: Path, router: RouterOptions | None = None, approvals: ApprovalsOptions | None = None
+) -> AsyncIterator[Running]:
     """A society that commands find, as `serve` makes it."""
     environment: Mapping[str, str] = {}
-    async with running(config_at(data, router), environment, web=True) as society:
+    async with running(config_at(data, router, approvals), environment, web=True) as society:
         here = Presence(url=society.url, pid=os.getpid(), token_path=str(society.token_path))
         await anyio.to_thread.run_sync(presence.announce, data, here)
         try:

@@ -22,6 +22,7 @@ from bus.messages.tasks import (
     COORDINATOR,
     CompleteTask,
     CreateTask,
+    Invite,
     ReadTask,
     StartWork,
     SubmitBid,
@@ -77,6 +78,9 @@ class Puppet(PersistentActor[Nothing]):
     def on_task_bidding(self, message: TaskBidding) -> None:
         self._invitations.append(message)
         self._changed.set()
+
+    def on_invite(self, message: Invite) -> None:
+        self.on_task_bidding(message.bidding)
 
 
 class Worker(Puppet):

@@ -106,13 +106,14 @@ def behind(
     concurrency_max: int = 100,
     models: tuple[str, ...] = (),
     dialect: DialectName = "openai",
+    stall_s: float = 5.0,
 ) -> ProviderOptions:
     return ProviderOptions(
         name=name,
         dialect=dialect,
         base_url=f"{url}/v1" if dialect == "openai" else url,
-        first_token_timeout_s=0.3,
-        stall_timeout_s=0.3,
+        first_token_timeout_s=stall_s,
+        stall_timeout_s=stall_s,
         model="tiny",
         models=models,
         key_env=key_env,

@@ -136,7 +136,7 @@ def test_latencies_are_shown_as_quantiles() -> None:
     for hundredth in range(1, 101):
         seat.judge(hundredth / 100)
     view = seat.view(Cascade(), 0.0)
-    assert (view.latency_p50_s, view.latency_p99_s) == (0.51, 1.0)
+    assert (view.latency_p50_s, view.latency_p90_s, view.latency_p99_s) == (0.51, 0.91, 1.0)
 
 
 def test_an_unknown_provider_is_not_found() -> None:

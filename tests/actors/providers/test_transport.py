@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from actors.providers.dialect import HttpRequest, ProviderFault
-from actors.providers.transport import Transport
+from actors.providers.transport import Limits, Transport
 from actors.rules.cascade import ErrorClass
 from tests.support.fault_server import FaultServer, Sickness, healthy_reply, refusing_url
 
@@ -14,6 +14,11 @@ async def post(url: str, limit_s: float = 5.0) -> bytes:
     async with Transport() as transport:
         request = HttpRequest(f"{url}/v1/chat/completions", {"content-type": "application/json"}, b"{}")
         return (await transport.post(request, connect_s=1.0, limit_s=limit_s)).body
+
+
+async def read_stream(transport: Transport, request: HttpRequest, limits: Limits) -> bytes:
+    async with transport.stream(request, limits) as streamed:
+        return await streamed.rest()
 
 
 async def test_a_reply_comes_whole_with_its_status_and_lower_case_headers() -> None:
@@ -46,6 +51,44 @@ async def test_what_goes_wrong_on_the_way_has_a_class(sickness: Sickness, error:
         with pytest.raises(ProviderFault) as fault:
             await post(server.url, limit_s=0.3 if sickness is Sickness.HANGS else 5.0)
         assert fault.value.error is error
+
+
+@pytest.mark.parametrize(
+    ("sickness", "limits", "error", "words"),
+    [
+        (Sickness.SLOW_FIRST, Limits(1.0, 5.0, first_s=0.1), ErrorClass.TIMEOUT, "no first token within 0.1 s"),
+        (Sickness.STALLS, Limits(1.0, 5.0, between_s=0.1), ErrorClass.STALLED, "no next token within 0.1 s"),
+        (Sickness.STALLS, Limits(1.0, 0.2, first_s=0.1), ErrorClass.TIMEOUT, "no whole reply within 0.2 s"),
+        (Sickness.STALLS, Limits(1.0, 0.1, 3.0, 3.0), ErrorClass.TIMEOUT, "no whole reply within 0.1 s"),
+        (Sickness.HANGS, Limits(1.0, 0.1), ErrorClass.TIMEOUT, "no whole reply within 0.1 s"),
+    ],
+)
+async def test_each_part_of_a_stream_has_its_own_limit(
+    sickness: Sickness, limits: Limits, error: ErrorClass, words: str
+) -> None:
+    async with FaultServer(sickness) as server, Transport() as transport:
+        request = HttpRequest(f"{server.url}/v1/chat/completions", {}, b'{"stream":true}')
+        with pytest.raises(ProviderFault) as fault:
+            await read_stream(transport, request, limits)
+        assert (fault.value.error, fault.value.reason) == (error, words)
+        await server.all_closed()
+
+
+async def test_a_stream_that_is_left_early_closes_its_socket_and_a_whole_one_keeps_it() -> None:
+    async with FaultServer() as server, Transport() as transport:
+        request = HttpRequest(f"{server.url}/v1/chat/completions", {}, b'{"stream":true}')
+        for _ in range(2):
+            async with transport.stream(request, Limits(1.0, 5.0)) as streamed:
+                assert (await streamed.rest()).endswith(b"data: [DONE]\n\n")
+        assert len(server.connections) == 1
+        server.sickness = Sickness.STREAM_HELD
+        async with transport.stream(request, Limits(1.0, 5.0)) as streamed:
+            await streamed.next()
+        server.release()
+        await server.all_closed()
+        async with transport.stream(request, Limits(1.0, 5.0)) as streamed:
+            await streamed.rest()
+        assert len(server.connections) == 2
 
 
 async def test_nobody_listening_is_refused() -> None:

@@ -1,0 +1,118 @@
+"""Everything that is under way: completions, who waits for which provider, streams that are still read, and reminders.
+
+Rules: a completion is in here from its intent to its outcome; a stream until its reader has heard the end. No clock.
+"""
+
+from collections import Counter
+
+from actors.providers.calls import Call
+from actors.providers.streams import Stream
+from actors.rules import fairness
+from bus.messages.base import AgentId, CompletionId, Message
+
+
+class CallDue(Message, frozen=True):
+    """Sent by a timer: a waiting completion looks again, in a new round or because its time is nearly up."""
+
+    wire_name = "router.call_due"
+
+    completion: CompletionId
+    is_next_round: bool
+
+
+class AllowanceIdle(Message, frozen=True):
+    """Sent by a timer: it is a while since a paid call began."""
+
+    wire_name = "router.allowance_idle"
+
+
+class PartDue(Message, frozen=True):
+    """Sent by a timer: a reader has waited for more of a stream."""
+
+    wire_name = "router.part_due"
+
+    completion: CompletionId
+
+
+class ReaderGone(Message, frozen=True):
+    """Sent by a timer: nobody has read a stream for a while."""
+
+    wire_name = "router.reader_gone"
+
+    completion: CompletionId
+
+
+class Register:
+    """The completions under way or waiting."""
+
+    def __init__(self) -> None:
+        self._calls: dict[CompletionId, Call] = {}
+        self._held: Counter[AgentId] = Counter()
+        self._turns: dict[AgentId, int] = {}
+        """When each agent that holds something last began an attempt, counted in attempts."""
+        self._turn = 0
+        self._queued: dict[CompletionId, str] = {}
+        """Who waits for which busy provider, oldest first."""
+        self._streams: dict[CompletionId, Stream] = {}
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    @property
+    def queued(self) -> int:
+        """How many wait for a busy provider."""
+        return len(self._queued)
+
+    def has_room(self, agent: AgentId, completions_max: int, share: float) -> bool:
+        """May this agent begin another?"""
+        return fairness.has_room(self._held[agent], len(self._calls), completions_max, share)
+
+    def find(self, completion: CompletionId) -> Call | None:
+        """A completion that is not over."""
+        return self._calls.get(completion)
+
+    def add(self, call: Call) -> None:
+        """A completion begins."""
+        self._calls[call.completion] = call
+        self._held[call.agent] += 1
+
+    def remove(self, call: Call) -> None:
+        """A completion is over."""
+        del self._calls[call.completion]
+        self._queued.pop(call.completion, None)
+        self._held[call.agent] -= 1
+        if not self._held[call.agent]:
+            del self._held[call.agent]
+            self._turns.pop(call.agent, None)
+
+    def note_turn(self, call: Call) -> None:
+        """It has got a place."""
+        self._turn += 1
+        self._turns[call.agent] = self._turn
+
+    def queue(self, call: Call, provider: str) -> None:
+        """It waits for a place at a provider."""
+        self._queued[call.completion] = provider
+
+    def unqueue(self, completion: CompletionId) -> None:
+        """It waits no longer."""
+        self._queued.pop(completion, None)
+
+    def next_for(self, provider: str) -> Call | None:
+        """Who goes next of those that wait for a provider."""
+        waiting = ((one, self._calls[one].agent) for one, name in self._queued.items() if name == provider)
+        under_way = Counter(call.agent for call in self._calls.values() if call.seat is not None)
+        completion = fairness.next_of(waiting, under_way, self._turns) if self._queued else None
+        return self._calls[completion] if completion is not None else None
+
+    def open_stream(self, call: Call) -> None:
+        """Its words will be read."""
+        call.stream = self._streams[call.completion] = Stream()
+
+    def stream(self, completion: CompletionId) -> Stream | None:
+        """A stream that is still read."""
+        return self._streams.get(completion)
+
+    def close_stream(self, completion: CompletionId) -> bool:
+        """Nobody reads it any more; False if nobody did before."""
+        return self._streams.pop(completion, None) is not None
