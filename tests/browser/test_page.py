@@ -17,6 +17,14 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 WORK_MS = 60_000
 """A task from its posting to its end on a loaded machine."""
 FIRST_LOAD_BYTES_MAX = 40 * 1024
+LOADED_BEFORE_SHOWN = """
+() => {
+  const [shown] = performance.getEntriesByName("shown");
+  const files = performance.getEntriesByType("resource").filter((each) => each.startTime < shown.startTime);
+  return [location.href, ...files.map((each) => each.name)];
+}
+"""
+"""The page and the files that were asked for until the first event was on the screen."""
 EVIL_TITLE = "<img src=x onerror=alert(1)>"
 INSTRUCTIONS = (
     "Read this and say what it is about. Agora is a society of agents. They bid for tasks and are paid for results. "
@@ -143,8 +151,11 @@ async def test_the_first_load_is_at_most_forty_kilobytes_compressed(tmp_path: Pa
         opened.page.on("response", note)
         await opened.page.goto(server.url)
         await expect(opened.page.locator(".event").first).to_be_visible()
-        files = [answer for answer in answers if "/api/" not in answer.url]
+        await expect(opened.page.get_by_role("slider", name="Moment of the journal")).to_be_visible()
+        first = await opened.page.evaluate(LOADED_BEFORE_SHOWN)
+        files = [answer for answer in answers if answer.url in first and "/api/" not in answer.url]
         sizes = {answer.url: len(gzip.compress(await answer.body(), 9)) for answer in files}
+        assert len(sizes) > 15
         assert sum(sizes.values()) <= FIRST_LOAD_BYTES_MAX, sizes
 
 
@@ -204,7 +215,7 @@ async def test_a_filter_stands_in_the_address_and_survives_a_reload(tmp_path: Pa
     async with served(tmp_path) as server, window() as opened:
         page = opened.page
         await page.goto(server.url)
-        await expect(page.locator(".event").first).to_be_visible()
+        await expect(page.get_by_label("Filter events")).to_be_visible()
         await page.keyboard.press("/")
         await page.keyboard.type("type:agent.*")
         await page.keyboard.press("Enter")
@@ -241,7 +252,7 @@ async def test_everything_can_be_reached_by_keyboard(tmp_path: Path) -> None:
 
 async def test_a_restart_of_the_server_is_said_survived_and_leaves_no_gap_or_duplicate(tmp_path: Path) -> None:
     port = str(free_port())
-    async with window() as opened:
+    async with window(excused="WebSocket|ERR_") as opened:
         page = opened.page
         async with served(tmp_path, "--port", port) as server:
             task = await post(server, "Brief before")
@@ -257,4 +268,3 @@ async def test_a_restart_of_the_server_is_said_survived_and_leaves_no_gap_or_dup
             ends = await page.get_by_role("option", name=re.compile("finished")).all_inner_texts()
             assert len(ends) == 2
             assert await page.get_by_text("were not received").count() == 0
-        opened.complaints[:] = [each for each in opened.complaints if "WebSocket" not in each]

@@ -2,12 +2,31 @@
 
 import hashlib
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
+
+import pytest
 
 from bus.messages.catalogue import EVENTS
 from tests.browser.chrome import STATIC
 
 VENDOR = STATIC / "vendor"
+TSC = shutil.which("tsc")
+TSC_OPTIONS = (
+    "--noEmit",
+    "--allowJs",
+    "--checkJs",
+    "--skipLibCheck",
+    "--target",
+    "es2023",
+    "--module",
+    "es2022",
+    "--moduleResolution",
+    "bundler",
+    "--lib",
+    "es2023,dom,dom.iterable",
+)
 OWN = tuple(path for path in sorted(STATIC.rglob("*.js")) if VENDOR not in path.parents)
 SENTENCES = (STATIC / "sentences.js").read_text()
 
@@ -36,9 +55,23 @@ def test_no_sentence_is_about_an_event_that_does_not_exist() -> None:
     assert said - {event.wire_name for event in EVENTS} == {"page.gap"}
 
 
+@pytest.mark.slow
+def test_the_types_that_the_comments_give_hold() -> None:
+    if TSC is None:
+        pytest.skip("tsc is not installed: `npm install --global typescript` brings it")
+    checked = subprocess.run([TSC, *TSC_OPTIONS, str(STATIC / "app.js")], capture_output=True, text=True, check=False)
+    assert checked.stdout == ""
+
+
 def test_vendored_files_are_byte_for_byte_as_published() -> None:
-    listed = dict(re.findall(r"([\w.-]+\.js) \(.*, ([0-9a-f]{64})$", (VENDOR / "VERSIONS").read_text(), re.MULTILINE))
-    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in VENDOR.glob("*.js")}
+    listed = dict(
+        re.findall(r"([\w.-]+\.(?:js|css)) \(.*, ([0-9a-f]{64})$", (VENDOR / "VERSIONS").read_text(), re.MULTILINE)
+    )
+    found = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in VENDOR.iterdir()
+        if path.suffix in (".js", ".css")
+    }
     assert found == listed
 
 

@@ -22,6 +22,10 @@ export async function call(path, options = {}) {
 
 export const read = (path) => call(path, { headers: { accept: "application/json" } });
 
+/** Ask for a change. */
+export const send = (method, path, body) =>
+  call(path, { method, headers: { "content-type": "application/json", accept: "application/json" }, body: JSON.stringify(body) });
+
 /** An artifact's text. @returns {Promise<string>} */
 export async function readText(id) {
   const body = await call(`/api/artifacts/${encodeURIComponent(id)}/content`);

@@ -14,6 +14,7 @@ const VIEWS = {
   activity: Activity,
   tasks: lazy(() => import("./pages/tasks.js"), "Tasks"),
   agents: lazy(() => import("./pages/agents.js"), "Agents"),
+  approvals: lazy(() => import("./pages/approvals.js"), "Approvals"),
   ledger: lazy(() => import("./pages/ledger.js"), "Ledger"),
   router: lazy(() => import("./pages/router.js"), "Router"),
   system: lazy(() => import("./pages/system.js"), "System"),
@@ -36,7 +37,7 @@ function Page({ route: { page, id, query } }) {
 
 /** One line for who may only read. */
 function ReadOnly() {
-  return html`<p class="read-only">Read only. To act, open the link that this prints: <${Command} text=${LINK_COMMAND} /></p>`;
+  return html`<section class="read-only" aria-label="Rights">Read only. To act, open the link that this prints: <${Command} text=${LINK_COMMAND} /></section>`;
 }
 
 function App() {
@@ -69,4 +70,6 @@ async function enter() {
 listen();
 render(html`<${App} />`, document.getElementById("app"));
 begin();
-enter().catch((error) => tell(`The session could not be read: ${error.message}`, true));
+const begun = () => enter().catch((error) => tell(`The session could not be read: ${error.message}`, true));
+addEventListener("hashchange", () => location.hash.startsWith("#token=") && begun()); // the link may be opened where the page is open already
+begun();

@@ -14,7 +14,6 @@ import { isShown, nextFrame } from "./use.js";
 const PAGE = 200;
 const SEARCH_PAGE = 1_000; // words are looked for here, in all that there is
 const NEAR_END = 40; // rows from the end at which the next page is fetched
-const SUMMARY_MS = 10_000; // a screen reader hears of the feed this often at most
 
 function makeRow() {
   const row = document.createElement("div");
@@ -186,23 +185,4 @@ export function Events({ tokens, at = 0, status = () => {}, label = "Events, new
         onKeyDown=${(event) => event.key === "Enter" && current?.selected > 0 && (opened.value = current.event(current.selected))}></div>
       ${length === 0 && (empty ?? html`<${Empty}>Events appear here as they are recorded.<//>`)}
     </div>`;
-}
-
-/** What a screen reader hears of the feed: how much is new and the last of it, now and then. */
-export function Summary() {
-  const element = useRef(null);
-  useEffect(() => {
-    let last = feed.events.at(-1)?.position ?? 0;
-    const timer = setInterval(() => {
-      const fresh = [...feed.after(last)];
-      const newest = fresh.at(-1);
-      if (!newest) return;
-      last = newest.position;
-      const line = document.createElement("p");
-      line.textContent = `${fresh.length} new events. Latest: ${plain(sentence(newest, titleOf))}`;
-      element.current.replaceChildren(line);
-    }, SUMMARY_MS);
-    return () => clearInterval(timer);
-  }, []);
-  return html`<div ref=${element} class="unseen" role="log" aria-live="polite" aria-label="Summary of new events"></div>`;
 }

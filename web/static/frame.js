@@ -3,26 +3,29 @@
 import { dollars, number } from "./format.js";
 import { overlay } from "./keys.js";
 import { Icon, Sparkline } from "./parts.js";
+import { Pending } from "./pending.js";
 import { address, PAGES } from "./route.js";
 import { behind, connection, lag_ms, now_ms, rates, spend, state } from "./store.js";
-import { useSignals } from "./use.js";
+import { lazy, shown, useSignals } from "./use.js";
 import { html, useState } from "./vendor/htm-preact-standalone.module.js";
+
+const Watch = lazy(() => import("./watch.js"), "Watch", shown);
 
 export const Rail = ({ page }) => html`
   <nav class="rail" aria-label="Pages">
     <a class="mark" href="#/activity" aria-label="Agora, activity" tabindex="-1"><img src="/static/icon.svg" alt="" width="20" height="20" /><span>Agora</span></a>
     ${PAGES.map(({ id, name, key }) => html`
       <a key=${id} href=${address(id)} aria-current=${id === page ? "page" : undefined} title=${`${name} (g ${key})`}>
-        <${Icon} name=${id} /><span>${name}</span>
+        <${Icon} name=${id} /><span>${name}</span>${id === "approvals" && html`<${Pending} />`}
       </a>`)}
   </nav>`;
 
 /** Whether what is on the screen is true now, and how late it is. */
 function Live() {
-  const [{ phase, reason, retry_at }, lag, now, missing] = useSignals(connection, lag_ms, now_ms, behind);
+  const [{ phase, reason, retry_at }, lag, missing] = useSignals(connection, lag_ms, behind, now_ms);
   const words = { connecting: "connecting", lost: "reconnecting" };
   const lateness = missing ? `${number(missing)} behind` : lag === null ? "" : lag < 1 ? "<1 ms" : `${Math.round(lag)} ms`;
-  const wait = phase === "lost" ? Math.max(0, Math.ceil((retry_at - now) / 1000)) : 0;
+  const wait = phase === "lost" ? Math.max(0, Math.ceil((retry_at - Date.now()) / 1000)) : 0;
   const title = phase === "lost"
     ? `Connection lost${reason ? `: ${reason}` : ""}. What you see is the last that was known; next try in ${wait} s.`
     : "Round trip to the server";
@@ -78,12 +81,13 @@ export function TopBar() {
   const [whole] = useSignals(state);
   return html`
     <header class="topbar">
-      <span class="served" title="The run that is served">${whole ? html`<span class="faint">run</span> <b>${whole.run}</b>${whole.status && whole.status !== "running" ? html` <span class="badge">${whole.status}</span>` : ""}` : "Agora"}</span>
+      <span class="served" title="The run that is served">${whole ? html`<span class="faint">run</span> <b>${whole.run}</b>${whole.status && !["running", "halted"].includes(whole.status) ? html` <span class="badge">${whole.status}</span>` : ""}` : "Agora"}</span>
       <${Live} />
       <${Rate} />
       <${Spend} />
       <span class="hands">
-        <button class="quiet find" title="Find and do (Ctrl-K)" aria-label="Find and do" onClick=${() => (overlay.value = "palette")}><${Icon} name="search" /><kbd>Ctrl K</kbd></button>
+        <${Watch} />
+        <button class="quiet find" title="Find and do (Ctrl-K)" aria-label="Find and do, Ctrl K" onClick=${() => (overlay.value = "palette")}><${Icon} name="search" /><kbd>Ctrl K</kbd></button>
         <${Theme} />
         <button class="quiet" title="Keys and help (?)" aria-label="Keys and help" onClick=${() => (overlay.value = "help")}>?</button>
       </span>

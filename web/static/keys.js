@@ -7,8 +7,8 @@ import { signal } from "./vendor/signals-core.module.js";
 
 const CHORD_MS = 1_500; // how long `g` waits for its letter
 
-/** What lies over the page. @type {{value: "" | "help" | "palette"}} */
-export const overlay = signal("");
+/** What lies over the page. */
+export const overlay = signal(/** @type {"" | "help" | "palette"} */ (""));
 
 const isTyping = (target) => target instanceof HTMLElement && (/^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName) || target.isContentEditable);
 

@@ -9,6 +9,7 @@ export const ICONS = {
   activity: "M1.5 8h3l2-5 3 10 2-5h3",
   tasks: "M2.5 2.5h4v11h-4zM9.5 2.5h4v7h-4z",
   agents: "M8 7.5a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5zM3 13.5c.4-2.6 2.3-4 5-4s4.6 1.4 5 4",
+  approvals: "M3 8.500l3.500 3.500L13 4.500",
   ledger: "M2.5 3.500h11M2.5 8h11M2.5 12.500h7M12 10.500v4M10 12.500h4",
   router: "M2 8h4M6 8c2 0 2-4.5 4-4.500h4M6 8h8M6 8c2 0 2 4.5 4 4.500h4",
   system: "M2.5 3h11v4h-11zM2.5 9h11v4h-11zM5 5h.01M5 11h.01",

@@ -98,8 +98,9 @@ export class Session {
     };
   }
 
+  /** @returns {Output[]} */
   #batch(frame) {
-    const outputs = [];
+    const outputs = /** @type {Output[]} */ ([]);
     if (this.scanned && frame.first > this.scanned + 1) {
       outputs.push(this.#gap(this.scanned + 1, frame.first - 1, "the server did not send them"));
     }
@@ -109,6 +110,7 @@ export class Session {
     return outputs;
   }
 
+  /** @returns {Output} */
   #gap(from, to, reason) {
     this.scanned = Math.max(this.scanned, to);
     return { kind: "gap", from, to, reason };

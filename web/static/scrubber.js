@@ -3,7 +3,7 @@
 import { read } from "./api.js";
 import { number, plural, time } from "./format.js";
 import { setQuery } from "./route.js";
-import { head } from "./store.js";
+import { head, isStale } from "./store.js";
 import { moment } from "./times.js";
 import { useSignals } from "./use.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact-standalone.module.js";
@@ -17,7 +17,7 @@ function useHistogram() {
   const [found, set] = useState(/** @type {any} */ (null));
   useEffect(() => {
     let isOpen = true;
-    const load = () => document.hidden || read(`/api/events/histogram?buckets=${BUCKETS}`).then((value) => isOpen && value.buckets && set(value), () => undefined);
+    const load = () => document.hidden || isStale.peek() || read(`/api/events/histogram?buckets=${BUCKETS}`).then((value) => isOpen && value.buckets && set(value), () => undefined);
     load();
     const timer = setInterval(load, REFRESH_MS);
     return () => {

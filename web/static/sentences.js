@@ -54,12 +54,32 @@ const SENTENCES = {
     if (d.attempt > 1) return say`${w.task(d.task, d.title)} is up for bids again, attempt ${d.attempt}${because(d.reason)}`;
     return say`Bids are open on ${w.task(d.task, d.title)} for ${open}, at most ${paid(d.reward_msat)}`;
   },
+  "proposal.proposed": (d) => say`${name(d.proposer)} proposed ${name(d.proposal)}: ${quoted(d.title)}`,
+  "proposal.checking": (d) => say`Checks of ${name(d.proposal)} began: ${plural(d.change?.files ?? 0, "file")} change`,
+  "proposal.ready": (d) => say`${name(d.proposal)} waits for a decision`,
+  "proposal.voted": (d) => say`${name(d.by)} approved ${name(d.proposal)}${because(d.reason)}`,
+  "proposal.approved": (d) => say`${name(d.proposal)} is approved`,
+  "proposal.applying": (d) => say`${name(d.proposal)} is being applied`,
+  "proposal.applied": (d) => say`${name(d.proposal)} was applied as ${name(String(d.commit).slice(0, 12))}`,
+  "proposal.failed": (d) => say`${name(d.proposal)} failed${because(d.reason)}`,
+  "proposal.rejected": (d) => say`${name(d.by)} rejected ${name(d.proposal)}${because(d.reason)}`,
+  "proposal.expired": (d) => say`${name(d.proposal)} expired: nobody decided in time`,
+  "proposal.superseded": (d) => say`${name(d.proposal)} gave way to ${name(d.successor)}`,
+  "proposal.withdrawn": (d) => say`${name(d.by)} withdrew ${name(d.proposal)}${because(d.reason)}`,
+  "proposal.rolling_back": (d) => say`${name(d.by)} rolls back ${name(d.proposal)}${because(d.reason)}`,
+  "proposal.rolled_back": (d) => say`${name(d.proposal)} was rolled back`,
+  "proposal.not_rolled_back": (d) => say`${name(d.proposal)} stays${because(d.reason)}`,
   "bid.submitted": (d, w) => say`${agent(d.agent)} placed a sealed bid on ${w.task(d.task)}`,
   "auction.closed": (d, w) =>
     d.winner
       ? say`${agent(d.winner)} won ${w.task(d.task)} with ${paid(d.price_msat)}${because(d.reason)}`
       : say`Nobody bid on ${w.task(d.task)}${because(d.reason)}`,
   "bidder.changed": (d) => say`${agent(d.agent)} is ${d.presence} as a bidder, for ${plural(d.concurrency_max, "task")} at once`,
+  "bidder.invited": (d, w) => say`${agent(d.agent)} is free and is asked for a bid on ${w.task(d.task, d.title)}`,
+  "schedule.created": (d) => say`Schedule ${d.schedule} will post “${d.spec?.task?.title}”`,
+  "schedule.fired": (d) => say`Schedule ${d.schedule} posted ${plural((d.dues ?? []).length, "task")}: “${d.task?.title}”`,
+  "schedule.cancelled": (d) => say`Schedule ${d.schedule} was cancelled`,
+  "task.waiting": (d, w) => say`${w.task(d.task)} waits${because(d.reason)}`,
   "task.assigned": (d, w) => say`${w.task(d.task, d.spec?.title)} went to ${agent(d.agent)} with a lease of ${duration(d.lease_s)}`,
   "task.started": (d, w) => say`${agent(d.agent)} began ${w.task(d.task)}`,
   "task.completed": (d, w) => say`${agent(d.agent)} finished ${w.task(d.task)} for ${paid(d.price_msat)}`,
@@ -126,6 +146,18 @@ const SENTENCES = {
   "system.error": (d) =>
     say`Fault${d.actor ? [" in ", name(d.actor)] : []}: ${d.text}${d.error ? ` (${d.error})` : ""}`,
 
+  "system.halted": (d) => say`${d.by ? name(d.by) : "Someone"} stopped everything${because(d.reason)}`,
+  "system.resumed": (d) => say`${d.by ? name(d.by) : "Someone"} let everything go on`,
+  "alert.raised": (d) => say`Alert ${name(d.alert)}${because(d.cause)}`,
+  "alert.cleared": (d) => say`${name(d.alert)} is well again`,
+  "alert.delivered": (d) => say`The webhook was told of ${name(d.alert)}`,
+  "alert.undelivered": (d) => say`The webhook was not told of ${name(d.alert)}${because(d.reason)}`,
+  "allowance.drawn": (d) => say`${dollars(d.amount_usd_micros)} were set aside for calls`,
+  "allowance.returned": (d) => say`${dollars(d.amount_usd_micros)} that were set aside came back`,
+  "allowance.lost": (d) => say`${dollars(d.amount_usd_micros)} that were set aside count as spent`,
+  "router.reordered": (d) => say`The cascade is now ${(d.providers ?? []).join(", ")}`,
+  "journal.pruned": (d) => say`${plural(d.events, "old event")} left the journal; ${bytes(d.freed_bytes)} are free again`,
+
   "page.gap": (d) => say`Positions ${number(d.from)} to ${number(d.to)} were not received${because(d.reason)}`,
 };
 
@@ -143,7 +175,7 @@ export function sentence(event, titleOf) {
 export const plain = (parts) => parts.map((part) => (typeof part === "string" ? part : part.text)).join("");
 
 const FAULTS = new Set(["system.error", "tool.failed", "task.failed", "completion.failed", "completion.attempt_failed",
-  "checkpoint.failed", "breaker.opened", "transfer.refused", "budget.spent", "page.gap"]);
+  "checkpoint.failed", "breaker.opened", "transfer.refused", "budget.spent", "alert.raised", "alert.undelivered", "page.gap"]);
 const SUBJECTS = {
   task: "tasks", bid: "tasks", bidder: "tasks", auction: "tasks", artifact: "tasks",
   agent: "agents", step: "agents", action: "agents", tool: "agents",

@@ -21,11 +21,14 @@ export const epoch = signal(0);
 export const arrived = signal(0);
 /** Events in each second since the page opened, at most a minute of them, oldest first. */
 export const rates = signal(/** @type {number[]} */ ([]));
+/** The server's present, once a second. */
 export const now_ms = signal(Date.now());
 /** What was just done or refused: `{text, isError}`. */
 export const notice = signal(null);
 /** The event whose details are open. */
 export const opened = signal(null);
+/** Rises with each word about a proposal, and with each new connection. */
+export const proposed = signal(0);
 
 export const feed = new Feed();
 
@@ -34,6 +37,8 @@ export const agents = part("agents");
 export const tasks = part("tasks");
 export const balances = part("balances");
 export const providers = part("router");
+export const alerts = part("alerts");
+export const isHalted = computed(() => state.value?.status === "halted");
 export const counts = computed(() => state.value?.tasks?.counts ?? {});
 export const spend = computed(() => state.value?.spend ?? null);
 export const isStale = computed(() => connection.value.phase === "lost");
@@ -59,6 +64,7 @@ function learn(output) {
       epoch.value = output.epoch;
       head.value = Math.max(head.peek(), output.head);
       live_from = output.head;
+      proposed.value++;
       ahead_ms = -Infinity;
       session.value = { principal: output.principal ?? session.peek().principal, scopes: output.scopes ?? [], isKnown: true };
       break;
@@ -79,7 +85,7 @@ function learn(output) {
       head.value = Math.max(head.peek(), output.head);
       break;
     case "gap":
-      take([{ type: "page.gap", position: output.to, time: Date.now() * 1000, data: output, source: "page", subject: "" }]);
+      take([{ type: "page.gap", position: output.to, time: serverNow() * 1000, data: output, source: "page", subject: "" }]);
       break;
     case "head":
       heard(output.now_us);
@@ -104,6 +110,7 @@ function take(events) {
     event.ms = milliseconds(event.time);
     if (event.type === "task.created") titles.set(event.data.task, event.data.spec.title);
     if (event.position > live_from) received += 1;
+    if (event.position > live_from && event.type.startsWith("proposal.")) proposed.value++;
   }
   if (titles.size > TITLES_MAX) titles.clear(); // the state knows those that matter
   feed.append(events);
@@ -124,7 +131,7 @@ export function begin() {
     batch(() => {
       rates.value = [...rates.peek().slice(1 - RATE_SECONDS), received];
       received = 0;
-      now_ms.value = Date.now();
+      now_ms.value = serverNow();
     });
   }, 1000);
   live.open();

@@ -6,6 +6,7 @@ import { html, useEffect, useReducer, useRef, useState } from "./vendor/htm-prea
 import { effect } from "./vendor/signals-core.module.js";
 
 const SHOWN_MAX_MS = 3_000;
+const NOW = Promise.resolve();
 
 /** @type {Set<() => void>} */
 const due = new Set();
@@ -73,7 +74,7 @@ function styles() {
  * A component that stands in for one of a module that is yet to come.
  * @param {() => Promise<any>} load @param {string} name what the module exports @param {Promise<any>} [when] not before
  */
-export function lazy(load, name, when = Promise.resolve()) {
+export function lazy(load, name, when = NOW) {
   let found;
   return function Lazy(props) {
     const [error, setError] = useState(/** @type {Error | undefined} */ (undefined));
@@ -83,6 +84,7 @@ export function lazy(load, name, when = Promise.resolve()) {
       when.then(() => Promise.all([load(), styles()])).then(([module]) => {
         found = module[name];
         redraw((count) => count + 1);
+        if (when === NOW) isShown();
       }, setError);
     };
     useEffect(() => void (found || fetchIt()), []);

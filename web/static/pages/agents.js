@@ -1,7 +1,10 @@
 // Agents: who is there, what each does now, how often it wins, what it earned; and one of them with its own feed.
 
+import { Chart } from "../charts.js";
 import { Events } from "../eventlist.js";
-import { number } from "../format.js";
+import { money, number } from "../format.js";
+import { sums } from "../measures.js";
+import { usePast } from "../past.js";
 import { Ago, Choice, Facts, Money } from "../details.js";
 import { Empty, Icon, Panel, State } from "../parts.js";
 import { address, setQuery } from "../route.js";
@@ -55,6 +58,22 @@ const Table = ({ list }) => html`
       </tr>`)}</tbody>
   </table></div>`;
 
+const HUES = ["money", "tasks", "models", "approvals", "agents", "faults", "system"];
+const EARNERS_MAX = HUES.length; // more lines than hues cannot be told apart
+
+const isEarning = ({ data }) => data.credit.startsWith("agents/") && data.currency === "msat";
+const earner = ({ data }) => data.credit.slice("agents/".length);
+
+/** What agents were paid, added up over time; the best earners when there are many. */
+function Earnings({ people }) {
+  const { events } = usePast("transfer.posted", {}, isEarning);
+  const names = people.length > 1 ? [...people].sort((a, b) => b.earned_msat - a.earned_msat).slice(0, EARNERS_MAX).map(({ agent }) => agent).sort() : people.map(({ agent }) => agent);
+  const key = names.join();
+  const data = useMemo(() => sums(events, names, earner, ({ data: { amount } }) => amount), [events, key]);
+  const series = useMemo(() => names.map((label, index) => ({ label, hue: HUES[index], isStepped: true, isFilled: names.length === 1, dash: index % 2 ? [6, 3] : undefined })), [key]);
+  return html`<${Panel} title="Earned over time" name="charts"><${Chart} label="Earned" data=${data} series=${series} format=${money} empty="Nobody has been paid twice yet." /><//>`;
+}
+
 function Agent({ id }) {
   const [people, whole, work] = useSignals(agents, state, tasks);
   const tokens = useMemo(() => [{ key: "agent", value: id }], [id]);
@@ -66,7 +85,7 @@ function Agent({ id }) {
     ${back}
     <header class="page-head"><h1>${id}</h1><${State} state=${agent.status} />${agent.since_us && html`<span class="faint"><${Ago} us=${agent.since_us} /></span>`}</header>
     <div class="columns">
-      <div class="main-column"><${Panel} title="What it did" name="own-feed"><${Events} tokens=${tokens} label=${`Events of ${id}, newest first`} /><//></div>
+      <div class="main-column"><${Earnings} people=${[agent]} /><${Panel} title="What it did" name="own-feed"><${Events} tokens=${tokens} label=${`Events of ${id}, newest first`} /><//></div>
       <div class="side-column">
         <${Panel} title="Facts"><${Facts} facts=${[
           ["now", html`<${Doing} agent=${agent} />`], ["wins", winRate(agent)], ["done", number(agent.completed)], ["failed", number(agent.failed)],
@@ -96,5 +115,6 @@ export function Agents({ id, query }) {
     </header>
     ${!all.length
       ? html`<${Empty} command="python -m actors.main status">Agents appear here when they join: their state, what they do now and what they have earned.<//>`
-      : view === "table" ? html`<${Table} list=${list} />` : html`<ul class="cards">${list.map((agent) => html`<${AgentCard} key=${agent.agent} agent=${agent} />`)}</ul>`}`;
+      : view === "table" ? html`<${Table} list=${list} />` : html`<ul class="cards">${list.map((agent) => html`<${AgentCard} key=${agent.agent} agent=${agent} />`)}</ul>`}
+    ${all.length > 0 && html`<${Earnings} people=${list} />`}`;
 }

@@ -1,20 +1,23 @@
 // System: where the timeline stands, how the journal fares, and the checkpoints from which a start goes on.
 
-import { read } from "../api.js";
-import { Ago, Facts, useLoad } from "../details.js";
+import { read, send } from "../api.js";
+import { Chart } from "../charts.js";
+import { Ago, Facts, useLoad, useMay } from "../details.js";
+import { pace, Readings } from "../measures.js";
 import { Command, Copy, Empty, Panel, Sparkline, Trouble } from "../parts.js";
 import { bytes, duration, number } from "../format.js";
-import { connection, epoch, head, lag_ms, rates, session, state } from "../store.js";
+import { connection, epoch, head, isStale, lag_ms, rates, session, state, tell } from "../store.js";
 import { useSignals } from "../use.js";
 import { short } from "../times.js";
-import { html, useEffect } from "../vendor/htm-preact-standalone.module.js";
+import { html, useEffect, useMemo, useState } from "../vendor/htm-preact-standalone.module.js";
 
 const REFRESH_MS = 5_000;
+const MAIL_MS = 2_000; // mailboxes fill and empty faster than anything else here
 
-function useRefreshed(path) {
+function useRefreshed(path, every_ms = REFRESH_MS) {
   const loaded = useLoad(() => read(path), [path]);
   useEffect(() => {
-    const timer = setInterval(() => document.hidden || loaded.again(), REFRESH_MS);
+    const timer = setInterval(() => document.hidden || isStale.peek() || loaded.again(), every_ms);
     return () => clearInterval(timer);
   }, []);
   return loaded;
@@ -44,14 +47,105 @@ function Journal() {
     <//>`;
 }
 
+const PACE = [{ label: "events/s", hue: "accent", isFilled: true }];
+const format = (value) => (value >= 10 ? number(Math.round(value)) : number(Math.round(value * 100) / 100));
+
+function Pace() {
+  const { value } = useRefreshed("/api/events/histogram?buckets=300");
+  const data = useMemo(() => pace(value ?? {}), [value]);
+  return html`<${Panel} title="Events per second, over all time" name="charts"><${Chart} label="Events per second" data=${data} series=${PACE} format=${format} empty="Too little has happened for a line." /><//>`;
+}
+
+const MAIL = [{ label: "waiting in mailboxes", hue: "accent", isFilled: true, isStepped: true }, { label: "the fullest", hue: "faults", isStepped: true }];
+const mail = new Readings(720); // an hour of them
+
+/** Actors under those that supervise them; among siblings the one with the most mail first. @returns {{depth: number, actor: any}[]} */
+function tree(actors, parent = "", depth = 0) {
+  const known = new Set(actors.map((each) => each.address));
+  const mine = actors.filter((each) => (parent ? each.parent === parent : !known.has(each.parent)));
+  mine.sort((a, b) => b.mailbox.depth - a.mailbox.depth || b.mailbox.high_water - a.mailbox.high_water || b.handled - a.handled);
+  return mine.flatMap((actor) => [{ actor, depth }, ...tree(actors, actor.address, depth + 1)]);
+}
+
+/** How full a mailbox is now, and how full it was at most. */
+const Mailbox = ({ mailbox: { depth, size_max, high_water } }) => html`
+  <span class="bar mailbox" title=${`${number(depth)} of ${number(size_max)} wait; at most ${number(high_water)} did`}>
+    <i style=${{ width: `${(100 * depth) / size_max}%` }}></i><u style=${{ left: `${Math.min(99.5, (100 * high_water) / size_max)}%` }}></u></span>`;
+
+/** Who is behind with its mail. */
+function Actors() {
+  const { value, error, again } = useRefreshed("/api/system", MAIL_MS);
+  const list = value?.actors ?? [];
+  const data = useMemo(() => {
+    const depths = list.map((each) => each.mailbox.depth);
+    if (depths.length) mail.add(Date.now() / 1000, depths.reduce((sum, depth) => sum + depth, 0), Math.max(...depths));
+    return mail.columns(3);
+  }, [value]);
+  if (error && !list.length) return html`<${Panel} title="Actors"><${Trouble} error=${error} retry=${again} /><//>`;
+  if (!list.length) return null;
+  return html`
+    <${Panel} title="Actors" aside=${`${number(list.length)} alive, the fullest mailbox first`}>
+      <div class="scroll" tabindex="0" role="region" aria-label="Actors"><table class="actors">
+        <thead><tr><th>Actor</th><th>State</th><th class="bar-cell">Mailbox</th><th class="figure">Waiting</th><th class="figure">Handled</th><th class="figure">p99</th><th class="figure">Restarts</th><th>Last fault</th></tr></thead>
+        <tbody>${tree(list).map(({ actor, depth }) => html`
+          <tr key=${actor.address}>
+            <td class="id"><span style=${{ paddingLeft: `${16 * depth}px` }}>${actor.address}</span></td>
+            <td>${actor.parked_at ? html`<span class="fault">parked at ${number(actor.parked_at)}</span>` : actor.state}</td>
+            <td class="bar-cell"><${Mailbox} mailbox=${actor.mailbox} /></td>
+            <td class="figure">${number(actor.mailbox.depth + actor.lag)}</td><td class="figure">${number(actor.handled)}</td>
+            <td class="figure">${actor.handle_p99_s > 0 ? micros(actor.handle_p99_s) : "–"}</td>
+            <td class="figure">${actor.restarts ? html`<span class="fault">${number(actor.restarts)}</span>` : html`<span class="faint">0</span>`}</td>
+            <td class="clip">${actor.last_error || html`<span class="faint">–</span>`}</td>
+          </tr>`)}</tbody>
+      </table></div>
+    <//>
+    <${Panel} title="Mail that waits, while this page is open" name="charts"><${Chart} label="Mail" data=${data} series=${MAIL} empty="The first readings come within seconds." /><//>`;
+}
+
+const micros = (seconds) => (seconds < 0.001 ? `${Math.max(1, Math.round(seconds * 1e6))} µs` : duration(seconds));
+
+/** Checkpoints on the line of positions: how far back each lies. */
+function Track({ list, head: last }) {
+  const end = Math.max(1, last, ...list.map((each) => each.position));
+  return html`
+    <div class="checkpoint-track" role="img" aria-label=${`${list.length} checkpoints between position 0 and ${number(end)}`}>
+      ${list.map((each) => html`<i key=${each.checkpoint} data-pinned=${each.is_pinned ? "" : undefined} title=${`${each.checkpoint}, position ${number(each.position)}`} style=${{ left: `${(100 * each.position) / end}%` }}></i>`)}
+    </div>`;
+}
+
+/** Save one now. */
+function Save({ saved }) {
+  const [label, setLabel] = useState("");
+  const [isSaving, setSaving] = useState(false);
+  const save = async (event) => {
+    event.preventDefault();
+    setSaving(true);
+    try {
+      const { checkpoint } = await send("POST", "/api/checkpoints", { label: label.trim() });
+      tell(`Saved as ${checkpoint}.`);
+      setLabel("");
+    } catch (problem) {
+      tell(`No checkpoint was saved: ${problem.message}`, true);
+    }
+    setSaving(false);
+    saved();
+  };
+  return html`<form class="save" onSubmit=${save}>
+    <input name="label" type="text" placeholder="Label" aria-label="Label of the checkpoint" maxlength="80" value=${label} onInput=${(event) => setLabel(event.target.value)} autocomplete="off" />
+    <button disabled=${isSaving}>${isSaving ? "Saving …" : "Save a checkpoint"}</button></form>`;
+}
+
 function Checkpoints() {
+  const [last] = useSignals(head);
+  const mayAct = useMay("admin");
   const { value, error, again } = useRefreshed("/api/checkpoints");
   const list = value?.checkpoints ?? (Array.isArray(value) ? value : []);
   return html`
-    <${Panel} title="Checkpoints" aside=${list.length ? `${list.length} kept` : ""}>
+    <${Panel} title="Checkpoints" aside=${html`${list.length ? `${list.length} kept` : ""}${mayAct && html`<${Save} saved=${again} />`}`}>
       ${error && html`<${Trouble} error=${error} retry=${again} />`}
       ${!error && !list.length && html`<${Empty} command="python -m actors.main checkpoints list">Checkpoints are saved as the run goes on, and when it stops.<//>`}
       ${list.length > 0 && html`
+        <${Track} list=${list} head=${last} />
         <div class="scroll" tabindex="0" role="region" aria-label="Checkpoints"><table>
           <thead><tr><th>Checkpoint</th><th class="figure">Position</th><th>Reason</th><th>Saved</th><th class="figure">Actors</th><th class="figure">Size</th><th>State hash</th></tr></thead>
           <tbody>${list.map((each) => html`
@@ -77,4 +171,6 @@ function Access() {
 export const System = () => html`
   <header class="page-head"><h1>System</h1></header>
   <div class="panels"><${Timeline} /><${Journal} /><${Access} /></div>
+  <${Pace} />
+  <${Actors} />
   <${Checkpoints} />`;

@@ -1,0 +1,97 @@
+"""Running it from the page: charts, the cascade's switches, checkpoints, and the switch that stops everything."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.chrome import PATIENCE_MS, window
+from tests.browser.test_page import expect_completed, post
+from tests.support.served import served
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+expect.set_options(timeout=PATIENCE_MS)
+
+
+async def test_charts_show_what_was_earned_and_how_quick_answers_were(tmp_path: Path) -> None:
+    async with served(tmp_path) as server, window() as opened:
+        page = opened.page
+        for title in ("Brief one", "Brief two", "Brief three"):
+            await page.goto(f"{server.url}/#/tasks/{await post(server, title)}")
+            await expect_completed(page)
+        await page.goto(f"{server.url}/#/agents")
+        await expect(
+            page.get_by_role("img", name=re.compile(r"Earned over 3 moments; the last: .*\d+ msat"))
+        ).to_be_visible()
+        await expect(page.locator(".chart canvas")).to_be_visible()
+        await page.goto(f"{server.url}/#/router")
+        await expect(page.get_by_role("img", name=re.compile("Time to answer over 3 moments"))).to_be_visible()
+        await page.get_by_role("button", name="Spend", exact=True).click()
+        await expect(page.get_by_role("img", name=re.compile("Spend over 3 moments"))).to_be_visible()
+        await page.goto(f"{server.url}/#/system")
+        await expect(page.get_by_role("img", name=re.compile("Events per second over"))).to_be_visible()
+        await expect(page.get_by_role("region", name="Actors")).to_contain_text("agents/scout")
+
+
+async def test_a_provider_is_taken_out_with_a_reason_and_put_back(tmp_path: Path) -> None:
+    async with served(tmp_path) as server, window() as opened:
+        page = opened.page
+        await page.goto(f"{server.url}/#/router")
+        await expect(page.get_by_role("heading", name="extractive")).to_be_visible()
+        await expect(page.get_by_role("switch")).to_have_count(0)
+        await page.goto(await server.link())
+        await expect(page.get_by_text("You can act now.")).to_be_visible()
+        await page.goto(f"{server.url}/#/router")
+        switch = page.get_by_role("switch", name="extractive in the cascade")
+        await switch.click()
+        await page.get_by_label("Reason").fill("too literal")
+        await page.get_by_role("button", name="Take it out").click()
+        await expect(page.locator(".lane .badge")).to_have_text("off: too literal")
+        await expect(switch).to_have_attribute("aria-checked", "false")
+        await switch.click()
+        await expect(switch).to_have_attribute("aria-checked", "true")
+
+
+async def test_everything_is_halted_after_being_asked_once_and_goes_on_when_resumed(tmp_path: Path) -> None:
+    async with served(tmp_path) as server, window() as opened:
+        page = opened.page
+        await page.goto(await server.link())
+        await expect(page.get_by_text("You can act now.")).to_be_visible()
+        await page.get_by_role("button", name="Halt").click()
+        await page.get_by_label("Reason").fill("to look around")
+        await page.get_by_role("button", name="Stop everything").click()
+        await expect(page.locator(".halted")).to_be_visible()
+        task = await post(server, "Brief after the halt")
+        await page.goto(f"{server.url}/#/tasks/{task}")
+        await expect(page.locator(".halted")).to_be_visible()
+        await page.get_by_role("button", name="Resume").click()
+        await expect(page.locator(".halted")).to_have_count(0)
+        await expect_completed(page)
+
+
+async def test_a_checkpoint_is_saved_with_its_label(tmp_path: Path) -> None:
+    async with served(tmp_path) as server, window() as opened:
+        page = opened.page
+        await page.goto(await server.link())
+        await expect(page.get_by_text("You can act now.")).to_be_visible()
+        await page.goto(f"{server.url}/#/system")
+        await page.get_by_label("Label of the checkpoint").fill("before the change")
+        await page.get_by_role("button", name="Save a checkpoint").click()
+        await expect(page.get_by_role("cell", name="before the change")).to_be_visible()
+        await expect(page.locator(".checkpoint-track i")).not_to_have_count(0)
+
+
+async def test_the_whole_conversation_of_an_event_is_a_click_away(tmp_path: Path) -> None:
+    async with served(tmp_path) as server, window() as opened:
+        page = opened.page
+        task = await post(server, "Brief to be followed")
+        await page.goto(f"{server.url}/#/tasks/{task}")
+        await expect_completed(page)
+        await page.goto(f"{server.url}/#/activity?q=type:task.created")
+        await page.get_by_role("option", name=re.compile("Brief to be followed")).click()
+        await page.get_by_role("link", name="Show the whole conversation").click()
+        await expect(page).to_have_url(re.compile("correlation"))
+        await expect(page.get_by_role("option", name=re.compile("finished “Brief to be followed”"))).to_be_visible()
+        await expect(page.get_by_role("option", name=re.compile("joined"))).to_have_count(0)
