@@ -34,6 +34,7 @@ from bus.messages.tasks import (
     AuctionClosed,
     DeclineBid,
     FailTask,
+    Invite,
     SubmitBid,
     TaskAssigned,
     TaskBidding,
@@ -41,7 +42,9 @@ from bus.messages.tasks import (
     TaskCompleted,
     TaskExpired,
     TaskFailed,
+    TaskWaiting,
 )
+from bus.switch import Switch
 
 MEASURING_MAX = 256
 """Auctions whose input is being looked up at once; beyond, the flat price is bid."""
@@ -57,8 +60,10 @@ class Agent(Workbench):
     reads_past: ClassVar[bool] = False
     """The auctions from before it was there are over."""
 
-    def __init__(self, agent: AgentId, persona: Persona | None, options: AgentOptions) -> None:
-        super().__init__(agent, options)
+    def __init__(
+        self, agent: AgentId, persona: Persona | None, options: AgentOptions, switch: Switch | None = None
+    ) -> None:
+        super().__init__(agent, options, switch)
         self._persona = persona
         self._is_priced_by_length = persona is not None and persona.price_per_1000_characters_msat > 0
         self._quotes: dict[tuple[TaskId, int], tuple[str, str]] = {}
@@ -67,11 +72,12 @@ class Agent(Workbench):
     def subscriptions(self) -> tuple[Subscription, ...]:
         if self._persona is None:
             return ()
-        own = ("task.assigned", "task.completed", "task.failed", "task.cancelled", "task.expired")
+        own = ("task.assigned", "task.completed", "task.failed", "task.cancelled", "task.expired", "task.waiting")
         return (
             Subscription("task.bidding"),
             Subscription("auction.closed"),
             Subscription("budget.raised"),
+            Subscription("system.resumed"),
             *(Subscription(topic, agent=self._agent) for topic in own),
         )
 
@@ -99,6 +105,9 @@ class Agent(Workbench):
         else:
             self._measuring += 1
             self.perform(self._steps.measure, event)
+
+    def on_invite(self, message: Invite) -> None:
+        self.on_task_bidding(message.bidding)
 
     def on_input_measured(self, message: InputMeasured) -> None:
         self._measuring = max(0, self._measuring - 1)
@@ -138,7 +147,7 @@ class Agent(Workbench):
         self._await_heartbeat(event.task)
         self._go_on()
 
-    def on_task_ended(self, event: TaskCompleted | TaskFailed | TaskCancelled | TaskExpired) -> None:
+    def on_task_ended(self, event: TaskCompleted | TaskFailed | TaskCancelled | TaskExpired | TaskWaiting) -> None:
         work = self.state.work.get(event.task)
         if work is None:
             return

@@ -5,8 +5,11 @@ the intake, which is the web. Stop: refuse intake, drain, wait for the watermark
 reverse order.
 """
 
+import gc
 import logging
 import secrets
+import shutil
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,15 +21,19 @@ import anyio.to_thread
 import msgspec
 
 from actors.agent import Agent
+from actors.approvals import Approvals
 from actors.artifacts import Artifacts
 from actors.broadcaster import Broadcaster, BroadcasterOptions
 from actors.config import Config
 from actors.coordinator import Coordinator
-from actors.journal import Journal, JournalHistory, RunIdentity
+from actors.history import JournalHistory
+from actors.journal import Journal, RunIdentity
 from actors.ledger import Ledger
+from actors.monitor import Health, Monitor
 from actors.providers import ProviderOptions, discover, probe_http
-from actors.router import Router, RouterOptions
+from actors.router import Router
 from actors.runtime import ActorSystem, ChildSpec, GroupCommitLog, PersistentActor
+from actors.scheduler import Scheduler
 from actors.visitors import Visitors
 from bus.address import Address
 from bus.clock import SystemClock
@@ -34,13 +41,17 @@ from bus.codec import Catalogue
 from bus.dice import Dice
 from bus.errors import AgoraError
 from bus.messages.agents import VISITORS, AgentJoined, AgentRegistered, agent_address
+from bus.messages.approvals import APPROVALS
 from bus.messages.artifacts import ARTIFACTS
 from bus.messages.base import AgentId, Position, RunId
 from bus.messages.catalogue import EVENTS
 from bus.messages.completions import ROUTER
 from bus.messages.ledger import LEDGER
+from bus.messages.monitor import MONITOR
+from bus.messages.schedules import SCHEDULER
 from bus.messages.system import BROADCASTER, JOURNAL, EventsCommitted, SaveCheckpoint, SystemStarted
 from bus.messages.tasks import COORDINATOR
+from bus.switch import Switch
 from storage.checkpoints import CheckpointStore
 from storage.events import EventStore
 from web.app import build_app
@@ -56,6 +67,8 @@ logger = logging.getLogger(__name__)
 MAIN_RUN = RunId("main")
 """The served society; other runs are processes of their own."""
 TOKEN_NAME = "admin.token"
+CHECKS_NAME = "checks"
+"""Where the working trees of checks stand while they run."""
 TOKENS_NAME = "tokens.json"
 AGORA_VERSION = version("agora")
 """Read at import: it looks at files, which the loop must not wait for."""
@@ -91,10 +104,7 @@ async def running(config: Config, environment: Mapping[str, str], *, web: bool) 
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        if web and config.web.enabled and not config.web.socket_path:
-            data = Path(config.data)
-            check_reach(config.web.host, has_token=any((data / name).exists() for name in (TOKEN_NAME, TOKENS_NAME)))
-        listener = stack.enter_context(listen(config.web)) if web and config.web.enabled else None
+        listener = stack.enter_context(await _listening(config)) if web and config.web.enabled else None
         providers = config.router.providers or await discover(environment, probe_http)
         past = await stack.enter_async_context(_past(config, clock))
         hub = Hub(
@@ -104,14 +114,17 @@ async def running(config: Config, environment: Mapping[str, str], *, web: bool) 
             clients_max=config.web.sockets_max,
         )
         log = GroupCommitLog(past.events, head=past.events.head, epoch=past.events.epoch, clock=clock)
-        dice = Dice(secrets.token_hex(8))
+        dice, switch = Dice(secrets.token_hex(8)), Switch()
         system = await stack.enter_async_context(ActorSystem(log=log, history=past.history, clock=clock, dice=dice))
         await system.start(
             _journal(config, past, system),
-            *_society(config, providers, environment),
-            *[_agent(config, agent) for agent in await _former_agents(config, past)],
+            _monitor(config, system, switch, environment),
+            *_society(config, providers, environment, switch),
+            *[_agent(config, agent, switch) for agent in await _former_agents(config, past)],
             _broadcaster(config, providers, past, system, hub),
         )
+        gc.freeze()  # what was folded lives long: looking through all of it again would hold the loop up
+        stack.callback(gc.unfreeze)
         log.on_commit(lambda stored: system.tell(BROADCASTER, EventsCommitted(stored)))
         stack.push_async_callback(_wind_down, system)
         token_path = Path(config.data) / TOKEN_NAME
@@ -130,6 +143,7 @@ async def running(config: Config, environment: Mapping[str, str], *, web: bool) 
                 options=bound(listener, config.web),
                 clock=clock,
                 complaints=lambda: _complaints(system),
+                actors=system.statistics,
             )
             await stack.enter_async_context(serving(build_app(edge, tokens=tokens), hub, listener))
         yield Running(
@@ -140,6 +154,15 @@ async def running(config: Config, environment: Mapping[str, str], *, web: bool) 
             token_path=token_path,
             link=lambda: f"{url}/#token={keyring.issue_link()}",
         )
+
+
+async def _listening(config: Config) -> socket.socket:
+    """A bound socket. Raises ConfigError when it would reach beyond this machine and nobody has a token."""
+    if not config.web.socket_path:
+        data = Path(config.data)
+        has_token = [await anyio.Path(data / name).exists() for name in (TOKEN_NAME, TOKENS_NAME)]
+        check_reach(config.web.host, has_token=any(has_token))
+    return listen(config.web)
 
 
 class _Past(msgspec.Struct, frozen=True):
@@ -157,7 +180,7 @@ class _Past(msgspec.Struct, frozen=True):
 async def _past(config: Config, clock: SystemClock) -> AsyncIterator[_Past]:
     data = Path(config.data)
     async with (
-        EventStore.open(data, Catalogue(EVENTS), clock) as events,
+        EventStore.open(data, Catalogue(EVENTS), clock, config.journal.segments) as events,
         CheckpointStore.open(config.journal.checkpoints_in(data)) as checkpoints,
     ):
         checkpoint = await checkpoints.load_newest(events.holds)
@@ -219,17 +242,19 @@ def _complaints(system: ActorSystem) -> list[str]:
 
 
 def _society(
-    config: Config, providers: tuple[ProviderOptions, ...], environment: Mapping[str, str]
+    config: Config, providers: tuple[ProviderOptions, ...], environment: Mapping[str, str], switch: Switch
 ) -> tuple[ChildSpec, ...]:
-    """Everyone but the journal, in start order: who is depended on comes first."""
+    """Everyone but the journal and the monitor, in start order: who is depended on comes first."""
     router = msgspec.structs.replace(config.router, providers=providers)
     return (
         ChildSpec(LEDGER, lambda: Ledger(config.ledger)),
         ChildSpec(ARTIFACTS, lambda: Artifacts(config.artifacts)),
-        ChildSpec(COORDINATOR, lambda: Coordinator(config.coordinator)),
-        ChildSpec(ROUTER, lambda: _router(router, environment)),
+        ChildSpec(COORDINATOR, lambda: Coordinator(config.coordinator, switch)),
+        ChildSpec(ROUTER, lambda: Router(router, environment, switch)),
+        ChildSpec(APPROVALS, lambda: Approvals(config.approvals, Path(config.data).absolute() / CHECKS_NAME)),
+        ChildSpec(SCHEDULER, Scheduler),
         ChildSpec(VISITORS, lambda: Visitors(frozenset(AgentId(persona.name) for persona in config.society))),
-        *(_agent(config, AgentId(persona.name)) for persona in config.society),
+        *(_agent(config, AgentId(persona.name), switch) for persona in config.society),
     )
 
 
@@ -238,9 +263,11 @@ def persistent_actor(config: Config, address: Address) -> PersistentActor[msgspe
 
     None for what is not a persistent actor.
     """
-    specs = {spec.address: spec for spec in _society(config, (), {})}
+    switch = Switch()
+    specs = {spec.address: spec for spec in _society(config, (), {}, switch)}
+    specs[MONITOR] = ChildSpec(MONITOR, lambda: Monitor(config.monitor, switch))
     agent = AgentId(address.removeprefix("agents/"))
-    spec = specs.get(address) or (_agent(config, agent) if address == agent_address(agent) else None)
+    spec = specs.get(address) or (_agent(config, agent, switch) if address == agent_address(agent) else None)
     actor = spec.factory() if spec is not None else None
     if not isinstance(actor, PersistentActor):
         return None
@@ -248,13 +275,23 @@ def persistent_actor(config: Config, address: Address) -> PersistentActor[msgspe
     return actor
 
 
-def _router(options: RouterOptions, environment: Mapping[str, str]) -> Router:
-    return Router(options, environment)
+def _monitor(config: Config, system: ActorSystem, switch: Switch, environment: Mapping[str, str]) -> ChildSpec:
+    """The monitor comes first: whoever is started after it finds the switch as it was left."""
+    return ChildSpec(
+        MONITOR,
+        lambda: Monitor(
+            config.monitor,
+            switch,
+            actors=lambda: [Health(one.address, one.oldest_s, one.parked_at) for one in system.statistics()],
+            free_bytes=lambda: shutil.disk_usage(config.data).free,
+            secret=environment.get(config.monitor.webhook_secret_env, "") if config.monitor.webhook_secret_env else "",
+        ),
+    )
 
 
-def _agent(config: Config, agent: AgentId) -> ChildSpec:
+def _agent(config: Config, agent: AgentId, switch: Switch) -> ChildSpec:
     persona = next((persona for persona in config.society if persona.name == agent), None)
-    return ChildSpec(agent_address(agent), lambda: Agent(agent, persona, config.agents))
+    return ChildSpec(agent_address(agent), lambda: Agent(agent, persona, config.agents, switch))
 
 
 async def _wind_down(system: ActorSystem) -> None:

@@ -16,11 +16,13 @@ from pathlib import Path
 import msgspec
 import orjson
 
+from actors.approvals import ApprovalsOptions
 from actors.artifacts import ArtifactsOptions
 from actors.coordinator import CoordinatorOptions
-from actors.journal import JournalOptions
+from actors.journal_options import JournalOptions
 from actors.ledger import LedgerOptions
 from actors.logs import LogOptions
+from actors.monitor import MonitorOptions
 from actors.personas import DEFAULT_PERSONAS
 from actors.providers.settings import RouterOptions
 from actors.rules import settings
@@ -50,6 +52,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     artifacts: ArtifactsOptions = ArtifactsOptions()
     router: RouterOptions = RouterOptions()
     agents: AgentOptions = AgentOptions()
+    approvals: ApprovalsOptions = ApprovalsOptions()
+    monitor: MonitorOptions = MonitorOptions()
     has_default_personas: bool = True
     """Whether the three personas that come with Agora are there beside the configured ones."""
     personas: tuple[Persona, ...] = ()

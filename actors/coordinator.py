@@ -8,7 +8,7 @@ is a time of day and stays.
 
 from typing import ClassVar
 
-from actors.floor import AuctionsDue, CoordinatorOptions, DeadlineDue, Floor, InvitationDue, LeaseDue
+from actors.floor import AuctionsDue, CoordinatorOptions, DeadlineDue, Floor, InvitationDue, LeaseDue, WaitDue
 from actors.rules import board as boards
 from actors.rules import market, tasks
 from actors.rules.board import Board
@@ -18,6 +18,8 @@ from bus.errors import NotEligible, NotFound
 from bus.messages.agents import AgentJoined, AgentLeft, AgentStatus
 from bus.messages.base import Event
 from bus.messages.ledger import TransferHeld, TransferRefused
+from bus.messages.monitor import SystemResumed
+from bus.messages.schedules import ScheduleFired
 from bus.messages.tasks import (
     CancelTask,
     CompleteTask,
@@ -34,6 +36,7 @@ from bus.messages.tasks import (
     TaskPage,
     TaskView,
 )
+from bus.switch import Switch
 
 __all__ = ["Coordinator", "CoordinatorOptions"]
 
@@ -47,15 +50,23 @@ class Coordinator(PersistentActor[Board]):
     state_type: ClassVar[type[Board]] = Board
     mailbox_size_max: ClassVar[int] = MAILBOX_SIZE_MAX
 
-    def __init__(self, options: CoordinatorOptions) -> None:
-        self._floor = Floor(self, options)
+    def __init__(self, options: CoordinatorOptions, switch: Switch | None = None) -> None:
+        self._floor = Floor(self, options, switch)
         self._terms = self._floor.terms
 
     def initial(self) -> Board:
         return Board()
 
     def subscriptions(self) -> tuple[Subscription, ...]:
-        topics = ("transfer.held", "transfer.refused", "agent.joined", "agent.left", "agent.status")
+        topics = (
+            "transfer.held",
+            "transfer.refused",
+            "agent.joined",
+            "agent.left",
+            "agent.status",
+            "schedule.fired",
+            "system.resumed",
+        )
         return tuple(Subscription(topic) for topic in topics)
 
     def apply(self, event: Event) -> None:
@@ -96,6 +107,16 @@ class Coordinator(PersistentActor[Board]):
         self._floor.record(market.decide_expire(self.state, message.task, self.now_us))
         self._floor.await_deadline(self.state.tasks[message.task])  # again, should the wall clock have been set back
 
+    def on_schedule_fired(self, fact: ScheduleFired) -> None:
+        """A task for each time that has come, once: its key is the schedule's and the time's."""
+        for due_us in fact.dues:
+            command = CreateTask(fact.task, f"schedule/{fact.schedule}/{due_us}")
+            self._floor.record(market.decide_create(self.state, command, self.now_us))
+
+    def on_wait_due(self, message: WaitDue) -> None:
+        self._floor.record(market.decide_resume(self.state, message.task, self.now_us, self._terms))
+        self._floor.await_retry(self.state.tasks[message.task])  # again, should the wall clock have been set back
+
     # Auctions
 
     def on_submit_bid(self, command: SubmitBid) -> TaskAccepted:
@@ -121,6 +142,9 @@ class Coordinator(PersistentActor[Board]):
     def on_agent_changed(self, fact: AgentJoined | AgentLeft | AgentStatus) -> None:
         self._floor.record(market.decide_member(self.state, fact))
         self._floor.invite(fact.agent)
+
+    def on_system_resumed(self, _: SystemResumed) -> None:
+        self._floor.resume()
 
     def on_invitation_due(self, message: InvitationDue) -> None:
         self._floor.invite_due(message.agent)

@@ -6,10 +6,13 @@ and is made again at a start from the board, each window and period in full.
 
 Rules: an auction closes when its window is over, or earlier once every agent that could take the task has answered.
 While nobody who bid has a hand free, but somebody may come free, it stays open and uses up no attempt: the first bid
-that can be used then closes it. Agents that had their hands full are told of it when they come free.
+that can be used then closes it. Agents that had their hands full are told of it when they come free, the most urgent
+task first; of the auctions that only waited for an agent, the most urgent is closed first. While all is
+halted no auction closes; resuming opens each for a full window again.
 """
 
 import math
+from collections import deque
 from typing import Annotated
 
 import msgspec
@@ -26,6 +29,7 @@ from bus.messages.agents import agent_address
 from bus.messages.base import AgentId, Event, Message, TaskId
 from bus.messages.tasks import (
     BidderChanged,
+    Invite,
     TaskAssigned,
     TaskBidding,
     TaskCancelled,
@@ -34,7 +38,9 @@ from bus.messages.tasks import (
     TaskExpired,
     TaskFailed,
     TaskState,
+    TaskWaiting,
 )
+from bus.switch import Switch
 
 INVITATIONS_MAX = 64
 """Auctions that an agent which comes free is told of at once: enough to choose from, few beside its mailbox."""
@@ -78,6 +84,14 @@ class DeadlineDue(Message, frozen=True):
     task: TaskId
 
 
+class WaitDue(Message, frozen=True):
+    """Told to oneself when a task's retry delay is over."""
+
+    wire_name = "wait.due"
+
+    task: TaskId
+
+
 class InvitationDue(Message, frozen=True):
     """Told to oneself a moment after an agent came free."""
 
@@ -89,12 +103,18 @@ class InvitationDue(Message, frozen=True):
 class Floor:
     """The floor of one coordinator; used only within its turns."""
 
-    def __init__(self, actor: PersistentActor[Board], options: CoordinatorOptions) -> None:
+    def __init__(
+        self, actor: PersistentActor[Board], options: CoordinatorOptions, switch: Switch | None = None
+    ) -> None:
         self._actor = actor
+        self._switch = switch or Switch()
         self._options = options
         self.terms = Terms(options.bid_window_s, options.lease_s)
         self._invitations = Invitations()
         self._inviting: set[AgentId] = set()
+        self._ended: deque[TaskId] = deque()
+        """Tasks whose followers have not been looked at yet."""
+        self._is_settling = False
         self._closes: Agenda[TaskId] = Agenda()
         self._wakes_s = math.inf
         """When the one timer for all auctions passes."""
@@ -110,6 +130,7 @@ class Floor:
                 task = self._board.tasks[boards.task_id(number)]
                 self.await_deadline(task)
                 self.await_heartbeat(task)
+                self.await_retry(task)
                 if task.auction is not None:
                     self._open(task)
                     self._invitations.remind(task.task)
@@ -126,6 +147,17 @@ class Floor:
             self._follow(event)
         for agent in sorted(holders):
             self._use_free_hands(agent)
+        self._settle_followers()
+
+    def _settle_followers(self) -> None:
+        """One after the other and not one within the other: a chain of tasks may be as long as it likes."""
+        if self._is_settling:
+            return
+        self._is_settling = True
+        while self._ended:
+            ended = self._ended.popleft()
+            self.record(market.decide_followers(self._board, ended, self._actor.now_us, self.terms))
+        self._is_settling = False
 
     def answered(self, task: TaskId, agent: AgentId) -> None:
         """The agent has bid or declined: the auction may have waited only for that."""
@@ -155,6 +187,9 @@ class Floor:
         """The auction closes, unless it is worth waiting for somebody to come free."""
         if task.auction is None:
             return
+        if self._switch.is_halted:
+            self._await_close(task)
+            return
         now_us = self._actor.now_us
         events = market.decide_close(self._board, task.task, now_us, self.terms, may_wait=True)
         if not events:
@@ -174,11 +209,11 @@ class Floor:
         member = self._board.members.get(agent)
         if member is None or not market.is_free(member):
             return
-        for owed in self._invitations.take_owed(agent, INVITATIONS_MAX):
+        for owed in self._invitations.take_owed(agent, INVITATIONS_MAX, self._urgency):
             task = self._board.tasks[owed]
             if market.can_do(member, task):
                 closes_us = self._actor.now_us + round(market.window_s(task, self.terms) * 1_000_000)
-                self._actor.tell(agent_address(agent), tasks.invitation(task, closes_us))
+                self._actor.tell(agent_address(agent), Invite(tasks.invitation(task, closes_us)))
             else:
                 self._invitations.answer(owed, agent)
 
@@ -195,10 +230,16 @@ class Floor:
             left_s = max(0.0, (due_us - self._actor.now_us) / 1_000_000)
             self._actor.start_timer(f"deadline/{task.task}", left_s, DeadlineDue(task.task))
 
+    def await_retry(self, task: Task) -> None:
+        """Await the end of the task's retry delay, if it waits for that."""
+        if task.is_waiting and task.waits_until_us:
+            left_s = max(0.0, (task.waits_until_us - self._actor.now_us) / 1_000_000)
+            self._actor.start_timer(f"wait/{task.task}", left_s, WaitDue(task.task))
+
     def _lease_ended_by(self, event: Event) -> Task | None:
         """The task whose lease the event will end, if it does."""
         match event:
-            case TaskBidding() | TaskCompleted() | TaskFailed() | TaskCancelled() | TaskExpired():
+            case TaskBidding() | TaskWaiting() | TaskCompleted() | TaskFailed() | TaskCancelled() | TaskExpired():
                 task = self._board.tasks[event.task]
                 return task if task.state in LIVE else None
             case _:
@@ -208,6 +249,11 @@ class Floor:
         match event:
             case TaskCreated():
                 self.await_deadline(self._board.tasks[event.task])
+            case TaskWaiting():
+                self._invitations.close(event.task)
+                self._closes.drop(event.task)
+                self._actor.cancel_timer(f"lease/{event.task}")
+                self.await_retry(self._board.tasks[event.task])
             case TaskBidding():
                 self._actor.cancel_timer(f"lease/{event.task}")
                 self._open(self._board.tasks[event.task])
@@ -218,8 +264,10 @@ class Floor:
             case TaskCompleted() | TaskFailed() | TaskCancelled() | TaskExpired():
                 self._invitations.close(event.task)
                 self._closes.drop(event.task)
-                for kind in ("lease", "deadline"):
+                for kind in ("lease", "deadline", "wait"):
                     self._actor.cancel_timer(f"{kind}/{event.task}")
+                if event.task in self._board.followers:
+                    self._ended.append(event.task)
             case BidderChanged():
                 self._follow_bidder(event)
             case _:
@@ -261,14 +309,16 @@ class Floor:
             self._actor.start_timer("auctions", max(0.0, next_s - self._actor.monotonic_s), AuctionsDue())
 
     def _close_if_answered(self, task: TaskId) -> None:
+        if self._switch.is_halted:
+            return
         if self._invitations.is_open(task) and not self._invitations.is_awaiting(task, self._is_free):
             self.record(market.decide_close(self._board, task, self._actor.now_us, self.terms, may_wait=True))
 
     def _use_free_hands(self, agent: AgentId) -> None:
         """Close the auctions that only waited for this agent, and tell it of those that it has not answered."""
         member = self._board.members.get(agent)
-        while member is not None and market.is_free(member):
-            due = next((task for task in member.bids if self._is_due(task, member)), None)
+        while not self._switch.is_halted and member is not None and market.is_free(member):
+            due = max((task for task in member.bids if self._is_due(task, member)), key=self._urgency, default=None)
             if due is None:
                 break
             self.record(market.decide_close(self._board, due, self._actor.now_us, self.terms, may_wait=True))
@@ -282,6 +332,9 @@ class Floor:
         if agent not in self._inviting:
             self._inviting.add(agent)
             self._actor.start_timer(f"invite/{agent}", self._options.invite_delay_s, InvitationDue(agent))
+
+    def _urgency(self, task: TaskId) -> float:
+        return tasks.urgency(self._board.tasks[task])
 
     def _is_free(self, agent: AgentId) -> bool:
         member = self._board.members.get(agent)

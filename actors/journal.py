@@ -6,20 +6,21 @@ of its own and only where the state has changed since the last; it is saved once
 durable. One that cannot be saved is a warning event and is tried again; the run goes on.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated
 
 import anyio
 import msgspec
 
+from actors.history import JournalHistory
+from actors.journal_options import JournalOptions
 from actors.rules import checkpoints as rules
-from actors.rules.checkpoints import Schedule, Since
-from actors.runtime import Actor, Copy, Deferred, GroupCommitLog, Job, Snapshot, Stamp
+from actors.rules.checkpoints import Since
+from actors.runtime import Actor, Copy, Deferred, GroupCommitLog, Job, Stamp
 from bus.address import Address
-from bus.envelope import Recorded, StoredEvent
-from bus.errors import AgoraError, DeadlinePassed, NotFound, Overloaded, Refused, StorageError
+from bus.envelope import StoredEvent
+from bus.errors import AgoraError, DeadlinePassed, NotFound, Overloaded, Refused, StorageError, SystemStopping
 from bus.messages.agents import StepCompleted
 from bus.messages.base import BlobId, Event, Message, Position, Reply, RunId
 from bus.messages.system import (
@@ -30,22 +31,29 @@ from bus.messages.system import (
     CheckpointSaved,
     CheckpointsPruned,
     CheckpointView,
+    JournalPruned,
     JournalView,
     ListCheckpoints,
     PinCheckpoint,
     PruneCheckpoints,
+    PruneEvents,
+    PruneReport,
     ReadBlob,
+    ReadChain,
     ReadEvents,
     ReadHistogram,
     ReadJournal,
     SaveCheckpoint,
+    SearchEvents,
     SummariseEvents,
     SystemStarted,
     SystemWarning,
 )
-from storage.checkpoints import Checkpoint, CheckpointStore
+from storage.checkpoints import CheckpointStore
 from storage.events import EventStore
 from storage.manifests import ActorState, Description
+from storage.mirror import follow
+from storage.pruning import Pruner
 
 READS_MAX = 256
 """Reads that may wait for a connection; more are told to come back."""
@@ -54,42 +62,12 @@ SAVES_MAX = 8
 SAVE_TIMEOUT_S = 60.0
 """For the commit that a checkpoint waits for and for its own; a disk that takes longer has failed."""
 RETRY_AFTER_S = 1.0
-CHECKPOINTS_NAME = "checkpoints"
+MIRROR_RETRY_S = 10.0
 LOOK = "look whether a checkpoint is due"
+LOOK_BACK = "look whether old events are to go"
 
 Copies = Callable[[Mapping[Address, Stamp]], Awaitable[Mapping[Address, Copy]]]
 """Takes the copies that a checkpoint is made of; of what is stamped as in the argument, only the stamp."""
-
-
-class JournalOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How often checkpoints are made, and where they are kept."""
-
-    checkpoint_every_events: Annotated[int, msgspec.Meta(ge=0)] = 10_000
-    """A checkpoint is due after so many events; 0 switches this off."""
-    checkpoint_every_s: Annotated[float, msgspec.Meta(ge=0)] = 300.0
-    """A checkpoint is due after so many seconds in which something happened; 0 switches this off."""
-    checkpoint_every_steps: Annotated[int, msgspec.Meta(ge=0)] = 500
-    """A checkpoint is due after so many steps of agents; 0 switches this off."""
-    checkpoint_retry_s: Annotated[float, msgspec.Meta(gt=0)] = 30.0
-    """After a checkpoint that could not be saved, the next try waits so long."""
-    checkpoint_keep: Annotated[int, msgspec.Meta(ge=1)] = 3
-    """How many checkpoints are kept, the newest."""
-    checkpoint_leave_out: tuple[str, ...] = ()
-    """Actors that checkpoints do not hold, as patterns such as `agents/*`: they are folded from the journal alone. The
-    ledger, tasks and approvals cannot be left out."""
-    checkpoint_directory: str = ""
-    """Where they are kept; empty means `checkpoints` in the data directory."""
-
-    @property
-    def schedule(self) -> Schedule:
-        """The times at which a checkpoint is due."""
-        return Schedule(
-            self.checkpoint_every_events, self.checkpoint_every_s, self.checkpoint_every_steps, self.checkpoint_retry_s
-        )
-
-    def checkpoints_in(self, data: Path) -> Path:
-        """The directory of the checkpoints of a data directory."""
-        return Path(self.checkpoint_directory) if self.checkpoint_directory else data / CHECKPOINTS_NAME
 
 
 class RunIdentity(msgspec.Struct, frozen=True):
@@ -100,34 +78,16 @@ class RunIdentity(msgspec.Struct, frozen=True):
     agora_version: str
 
 
-class JournalHistory:
-    """The past as the runtime reads it: the journal, on top of the newest checkpoint."""
-
-    def __init__(self, events: EventStore, checkpoint: Checkpoint | None) -> None:
-        self._events = events
-        self._actors: Mapping[Address, ActorState] = checkpoint.actors if checkpoint is not None else {}
-
-    def go_on_from(self, actors: Mapping[Address, ActorState]) -> None:
-        """From now on an actor that restarts folds on top of these states, which are saved."""
-        self._actors = actors
-
-    async def snapshot(self, address: Address) -> Snapshot | None:
-        found = self._actors.get(address)
-        return Snapshot(found.position, found.cursor, found.state) if found is not None else None
-
-    def own_events(self, address: Address, after: Position) -> AsyncIterator[Sequence[Recorded]]:
-        return self._events.own_events(address, after)
-
-    def facts(
-        self, topics: tuple[str, ...], agent: str | None, after: Position, upto: Position
-    ) -> AsyncIterator[Sequence[Recorded]]:
-        return self._events.facts(topics, agent, after, upto)
-
-
 class Look(Message, frozen=True):
     """Told to itself when a checkpoint may be due."""
 
     wire_name = "journal.look"
+
+
+class LookBack(Message, frozen=True):
+    """Told to itself when old events may have to go."""
+
+    wire_name = "journal.look_back"
 
 
 class SaveEnded(Message, frozen=True):
@@ -165,6 +125,7 @@ class Journal(Actor):
         self._identity = identity
         self._started = started
         self._options = options or JournalOptions()
+        self._pruner = Pruner(events, checkpoints, self._options.limits)
         self._one_at_a_time = anyio.Lock()
         self._stamps: dict[Address, Stamp] = {}
         self._states: dict[Address, ActorState] = {}
@@ -196,6 +157,9 @@ class Journal(Actor):
             self._record(self._started)
         self._record_warnings()
         self._look_later()
+        if self._options.mirror:
+            self.perform(self._mirror)
+        self._look_back_later()
 
     async def on_stop(self) -> None:
         self._is_open = False
@@ -208,6 +172,12 @@ class Journal(Actor):
 
     def on_read_histogram(self, query: ReadHistogram) -> None:
         self._read(partial(self._events.histogram, query.buckets))
+
+    def on_read_chain(self, query: ReadChain) -> None:
+        self._read(partial(self._events.chain, query))
+
+    def on_search_events(self, query: SearchEvents) -> None:
+        self._read(partial(self._events.search, query))
 
     def on_read_blob(self, query: ReadBlob) -> None:
         self._read(partial(self._blob, query.blob, self._log.head))
@@ -227,7 +197,13 @@ class Journal(Actor):
         self._read(partial(self._checkpoints.pin, command.checkpoint, is_pinned=command.is_pinned))
 
     def on_prune_checkpoints(self, command: PruneCheckpoints) -> None:
-        self._read(partial(self._prune, command.keep))
+        self._read(partial(self._prune_checkpoints, command.keep))
+
+    def on_prune_events(self, command: PruneEvents) -> None:
+        self.perform(self._prune, self.defer(), command.upto)
+
+    def on_look_back(self, look: LookBack) -> None:
+        self.perform(self._prune, None, Position(0))
 
     def on_look(self, look: Look) -> None:
         self._is_looking = False
@@ -293,9 +269,55 @@ class Journal(Actor):
     async def _page(self) -> CheckpointPage:
         return CheckpointPage(await self._checkpoints.list())
 
-    async def _prune(self, keep: int) -> CheckpointsPruned:
+    async def _mirror(self, job: Job) -> None:
+        """Keep the mirror up to date; one that cannot be written is a warning and is tried again."""
+        path = Path(self._options.mirror)
+        is_told = False
+        while True:
+            try:
+                await follow(
+                    path,
+                    epoch=self._log.epoch,
+                    head=self._log.watermark,
+                    read=self._events.read,
+                    committed=self._log.committed,
+                    warn=lambda text: self._record(SystemWarning(text, actor=self.address)),
+                )
+            except OSError as error:
+                if not is_told:
+                    text = f"the mirror {path} cannot be written: {error.strerror or error}; it is tried again"
+                    self._record(SystemWarning(text, actor=self.address))
+                is_told = True
+            except (SystemStopping, StorageError):
+                return  # the log has ended, and why is said elsewhere
+            await anyio.sleep(MIRROR_RETRY_S)
+
+    async def _prune_checkpoints(self, keep: int) -> CheckpointsPruned:
         names = [view.checkpoint for view in await self._checkpoints.list()]
         return CheckpointsPruned(await self._checkpoints.prune(names[: max(1, keep)]))
+
+    async def _prune(self, job: Job, deferred: Deferred[PruneReport] | None, upto: Position) -> None:
+        """Let go of what may go. What fails is a warning, and tried again at the next look."""
+        async with self._one_at_a_time:  # no checkpoint begins to rest on what goes
+            began_s = self.monotonic_s
+            try:
+                report = await self._pruner.prune(upto)
+            except StorageError as error:
+                self._record(SystemWarning(f"old events could not be dropped: {error}", actor=self.address))
+                if deferred is not None:
+                    deferred.refuse(error)
+            else:
+                if report.upto:
+                    elapsed_ms = (self.monotonic_s - began_s) * 1_000
+                    freed = (report.upto, report.events, report.kept, report.freed_bytes)
+                    self._record(JournalPruned(*freed, elapsed_ms))
+                if deferred is not None:
+                    deferred.answer(report)
+        self._look_back_later()
+
+    def _look_back_later(self) -> None:
+        if self._options.limits.is_any and self._is_open:
+            self.start_timer(LOOK_BACK, self._options.retain_check_s, LookBack())
 
     def _begin_save(self, reason: CheckpointReason, label: str, deferred: Deferred[CheckpointView] | None) -> None:
         self._saves_begun += 1

@@ -19,6 +19,7 @@ from bus.errors import ConservationBroken
 from bus.messages.base import Event, Message, TransferId
 from bus.messages.completions import CompletionCompleted, CompletionFailed, CompletionUnknown
 from bus.messages.ledger import (
+    Balance,
     Balances,
     CheckConservation,
     Conservation,
@@ -27,6 +28,7 @@ from bus.messages.ledger import (
     PostTransfer,
     ReadBalances,
     ReadTransfer,
+    SetCredit,
     Transfer,
     TransferBatch,
     TransferHeld,
@@ -99,6 +101,10 @@ class Ledger(PersistentActor[Books]):
         decided = batches.decide_batch(self.state, command, self.now_us)
         self._record(decided.events)
         return TransferBatch(decided.views)
+
+    def on_set_credit(self, command: SetCredit) -> Balance:
+        self._record(ledger.decide_credit(self.state, command))
+        return books.balances(self.state, command.account, command.currency)[0]
 
     def on_hold_due(self, message: HoldDue) -> None:
         self._record(ledger.decide_expiry(self.state, message.hold, self.now_us))

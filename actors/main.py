@@ -14,10 +14,14 @@ from typing import Annotated
 
 import typer
 
+from actors.commands import approvals as approval_commands
 from actors.commands import checkpoints as checkpoint_commands
+from actors.commands import exchange as exchange_commands
 from actors.commands import forks as fork_commands
+from actors.commands import journal as journal_commands
 from actors.commands import settings as settings_command
 from actors.commands import status as status_commands
+from actors.commands import system as system_commands
 from actors.commands import tasks as task_commands
 from actors.commands import tokens as token_commands
 from actors.commands.brief import brief as run_brief
@@ -26,6 +30,7 @@ from actors.commands.replay import replay as run_replay
 from actors.commands.serve import serve as run_serve
 from actors.commands.tail import Filters
 from actors.commands.tail import tail as run_tail
+from actors.commands.view import view as run_view
 from actors.config import Settings
 from bus.messages.tasks import TaskSpec
 
@@ -43,9 +48,19 @@ ledger_app = typer.Typer(help="Look after the money.", no_args_is_help=True)
 app.add_typer(checkpoints_app, name="checkpoints")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(tokens_app, name="token")
+approvals_app = typer.Typer(help="What waits for a person's word.", no_args_is_help=True)
+app.add_typer(approvals_app, name="approvals")
 
 
+OnlyState = Annotated[str, typer.Option("--state", help="Only those in this state, such as ready.")]
+Proposal = Annotated[str, typer.Argument(help="Its id, such as p-1.", metavar="ID")]
+Reason = Annotated[str, typer.Option(help="Why. Asked for when it is left out.")]
+Hash = Annotated[str, typer.Option("--hash", help="Decide only if this is still its hash.")]
 Which = Annotated[str, typer.Argument(help="An id, a position, step:N, a label, a time, or `newest`.")]
+What = Annotated[Path, typer.Argument(help="A data directory, a mirror, or an export.")]
+Into = Annotated[Path, typer.Option(help="An empty or new directory.")]
+NewFile = Annotated[Path, typer.Argument(help="A new file.")]
+Keep = Annotated[int, typer.Option(help="How many stay beside the pinned ones.", min=1)]
 At = Annotated[str, typer.Argument(help="A position, or a checkpoint's id, label, time, step:N or `newest`.")]
 
 GLOBAL_OPTIONS = frozenset({"--config", "--data", "--host", "--port", "--log-level"})
@@ -154,10 +169,30 @@ def tail(
 
 
 @app.command()
-def status(context: typer.Context) -> None:
+def status(
+    context: typer.Context,
+    *,
+    actors: Annotated[bool, typer.Option("--actors", help="Show the actor tree and what is wrong instead.")] = False,
+) -> None:
     """Show tasks, agents, providers and the journal of the running server."""
     shell = call_of(context).shell()
-    shell.run(partial(status_commands.status, shell))
+    shell.run(partial(system_commands.actors if actors else status_commands.status, shell))
+
+
+@app.command()
+def halt(
+    context: typer.Context, reason: Annotated[str, typer.Option(help="What to tell the others of it.")] = ""
+) -> None:
+    """Stop everything: no new turn, call or assignment begins until `resume`."""
+    shell = call_of(context).shell()
+    shell.run(partial(system_commands.halt, shell, reason))
+
+
+@app.command()
+def resume(context: typer.Context) -> None:
+    """Let everything go on where it stood."""
+    shell = call_of(context).shell()
+    shell.run(partial(system_commands.resume, shell))
 
 
 @app.command()
@@ -224,10 +259,7 @@ def diff_checkpoints(context: typer.Context, first: Which, second: Which) -> Non
 
 
 @checkpoints_app.command("prune")
-def prune_checkpoints(
-    context: typer.Context,
-    keep: Annotated[int, typer.Option(help="How many stay beside the pinned ones.", min=1)] = 1,
-) -> None:
+def prune_checkpoints(context: typer.Context, keep: Keep = 1) -> None:
     """Remove all but the newest and the pinned ones."""
     shell = call_of(context).shell()
     shell.run(partial(checkpoint_commands.prune, shell, keep))
@@ -241,11 +273,7 @@ def restore_checkpoint(context: typer.Context, at: At) -> None:
 
 
 @checkpoints_app.command("fork")
-def fork_checkpoint(
-    context: typer.Context,
-    at: At,
-    into: Annotated[Path, typer.Option(help="An empty or new directory.")],
-) -> None:
+def fork_checkpoint(context: typer.Context, at: At, into: Into) -> None:
     """Make another directory that goes on from an earlier position."""
     shell = call_of(context).shell()
     shell.run(partial(fork_commands.fork, shell, at, into))
@@ -261,6 +289,25 @@ def replay(
     """Fold the journal from nothing; exit with 1 if a checkpoint says something else."""
     shell = call_of(context).shell()
     shell.run(partial(run_replay, shell, to))
+
+
+@approvals_app.command("list")
+def list_approvals(context: typer.Context, state: OnlyState = "") -> None:
+    """Show the newest proposals, and how many wait."""
+    shell = call_of(context).shell()
+    shell.run(partial(approval_commands.list_, shell, state))
+
+
+@app.command()
+def approve(context: typer.Context, proposal: Proposal, reason: Reason = "", hash_: Hash = "") -> None:
+    """Show a proposal with its diff, ask, and approve exactly that."""
+    decide(context, proposal, "approve", reason, hash_)
+
+
+@app.command()
+def reject(context: typer.Context, proposal: Proposal, reason: Reason = "", hash_: Hash = "") -> None:
+    """Show a proposal with its diff, ask, and reject it."""
+    decide(context, proposal, "reject", reason, hash_)
 
 
 @tokens_app.command("create")
@@ -291,6 +338,62 @@ def revoke_token(context: typer.Context, name: Annotated[str, typer.Argument(hel
     shell.run(partial(token_commands.revoke, shell, name))
 
 
+@app.command()
+def export(
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(help="A new file, or - for stdout.")],
+    *,
+    sealed: Annotated[
+        bool, typer.Option("--sealed", help="With sealed fields, such as the bids of open auctions.")
+    ] = False,
+) -> None:
+    """Write the journal as JSON Lines."""
+    shell = call_of(context).shell()
+    shell.run(partial(exchange_commands.export, shell, file, has_sealed=sealed))
+
+
+@app.command("import")
+def import_(
+    context: typer.Context, file: Annotated[str, typer.Argument(help="What `export --sealed` wrote, or - for stdin.")]
+) -> None:
+    """Make a data directory of JSON Lines; tell every line that cannot be taken."""
+    shell = call_of(context).shell()
+    shell.run(partial(exchange_commands.import_, shell, file))
+
+
+@app.command()
+def verify(context: typer.Context) -> None:
+    """Prove that the journal is what was written, and name the first position that is not."""
+    shell = call_of(context).shell()
+    shell.run(partial(journal_commands.verify, shell))
+
+
+@app.command()
+def prune(
+    context: typer.Context,
+    upto: Annotated[
+        int, typer.Option(help="Up to this position; without it, as the settings say.", min=0, show_default=False)
+    ] = 0,
+) -> None:
+    """Let old events go; the ledger's and approvals' stay, and so does what a checkpoint may need."""
+    shell = call_of(context).shell()
+    shell.run(partial(journal_commands.prune, shell, upto))
+
+
+@app.command()
+def backup(context: typer.Context, file: NewFile) -> None:
+    """Copy the data directory into one file, while it is used or not, and prove the copy."""
+    shell = call_of(context).shell()
+    shell.run(partial(exchange_commands.backup, shell, file))
+
+
+@app.command()
+def view(context: typer.Context, what: What) -> None:
+    """Show the pages over a journal or a mirror, with nothing running."""
+    shell = call_of(context).shell()
+    shell.run(partial(run_view, shell, what), is_server=True)
+
+
 @ledger_app.command("check")
 def check_ledger(context: typer.Context) -> None:
     """Prove that no money came from nowhere."""
@@ -303,6 +406,12 @@ def call_of(context: typer.Context) -> Call:
     call = context.find_root().obj
     assert isinstance(call, Call), "the callback runs before every command"
     return call
+
+
+def decide(context: typer.Context, proposal: str, word: approval_commands.Decision, reason: str, hash_: str) -> None:
+    """Run the command that shows a proposal, asks, and decides."""
+    shell = call_of(context).shell()
+    shell.run(partial(approval_commands.decide, shell, proposal, word, reason=reason, hash_=hash_))
 
 
 def hoisted(arguments: Sequence[str]) -> list[str]:

@@ -36,7 +36,9 @@ from bus.messages.agents import (
 from bus.messages.base import AgentId, Command, Done, Event
 from bus.messages.tasks import (
     COORDINATOR,
+    BidderInvited,
     FailTask,
+    Invite,
     TaskAssigned,
     TaskBidding,
     TaskCancelled,
@@ -44,6 +46,7 @@ from bus.messages.tasks import (
     TaskExpired,
     TaskFailed,
     TaskStarted,
+    TaskWaiting,
 )
 
 
@@ -106,7 +109,15 @@ class Visitor(PersistentActor[Agency]):
         agency.apply(self.state, event)
 
     def subscriptions(self) -> tuple[Subscription, ...]:
-        own = ("task.assigned", "task.started", "task.completed", "task.failed", "task.cancelled", "task.expired")
+        own = (
+            "task.assigned",
+            "task.started",
+            "task.completed",
+            "task.failed",
+            "task.cancelled",
+            "task.expired",
+            "task.waiting",
+        )
         return (Subscription("task.bidding"), *(Subscription(topic, agent=self._agent) for topic in own))
 
     def on_recovered(self) -> None:
@@ -123,6 +134,22 @@ class Visitor(PersistentActor[Agency]):
         work = self.state.work.get(event.task)
         if work is not None and work.attempt < event.attempt:
             self._end(work, agency.FAILED)
+
+    def on_invite(self, message: Invite) -> None:
+        """Its program listens to events alone, so what other agents are told is an event to it."""
+        if not self.state.has_left:
+            of = message.bidding
+            self.persist(
+                BidderInvited(
+                    task=of.task,
+                    agent=self._agent,
+                    attempt=of.attempt,
+                    title=of.title,
+                    capability=of.capability,
+                    reward_msat=of.reward_msat,
+                    closes_us=of.closes_us,
+                )
+            )
 
     def on_task_assigned(self, event: TaskAssigned) -> None:
         if self.state.has_left:
@@ -156,11 +183,12 @@ class Visitor(PersistentActor[Agency]):
                 )
             )
 
-    def on_task_ended(self, event: TaskCompleted | TaskFailed | TaskCancelled | TaskExpired) -> None:
+    def on_task_ended(self, event: TaskCompleted | TaskFailed | TaskCancelled | TaskExpired | TaskWaiting) -> None:
         work = self.state.work.get(event.task)
         if work is not None:
             is_done = isinstance(event, TaskCompleted) and work.attempt == event.attempt
-            self._end(work, agency.COMPLETED if is_done else agency.ABANDONED)
+            is_lost = isinstance(event, TaskWaiting)
+            self._end(work, agency.COMPLETED if is_done else agency.FAILED if is_lost else agency.ABANDONED)
 
     # Commands
 

@@ -5,7 +5,7 @@ messages that carry the assignment as it was when the job began; what an ended o
 
 Rules: from the assignment to its confirmed end the lease is renewed every third of its period; a result is reported
 until the coordinator confirms or refuses it; work that cannot go on for lack of money waits and uses up no try; what
-cannot be done is given back with the reason.
+cannot be done is given back with the reason. While all is halted no step begins.
 """
 
 from typing import ClassVar
@@ -29,7 +29,9 @@ from actors.steps import (
 from bus.messages.agents import ActionExecuted, AgentStatus, AgentStatusName, StepCompleted, StepStarted
 from bus.messages.base import AgentId, Event, TaskId
 from bus.messages.completions import BudgetRaised
+from bus.messages.monitor import SystemResumed
 from bus.messages.tasks import COORDINATOR, FailTask
+from bus.switch import Switch
 
 
 class Workbench(PersistentActor[Agency]):
@@ -37,7 +39,8 @@ class Workbench(PersistentActor[Agency]):
 
     state_type: ClassVar[type[Agency]] = Agency
 
-    def __init__(self, agent: AgentId, options: AgentOptions) -> None:
+    def __init__(self, agent: AgentId, options: AgentOptions, switch: Switch | None = None) -> None:
+        self._switch = switch or Switch()
         self._agent = agent
         self._options = options
         self._steps = Steps(agent, options)
@@ -106,8 +109,10 @@ class Workbench(PersistentActor[Agency]):
         self._resting.discard(message.task)
         self._go_on()
 
-    def on_budget_changed(self, message: BudgetRaised | BudgetDue) -> None:
+    def on_budget_changed(self, message: BudgetRaised | BudgetDue | SystemResumed) -> None:
         self.cancel_timer("budget")
+        if self._switch.is_halted:
+            return  # `system.resumed` lets it go on
         for work in tuple(self.state.work.values()):
             if work.stage is Stage.WAITING:
                 self._begin(work)
@@ -145,9 +150,11 @@ class Workbench(PersistentActor[Agency]):
 
     def _go_on(self) -> None:
         """Begin what can begin, and say what the agent is now."""
-        while ready := agency.startable(self.state, frozenset(self._jobs) | self._resting):
+        busy = frozenset(self._jobs) | self._resting
+        while not self._switch.is_halted and (ready := agency.startable(self.state, busy)):
             for work in ready:
                 self._begin(work)
+            busy = frozenset(self._jobs) | self._resting
         status, reason = agency.status_now(self.state)
         if status is not self.state.status:
             self._become(status, reason)

@@ -106,17 +106,20 @@ class Catalogue:
         event = record.event
         data, sealed = self.encode(event)
         record.correlation.encode()  # the one text that comes from outside the event: SQLite takes no lone surrogate
-        about = self.attributes(event)
+        subject, task, agent, run = [
+            "" if not name else value if type(value := getattr(event, name)) is str else str(value)
+            for name in self._columns[type(event)]
+        ]
         return (
             record.position,
             record.time_us,
             event.wire_name,
             event.version,
             record.source,
-            about.subject,
-            about.task,
-            about.agent,
-            about.run,
+            subject,
+            task,
+            agent,
+            run,
             record.correlation,
             record.cause,
             record.cursor,

@@ -113,6 +113,15 @@ class BudgetExhausted(Refused):
         self.needed_usd_micros = needed_usd_micros
 
 
+class Halted(Refused):
+    """Everything was halted by an operator; it goes on when somebody resumes it (HTTP 503)."""
+
+    code = "halted"
+
+    def __init__(self) -> None:
+        super().__init__("all is halted; nothing new begins until an operator resumes it")
+
+
 class Overloaded(Refused):
     """A limit is reached; try again after `retry_after_s` (HTTP 429)."""
 
@@ -155,16 +164,6 @@ class StreamBroken(Refused):
         self.provider = provider
         self.reason = reason
         self.text = text
-
-
-class CompletionCancelled(Refused):
-    """Whoever asked for the completion no longer wanted it (HTTP 409)."""
-
-    code = "completion_cancelled"
-
-    def __init__(self, completion: str) -> None:
-        super().__init__(f"completion {completion} was cancelled")
-        self.completion = completion
 
 
 class Undeliverable(AgoraError):
@@ -294,6 +293,8 @@ class StorageError(AgoraError):
     """The disk, or what is on it, is not what it should be."""
 
     code = "storage_error"
+    is_passing: ClassVar[bool] = False
+    """Whether waiting helps, such as for room on a full disk."""
 
 
 class ConservationBroken(AgoraError):
@@ -431,21 +432,11 @@ class OwnProposal(NotPermitted):
 
     code = "own_proposal"
 
-    def __init__(self, proposal: str, by: str) -> None:
-        super().__init__(f"{by} proposed {proposal} and cannot approve it")
-        self.proposal = proposal
-        self.by = by
-
 
 class ForbiddenByPolicy(NotPermitted):
     """The policies let nobody do this, whoever approves (HTTP 403)."""
 
     code = "forbidden_by_policy"
-
-    def __init__(self, kind: str, impact: str) -> None:
-        super().__init__(f"the policies forbid {kind} of {impact} impact")
-        self.kind = kind
-        self.impact = impact
 
 
 class ChangeRefused(Refused):

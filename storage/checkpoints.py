@@ -28,7 +28,7 @@ from storage.chunks import Compression
 from storage.database import Database, WalKeeper, is_full
 from storage.directory import DirectoryLock
 from storage.errors import CorruptCheckpoint, CorruptDatabase
-from storage.manifests import ActorManifest, ActorState, Description, Manifest
+from storage.manifests import ActorManifest, ActorState, Description, Listing, Manifest
 from storage.schema import CHECKPOINT_PINS, CHECKPOINTS, Schema, check, create_or_check
 from storage.transactions import snapshot, transaction
 
@@ -71,7 +71,8 @@ class CheckpointStore:
         """The entries that were saved last."""
         self._sizes: dict[str, int] = {}
         """As stored, of the chunks that are being saved."""
-        self._reachable: dict[str, frozenset[bytes]] = {}
+        self._listing = Listing()
+        self._reachable: dict[str, frozenset[str]] = {}
         """By checkpoint: the chunks that it uses."""
 
     @classmethod
@@ -243,9 +244,14 @@ class CheckpointStore:
         packed = manifests.pack(actors, unchanged, self._base)
         with self._all_or_nothing(connection):
             new = self._store(connection, packed.chunks)
-            entries = {address: _sized(entry, self._sizes) for address, entry in packed.actors.items()}
-            manifest = manifests.describe(description, actors, entries, sum(new.values()))
-            content, hash_, list_ = manifests.encode(manifest)
+            entries = {
+                address: entry if entry.stored_bytes else _sized(entry, self._sizes)
+                for address, entry in packed.actors.items()
+            }
+            self._listing.take(entries)
+            written = sum(new.values())
+            manifest = manifests.describe(description, actors, entries, written, self._listing.state_hash)
+            content, hash_, list_ = manifests.encode(manifest, self._listing)
             self._store(connection, list_)
             name = manifest.view.checkpoint
             replaced = self._chunks_of(connection, name)
@@ -285,7 +291,7 @@ class CheckpointStore:
         pinned = {name for (name,) in connection.execute(queries.PINS)}
         return [name for name in _names(connection) if name not in keep and name not in pinned]
 
-    def _remove(self, connection: sqlite3.Connection, names: Sequence[str], orphans: Collection[bytes]) -> None:
+    def _remove(self, connection: sqlite3.Connection, names: Sequence[str], orphans: Collection[str]) -> None:
         """Checkpoints, what only they used, and those of the `orphans` that nothing uses."""
         orphans = set(orphans)
         for name in names:
@@ -295,16 +301,16 @@ class CheckpointStore:
         connection.execute(queries.DELETE_STALE_PINS)
         self._sweep(connection, orphans)
 
-    def _sweep(self, connection: sqlite3.Connection, orphans: Collection[bytes]) -> None:
+    def _sweep(self, connection: sqlite3.Connection, orphans: Collection[str]) -> None:
         """Delete those chunks that no checkpoint uses any more."""
         if not orphans:
             return
-        used: set[bytes] = set()
+        used: set[str] = set()
         for name in _names(connection):
             used |= self._chunks_of(connection, name)
-        connection.executemany(queries.DELETE_CHUNK, [(hash_,) for hash_ in orphans if hash_ not in used])
+        connection.executemany(queries.DELETE_CHUNK, [(bytes.fromhex(name),) for name in orphans if name not in used])
 
-    def _chunks_of(self, connection: sqlite3.Connection, name: str) -> frozenset[bytes]:
+    def _chunks_of(self, connection: sqlite3.Connection, name: str) -> frozenset[str]:
         """What a checkpoint uses. Of a damaged one that is unknown: what only it used stays until it is compacted."""
         if name not in self._reachable:
             try:
@@ -316,7 +322,7 @@ class CheckpointStore:
     def _prune(self, connection: sqlite3.Connection, *, keep: frozenset[str]) -> tuple[str, ...]:
         with self._all_or_nothing(connection):
             unkept = self._unkept(connection, keep)
-            self._remove(connection, unkept, [hash_ for (hash_,) in connection.execute(queries.CHUNK_HASHES)])
+            self._remove(connection, unkept, [hash_.hex() for (hash_,) in connection.execute(queries.CHUNK_HASHES)])
         self._copy_wal(connection)
         return tuple(unkept)
 
@@ -370,7 +376,7 @@ class CheckpointStore:
 
 def _sized(entry: ActorManifest, sizes: Mapping[str, int]) -> ActorManifest:
     """With what its chunks take as stored, where that is not known yet."""
-    if entry.stored_bytes or not entry.chunks:
+    if not entry.chunks:
         return entry
     return msgspec.structs.replace(entry, stored_bytes=sum(sizes[name] for name in entry.chunks))
 

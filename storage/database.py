@@ -9,10 +9,8 @@ that the write-ahead log can be emptied behind them.
 import shutil
 import sqlite3
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TypeVar
 
 import aiosqlite
@@ -41,7 +39,7 @@ class Database(aiosqlite.Connection):
     """One connection on a thread of its own. `async with` opens and closes it."""
 
     def __init__(self, path: Path, *, is_read_only: bool = False) -> None:
-        super().__init__(partial(_connect, path, is_read_only), iter_chunk_size=64)
+        super().__init__(partial(connect, path, is_read_only), iter_chunk_size=64)
         self.path = path
 
     async def __aenter__(self) -> Self:
@@ -63,37 +61,9 @@ class Database(aiosqlite.Connection):
             result: T = await self._execute(work, self._conn)  # type: ignore[no-untyped-call]
         except sqlite3.Error as error:
             raise translated(error, self.path) from error
+        except UnicodeDecodeError as error:
+            raise CorruptDatabase(self.path, "a name in it is not UTF-8") from error
         return result
-
-
-class Readers:
-    """A fixed number of connections that only read; who finds none free waits for one."""
-
-    def __init__(self, path: Path, count: int) -> None:
-        self._free = [Database(path, is_read_only=True) for _ in range(count)]
-        self._room = anyio.Semaphore(count)
-        self._stack = AsyncExitStack()
-
-    async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            for reader in self._free:
-                await stack.enter_async_context(reader)
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self._stack.aclose()
-
-    async def run(self, work: Work[T]) -> T:
-        """The result of `work(connection)` on one of the connections. Raises StorageError."""
-        async with self._room:
-            reader = self._free.pop()
-            try:
-                return await reader.run(work)
-            finally:
-                self._free.append(reader)
 
 
 class WalKeeper:
@@ -144,17 +114,22 @@ def translated(error: sqlite3.Error, path: Path) -> StorageError:
     return DatabaseFailed(path, str(error))
 
 
-def _connect(path: Path, is_read_only: bool) -> sqlite3.Connection:
+def connect(path: Path, is_read_only: bool = False, *, is_shared: bool = False) -> sqlite3.Connection:
+    """A connection with our pragmas; a shared one may go from thread to thread. Raises sqlite3.Error."""
     mode = "ro" if is_read_only else "rwc"
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
         isolation_level=None,
         cached_statements=STATEMENTS_CACHED,
+        check_same_thread=not is_shared,
     )
     try:
         for pragma in queries.READER_PRAGMAS if is_read_only else queries.WRITER_PRAGMAS:
             connection.execute(pragma).fetchall()
+    except UnicodeDecodeError as error:  # SQLite quotes a name that is not text any more
+        connection.close()
+        raise sqlite3.OperationalError("a name in it is not UTF-8") from error
     except sqlite3.Error:
         connection.close()
         raise

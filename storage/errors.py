@@ -13,6 +13,7 @@ class DiskFull(StorageError):
     """There is no room for the write; nothing of it landed."""
 
     code = "disk_full"
+    is_passing = True
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"the disk of {path} is full; nothing that was acknowledged is lost; make room")
@@ -43,14 +44,16 @@ class DirectoryInUse(StorageError):
 
 
 class UnknownSchema(StorageError):
-    """The file was written by a newer program. It was not touched."""
+    """The file was written by a newer program, or by an older one and not brought up to date. It was not touched."""
 
     code = "unknown_schema"
 
     def __init__(self, path: Path, found: int, known: int) -> None:
+        what = (
+            "use the program that wrote it or a newer one" if found > known else "serve it once to bring it up to date"
+        )
         super().__init__(
-            f"{path} has schema version {found}; this program knows versions up to {known}; "
-            "nothing was changed; use the program that wrote it or a newer one"
+            f"{path} has schema version {found}; this program knows versions up to {known}; nothing was changed; {what}"
         )
         self.path = path
         self.found = found
@@ -103,6 +106,16 @@ class CorruptJournal(StorageError):
         self.path = path
         self.position = position
         self.reason = reason
+
+
+class FileGone(StorageError):
+    """A file of the journal was dropped or moved while it was asked for."""
+
+    code = "file_gone"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is not there any more")
+        self.path = path
 
 
 class CorruptCheckpoint(StorageError):

@@ -6,10 +6,13 @@ mark beside it goes on as a new epoch, so that no position that was acknowledged
 of a lost stretch says is then no longer part of this timeline (`holds`).
 """
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,29 +24,36 @@ from bus.address import Address
 from bus.clock import Clock
 from bus.codec import Catalogue
 from bus.envelope import EncodedEvent, Recorded, StoredEvent
-from bus.errors import NotFound
+from bus.errors import NotFound, StorageError
 from bus.messages.base import BlobId, Position
-from bus.messages.system import EventHistogram, EventPage, EventSummary, ReadEvents
-from storage import integrity, queries, reading
-from storage.database import Database, Readers, WalKeeper, is_full
+from bus.messages.system import (
+    EventChain,
+    EventHistogram,
+    EventPage,
+    EventSummary,
+    ReadChain,
+    ReadEvents,
+    SearchEvents,
+)
+from storage import causes, integrity, queries, reading, searching
+from storage.database import Database, translated
 from storage.directory import DirectoryLock
-from storage.errors import CorruptDatabase, CorruptJournal
+from storage.errors import CorruptDatabase, CorruptJournal, DatabaseFailed, DirectoryNotWritable, FileGone
 from storage.integrity import Progress, Verification
-from storage.mark import Mark, UnreadableMark, read_mark, write_mark
-from storage.queries import Selection
-from storage.schema import JOURNAL, create_or_check
-from storage.timeline import Timeline
-from storage.transactions import transaction
+from storage.keeper import Keeper, Stopped, remove_files
+from storage.layout import Layout, Segment
+from storage.migration import JOURNAL_NAME, migrate
+from storage.readers import Readers
+from storage.reading import View
+from storage.segments import SegmentLimits
+from storage.writing import JournalEnd
 
 T = TypeVar("T")
 
-JOURNAL_NAME = "journal.sqlite"
-MARK_NAME = "journal.mark"
 READERS = 3
 """Reads at the same time: one slow query leaves room for the page and a recovery."""
 BATCH_EVENTS = 1_000
 """Events of one read of a recovery: half a megabyte, some 5 ms."""
-MARK_EVERY_S = 1.0
 CLOSE_TIMEOUT_S = 10.0
 """For emptying the write-ahead log; what is in it is durable anyway."""
 
@@ -52,41 +62,55 @@ class JournalSize(msgspec.Struct, frozen=True):
     """How much there is."""
 
     size_bytes: int
-    """Of the database and its write-ahead log."""
+    """Of the files with rows and blobs, and their write-ahead logs."""
     oldest: Position
-    """0 in an empty journal."""
+    """The first position of which every row is there; 0 in an empty journal."""
+
+
+class Pruned(msgspec.Struct, frozen=True):
+    """What a prune came to."""
+
+    upto: Position
+    """The last position whose segment was dropped; 0 where none was."""
+    events: int
+    """Rows that went, the kept ones not counted."""
+    kept: int
+    """Rows of the dropped segments that stay."""
+    freed_bytes: int
 
 
 class EventStore:
     """The journal of one data directory."""
 
-    def __init__(self, directory: Path, catalogue: Catalogue, clock: Clock) -> None:
+    def __init__(self, directory: Path, catalogue: Catalogue, clock: Clock, limits: SegmentLimits) -> None:
         self.path = directory / JOURNAL_NAME
+        self._directory = directory
         self._catalogue = catalogue
         self._clock = clock
         self._writer = Database(self.path)
         self._readers = Readers(self.path, READERS)
-        self._timeline = Timeline(self.path, catalogue)
-        self._wal = WalKeeper(self.path)
-        self._mark_path = directory / MARK_NAME
-        self._marked_s = clock.monotonic_s()
-        self._epochs: tuple[tuple[int, Position], ...] = ()
+        self._keeper = Keeper()
+        self._end = JournalEnd(directory, catalogue, clock, limits, self._settle)
         self._warnings: list[str] = []
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, directory: Path, catalogue: Catalogue, clock: Clock) -> AsyncIterator["EventStore"]:
-        """Hold the directory and open its journal, made where there is none.
+    async def open(
+        cls, directory: Path, catalogue: Catalogue, clock: Clock, limits: SegmentLimits | None = None
+    ) -> AsyncIterator["EventStore"]:
+        """Hold the directory and open its journal, made where there is none and migrated where it is an older one.
 
         Raises DirectoryNotWritable, DirectoryInUse, UnknownSchema, CorruptJournal, DiskFull.
         """
         lock = await anyio.to_thread.run_sync(DirectoryLock.acquire, directory)
         try:
-            store = cls(directory, catalogue, clock)
+            store = cls(directory, catalogue, clock, limits or SegmentLimits())
             async with AsyncExitStack() as stack:
                 stack.push_async_callback(store._close)
+                await store._migrate()
                 await store._open_writer()
                 await stack.enter_async_context(store._readers)
+                store._settle_closed()
                 yield store
         finally:
             lock.release()
@@ -94,21 +118,31 @@ class EventStore:
     @property
     def head(self) -> Position:
         """The last position that is durable."""
-        return self._timeline.head
+        return self._end.head
 
     @property
     def epoch(self) -> int:
         """How often this timeline has lost its end, plus one."""
-        return self._epochs[-1][0]
+        return self._end.epoch
+
+    @property
+    def now_us(self) -> int:
+        """The time on the wall."""
+        return self._clock.now_us()
+
+    @property
+    def layout(self) -> Layout:
+        """The segments as they are now."""
+        return self._end.layout
 
     def take_warnings(self) -> tuple[str, ...]:
         """What was not as it should be when the journal was opened; each is given once."""
-        warnings, self._warnings = tuple(self._warnings), []
+        warnings, self._warnings = (*self._warnings, *self._end.take_warnings()), []
         return warnings
 
     def holds(self, epoch: int, position: Position) -> bool:
         """Whether what stood at `position` in `epoch` is still part of this timeline."""
-        lost_after = [after for later, after in self._epochs if later > epoch]
+        lost_after = [after for later, after in self._end.epochs if later > epoch]
         return position <= min(lost_after, default=self.head) and position <= self.head
 
     def encode(self, records: Sequence[Recorded]) -> Sequence[EncodedEvent]:
@@ -117,14 +151,16 @@ class EventStore:
 
     async def write(self, events: Sequence[EncodedEvent], blobs: Mapping[BlobId, bytes]) -> tuple[StoredEvent, ...]:
         """Make a batch durable, all or nothing; one that landed before is answered the same. Raises StorageError."""
-        return await self._write(lambda connection: self._write_batch(connection, events, blobs))
+        return await self._write(partial(self._end.write, events=events, blobs=blobs))
 
     async def keep_blobs(self, blobs: Mapping[BlobId, bytes]) -> None:
         """Make blobs durable by themselves, before the events that name them. Raises StorageError."""
-        await self._write(partial(self._timeline.keep_blobs, blobs=blobs))
+        await self._write(partial(self._end.keep_blobs, blobs=blobs))
 
     async def reopen(self) -> Position:
         """Close and open again; the head that is really on disk. Raises StorageError."""
+        with suppress(StorageError):
+            await self._writer.run(self._end.let_go)
         with suppress(sqlite3.Error):  # this connection has failed; that it also fails to close says nothing new
             await self._writer.close()
         self._writer = Database(self.path)
@@ -135,6 +171,19 @@ class EventStore:
         """A page of events. Raises InvalidField, StorageError."""
         reading.check_query(query)
         return await self._read(partial(reading.read_page, query=query))
+
+    async def search(self, query: SearchEvents) -> EventPage:
+        """The newest events whose text has all the words. Raises InvalidField, StorageError."""
+        searching.check_search(query)
+        layout = self.layout
+        # What is not indexed yet is brought up on the keeper's thread: the writer and other reads go on meanwhile.
+        work = self._keeper.submit(self._keeper.index_all, layout)
+        await self._kept(work)
+        return await self._read(partial(searching.search, query=query))
+
+    async def chain(self, query: ReadChain) -> EventChain:
+        """What an event was caused by, and what it caused. Raises NotFound, StorageError."""
+        return await self._read(partial(causes.read_chain, query=query))
 
     async def summarise(self, minutes: float) -> EventSummary:
         """Counts over the last minutes, from the full minute in which they begin. Raises InvalidField."""
@@ -148,7 +197,7 @@ class EventStore:
         return await self._read(partial(reading.histogram, buckets=buckets))
 
     async def count(self, type_: str) -> tuple[int, Position]:
-        """How many events of a type the journal holds, and the head up to which they were counted."""
+        """How many events of a type were ever recorded, and the head up to which they were counted."""
         return await self._read(partial(reading.count, type_=type_))
 
     async def blob(self, blob: BlobId) -> bytes:
@@ -157,10 +206,14 @@ class EventStore:
             digest = bytes.fromhex(blob)
         except ValueError as error:
             raise NotFound("blob", blob) from error
-        row = await self._read(lambda connection: connection.execute(queries.BLOB, (digest,)).fetchone())
+        row = await self._readers.run(
+            lambda files: files.get(self._end.blobs_path).execute(queries.BLOB, (digest,)).fetchone()
+        )
         if row is None:
             raise NotFound("blob", blob)
         content: bytes = row[0]
+        if sha256(content).digest() != digest:
+            raise CorruptDatabase(self._end.blobs_path, f"blob {blob} is not what its name says")
         return content
 
     async def measure(self) -> JournalSize:
@@ -168,33 +221,54 @@ class EventStore:
         return await self._read(self._measure)
 
     async def verify(self, progress: Progress | None = None) -> Verification:
-        """Prove every row, blob, index and count. Raises StorageError when the file cannot be read at all."""
-        async with Database(self.path, is_read_only=True) as reader:
-            return await integrity.verify(reader, progress)
+        """Prove every row, blob, index and count. Raises StorageError when the files cannot be read at all."""
+        return await integrity.verify(self._directory, progress)
+
+    async def prune(self, upto: Position) -> Pruned:
+        """Drop the closed segments up to a position, all but their kept rows. Raises StorageError."""
+        wanted = [s for s in self.layout.segments if s.state == "closed" and s.last <= upto]
+        if not wanted:
+            return Pruned(Position(0), 0, 0, 0)
+        for segment in wanted:  # as a rule these files are there since the segment was closed
+            await self._kept(self._keeper.submit(self._keeper.extract_kept, self.layout, segment))
+        dropped = await self._write(partial(self._end.prune, upto=upto))
+        layout = self.layout
+        kept = await self._read(partial(_count_kept, segments=dropped))
+        await self._readers.forget([layout.directory / name for s in dropped for name in (s.name, s.text_name)])
+        freed = await self._kept(self._keeper.submit(remove_files, layout, dropped))
+        events = sum(s.last - s.first + 1 for s in dropped)
+        return Pruned(dropped[-1].last, events - kept, kept, freed)
 
     async def own_events(self, address: Address, after: Position) -> AsyncIterator[Sequence[Recorded]]:
         """The committed events that `address` recorded after a position, in order, in batches."""
-        read = partial(reading.read_recorded, catalogue=self._catalogue, source=address)
-        while batch := await self._read(partial(read, selection=Selection(BATCH_EVENTS, after=after))):
+        query = ReadEvents(source=address, limit=BATCH_EVENTS, is_newest_first=False)
+        async for batch in self._batches(query, after):
             yield batch
-            after = batch[-1].position
 
     async def facts(
         self, topics: tuple[str, ...], agent: str | None, after: Position, upto: Position
     ) -> AsyncIterator[Sequence[Recorded]]:
         """The committed events that match, with after < position <= upto, in order, in batches."""
-        read = partial(reading.read_recorded, catalogue=self._catalogue, topics=topics)
-        while after < upto:
-            selection = Selection(BATCH_EVENTS, agent=agent or "", after=after, before=upto + 1)
-            batch = await self._read(partial(read, selection=selection))
-            if not batch:
-                return
+        before = Position(upto + 1)
+        query = ReadEvents(types=topics, agent=agent or "", before=before, limit=BATCH_EVENTS, is_newest_first=False)
+        if after < upto:
+            async for batch in self._batches(query, after):
+                yield batch
+
+    async def _batches(self, query: ReadEvents, after: Position) -> AsyncIterator[Sequence[Recorded]]:
+        read = partial(reading.read_recorded, catalogue=self._catalogue)
+        while batch := await self._read(partial(read, query=msgspec.structs.replace(query, after=after))):
             yield batch
+            if len(batch) < query.limit and query.before:
+                return
             after = batch[-1].position
 
-    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _read(self, work: Callable[[View], T]) -> T:
         try:
-            return await self._readers.run(work)
+            try:
+                return await self._readers.run(lambda files: work(View(files, self.layout)))
+            except FileGone:  # a prune came between the look at the layout and the file: look again
+                return await self._readers.run(lambda files: work(View(files, self.layout)))
         except CorruptDatabase as error:
             raise CorruptJournal(self.path, 0, error.reason) from error
         except reading.UndecodableEvent as error:
@@ -206,86 +280,76 @@ class EventStore:
         except CorruptDatabase as error:
             raise CorruptJournal(self.path, 0, error.reason) from error
 
+    async def _kept(self, work: "Future[T]") -> T:
+        """Wait for the keeper's thread. Raises StorageError."""
+        try:
+            return await asyncio.wrap_future(work)
+        except sqlite3.Error as error:
+            raise translated(error, self.layout.directory) from error
+        except OSError as error:
+            raise DatabaseFailed(self.layout.directory, error.strerror or str(error)) from error
+        except Stopped as error:
+            raise DatabaseFailed(self.layout.directory, "the journal is closing") from error
+
+    async def _migrate(self) -> None:
+        try:
+            done = await anyio.to_thread.run_sync(migrate, self._directory)
+        except sqlite3.Error as error:
+            found = translated(error, self.path)
+            if isinstance(found, CorruptDatabase):
+                raise CorruptJournal(self.path, 0, found.reason) from error
+            raise found from error
+        except OSError as error:
+            raise DirectoryNotWritable(self._directory, error.strerror or str(error)) from error
+        if done is not None:
+            self._warnings.append(done)
+
     async def _open_writer(self) -> None:
         try:
             await self._writer.__aenter__()
         except CorruptDatabase as error:
             raise CorruptJournal(self.path, 0, error.reason) from error
-        await self._write(self._begin)
+        await self._write(self._end.begin)
 
     async def _close(self) -> None:
         with anyio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
             try:
-                if self._epochs:
-                    await self._write(self._end)
+                await anyio.to_thread.run_sync(self._keeper.close)
+                if self._end.is_open:
+                    await self._write(self._end.finish)
             finally:
+                with suppress(StorageError):
+                    await self._writer.run(self._end.let_go)
                 await self._writer.close()
-                await anyio.to_thread.run_sync(self._timeline.close)
+                await anyio.to_thread.run_sync(self._end.close)
 
-    def _begin(self, connection: sqlite3.Connection) -> None:
-        """On the writer's thread: check the file, take up its end, and see whether it came back shorter."""
-        create_or_check(connection, self.path, JOURNAL)
-        self._timeline.load(connection)
-        epochs = [(epoch, Position(after)) for epoch, after in connection.execute(queries.EPOCHS)]
-        current = epochs[-1][0] if epochs else 0
-        mark = self._read_mark()
-        if mark is not None and (mark.position > self.head or mark.epoch > current):
-            self._warnings.append(
-                f"the journal ends at position {self.head} of epoch {current}, but position {mark.position} of epoch "
-                f"{mark.epoch} was reached before: its end is lost; epoch {max(current, mark.epoch) + 1} begins"
-            )
-            current = max(current, mark.epoch)
-        elif epochs:
-            self._epochs = tuple(epochs)
+    def _settle(self, segment: Segment, rows: sqlite3.Connection | None) -> None:
+        work = self._keeper.submit(self._keeper.settle, self.layout, segment, rows)
+        work.add_done_callback(self._warn_if_failed)
+
+    def _settle_closed(self) -> None:
+        """What the last process did not come to do."""
+        for segment in self.layout.segments:
+            if segment.state == "closed":
+                self._settle(segment, None)
+
+    def _warn_if_failed(self, work: "Future[None]") -> None:
+        if work.cancelled() or isinstance(work.exception(), Stopped):
             return
-        with transaction(connection):
-            connection.execute(queries.INSERT_EPOCH, (current + 1, self.head, self._clock.now_us()))
-        self._epochs = (*epochs, (current + 1, self.head))
-        self._note_head()
+        if (error := work.exception()) is not None:
+            self._warnings.append(f"a closed segment could not be finished ({error}); the next start tries again")
 
-    def _end(self, connection: sqlite3.Connection) -> None:
-        self._note_head()
-        self._empty_wal(connection, self._wal.empty)
-
-    def _write_batch(
-        self, connection: sqlite3.Connection, events: Sequence[EncodedEvent], blobs: Mapping[BlobId, bytes]
-    ) -> tuple[StoredEvent, ...]:
-        stored = self._timeline.write(connection, events, blobs)
-        self._empty_wal(connection, self._wal.after_commit)
-        if self._clock.monotonic_s() - self._marked_s >= MARK_EVERY_S:
-            self._note_head()
-        return stored
-
-    def _empty_wal(self, connection: sqlite3.Connection, empty: Callable[[sqlite3.Connection], bool]) -> None:
-        try:
-            empty(connection)
-        except sqlite3.Error as error:
-            if not is_full(error):
-                raise
-            # What is in the log is durable; it is copied once there is room for it.
-
-    def _read_mark(self) -> Mark | None:
-        try:
-            return read_mark(self._mark_path)
-        except UnreadableMark as error:
-            self._warnings.append(
-                f"{self._mark_path} cannot be read ({error}); a lost end would go unnoticed this once"
-            )
-            return None
-
-    def _note_head(self) -> None:
-        self._marked_s = self._clock.monotonic_s()
-        # The mark lags at worst; an event whose commit stands is not refused because of it.
-        with suppress(OSError):
-            write_mark(self._mark_path, Mark(self.epoch, self.head))
-
-    def _measure(self, connection: sqlite3.Connection) -> JournalSize:
-        wal = self.path.with_name(self.path.name + "-wal")
-        size = _integer(connection, queries.PAGES) + (wal.stat().st_size if wal.exists() else 0)
-        return JournalSize(size, Position(_integer(connection, queries.OLDEST)))
+    def _measure(self, view: View) -> JournalSize:
+        paths = [self.path, self._end.blobs_path, *view.layout.paths]
+        files = [path.with_name(path.name + suffix) for path in paths for suffix in ("", "-wal")]
+        size = sum(path.stat().st_size for path in files if path.exists())
+        oldest = view.layout.pruned_to + 1
+        return JournalSize(size, Position(oldest if oldest <= view.head else 0))
 
 
-def _integer(connection: sqlite3.Connection, statement: str, parameters: Sequence[str] = ()) -> int:
-    value: int
-    (value,) = connection.execute(statement, parameters).fetchone()
-    return value
+def _count_kept(view: View, segments: tuple[Segment, ...]) -> int:
+    total = 0
+    for segment in segments:
+        (rows,) = view.files.get(view.layout.directory / segment.kept_name).execute(queries.COUNT).fetchone()
+        total += rows
+    return total

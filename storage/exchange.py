@@ -125,8 +125,8 @@ class _Import:
                     self._queue(batch, number, line)
                 case Broken():
                     self._note(line)
-                    # A blob that is broken is told, and its events are there all the same.
-                    self._is_over = self._is_over or "blob" not in line.reason
+                    # Without a blob the events still fit together; without an event nothing after it does.
+                    self._is_over = self._is_over or not line.is_blob
         if batch:
             await self._write(batch)
 

@@ -17,9 +17,9 @@ from bus.errors import BadUsage, StorageError
 from bus.messages.base import Position, RunId
 from storage.checkpoints import CheckpointStore
 from storage.errors import CorruptCheckpoint
-from storage.events import MARK_NAME, EventStore
+from storage.events import EventStore
 from storage.manifests import Description
-from storage.mark import Mark, write_mark
+from storage.mark import MARK_NAME, Mark, write_mark
 from storage.past import Past, encoded
 
 Progress = Callable[[int, int], None]

@@ -1,31 +1,44 @@
-"""Prove that the journal is what was written.
+"""Whether the journal on disk is what was written: every row, every blob, every index, every count, every file.
 
-Every row's hash is computed again from its stored bytes along both chains, every blob from its content, the rollup
-from the rows; positions have no gap; SQLite checks its own structure and that the indexes agree with the rows. The walk
-is made of short reads, so that the journal can be written to meanwhile.
+Rules: rows are proved in order, so that the first wrong position is the one that is named: a gap, or a row that its
+hash does not cover. Where a segment was pruned, its kept rows are proved on their own chain, and the other chain is
+taken up at the anchor of the next. Then come what has no position: counts, SQLite's own structure, the tables
+themselves, the blobs, the epochs. Reads are short and change nothing; what is committed meanwhile is not looked at.
+
+It touches the disk for long: it belongs on a thread.
 """
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from hashlib import sha256
+from pathlib import Path
 
+import anyio.from_thread
+import anyio.to_thread
 import msgspec
 
 from bus.envelope import EncodedEvent
 from bus.messages.base import Position
+from storage import layout as layouts
 from storage import queries
-from storage.chain import KEPT, NOTHING, PRUNABLE, row_hash
-from storage.database import Database
-from storage.errors import CorruptDatabase
-from storage.transactions import snapshot
+from storage.blobs import BLOBS_NAME
+from storage.chain import KEPT, PRUNABLE, row_hash
+from storage.database import connect, translated
+from storage.errors import CorruptDatabase, DatabaseLocked, DirectoryNotWritable, DiskFull, UnknownSchema
+from storage.keeper import builder
+from storage.layout import SEGMENTS_NAME, Layout, Segment, epoch_hash
+from storage.migration import JOURNAL_NAME
+from storage.schema import BLOBS, JOURNAL, SEGMENT, TEXT, Schema, check, differences
 
 PAGE_ROWS = 2_000
 PAGE_BLOBS = 16
 """Blobs are large: a page is a few megabytes."""
 
 Progress = Callable[[Position, Position], None]
-"""Called with the last position that was proved and the head."""
+"""Called with the last position that was proved and the head; on another thread."""
+Rows = list[tuple[EncodedEvent, bytes, int]]
 
 
 class Verification(msgspec.Struct, frozen=True):
@@ -39,82 +52,223 @@ class Verification(msgspec.Struct, frozen=True):
     """Empty when all is as it was written."""
 
 
-async def verify(reader: Database, progress: Progress | None = None) -> Verification:
-    """Walk the whole journal over a connection of its own. Raises StorageError when it cannot be read at all."""
+class Wrong(Exception):
+    """Something is not as it was written."""
+
+    def __init__(self, position: int, problem: str) -> None:
+        super().__init__(problem)
+        self.position = Position(position)
+        self.problem = problem
+
+
+async def verify(directory: Path, progress: Progress | None = None) -> Verification:
+    """Walk the whole journal over connections of its own. Raises StorageError when it cannot be read at all."""
+    return await anyio.to_thread.run_sync(partial(_verify, directory, progress))
+
+
+def _verify(directory: Path, progress: Progress | None) -> Verification:
+    walk = _Walk(directory, progress)
     try:
-        head = await reader.run(_head)
-        events, position, problem = await _walk(reader, head, progress)
-        if problem:
-            return Verification(events, 0, position, problem)
-        blobs, problem = await _walk_blobs(reader)
-        return Verification(events, blobs, Position(0), problem or await reader.run(_structure))
+        walk.run()
+    except Wrong as wrong:
+        return Verification(walk.events, walk.blobs, wrong.position, wrong.problem)
+    except UnknownSchema as error:
+        return Verification(walk.events, walk.blobs, Position(0), str(error))
+    except sqlite3.Error as error:
+        found = translated(error, walk.path)
+        if isinstance(found, (DiskFull, DatabaseLocked, DirectoryNotWritable)):
+            raise found from error
+        return Verification(walk.events, walk.blobs, Position(0), str(found))
     except CorruptDatabase as error:
-        return Verification(0, 0, Position(0), error.reason)
+        return Verification(walk.events, walk.blobs, Position(0), str(error))
+    except UnicodeDecodeError:  # SQLite quotes a name that is not text any more
+        return Verification(walk.events, walk.blobs, Position(0), f"{walk.path.name} is damaged")
+    return Verification(walk.events, walk.blobs, Position(0), "")
 
 
-async def _walk(reader: Database, head: Position, progress: Progress | None) -> tuple[int, Position, str]:
-    hashes = {PRUNABLE: NOTHING, KEPT: NOTHING}
-    done = Position(0)
-    size = PAGE_ROWS
-    while done < head:
+class _Walk:
+    """One walk through all files of a journal."""
+
+    def __init__(self, directory: Path, progress: Progress | None) -> None:
+        self._directory = directory
+        self._progress = progress
+        self._head = Position(0)
+        self._hashes = {PRUNABLE: b"", KEPT: b""}
+        self._positions = {PRUNABLE: 0, KEPT: 0}
+        self.path = directory
+        """The file that is being read."""
+        self.events = 0
+        self.blobs = 0
+
+    def run(self) -> None:
+        """Prove everything. Raises Wrong, CorruptDatabase, UnknownSchema, StorageError."""
+        layout = self._read_layout()
+        with closing(self._opened(layout.path(layout.open), SEGMENT)) as rows:
+            (head,) = rows.execute(queries.HEAD).fetchall()[0]
+        self._head = Position(max(head, layout.open.first - 1))
+        for number, segment in enumerate(layout.segments):
+            following = layout.segments[number + 1] if segment.state != "open" else None
+            self._prove_segment(layout, segment, following)
+        self._prove_blobs()
+
+    def _read_layout(self) -> Layout:
+        path = self._directory / JOURNAL_NAME
+        with closing(self._opened(path, JOURNAL)) as catalogue:
+            segments: list[Segment] = []
+            for content, hash_ in catalogue.execute(queries.SEGMENTS).fetchall():
+                try:
+                    segments.append(layouts.unpack(content, hash_))
+                except ValueError as error:
+                    raise Wrong(segments[-1].last + 1 if segments else 1, str(error)) from error
+            for epoch, after, begun_us, hash_ in catalogue.execute(queries.EPOCHS).fetchall():
+                if epoch_hash(epoch, after, begun_us) != hash_:
+                    raise Wrong(0, f"epoch {epoch} is not what its hash says")
+            _prove_structure(catalogue, path, JOURNAL)
+        if not segments or segments[-1].state != "open":
+            raise Wrong(segments[-1].last + 1 if segments else 1, "the catalogue names no open segment")
+        return Layout(self._directory / SEGMENTS_NAME, tuple(segments))
+
+    def _prove_segment(self, layout: Layout, segment: Segment, following: Segment | None) -> None:
+        for chain, anchor in ((PRUNABLE, segment.prunable), (KEPT, segment.kept)):
+            is_known = segment.first > 1 and not (chain == PRUNABLE and self._positions[chain] < 0)
+            stood = (self._positions[chain], self._hashes[chain].hex())
+            if is_known and stood != (anchor.position, anchor.hash):
+                raise Wrong(segment.first, "the segment does not go on where the one before it ends")
+            self._positions[chain], self._hashes[chain] = anchor.position, bytes.fromhex(anchor.hash)
+        path = layout.path(segment)
+        last = segment.last or self._head
+        with closing(self._opened(path, SEGMENT)) as rows:
+            self._prove_rows(rows, path, segment, last)
+            self._prove_ends(rows, path, segment, last)
+        if segment.state == "pruned":
+            self._positions[PRUNABLE] = -1  # the next segment says where that chain stands
+        elif segment.state == "closed":
+            self._prove_kept_copy(layout, segment)
+        if following is not None and following.first != segment.last + 1:
+            raise Wrong(segment.last + 1, "no segment holds it")
+        self._prove_text(layout.directory / segment.text_name)
+
+    def _prove_rows(self, rows: sqlite3.Connection, path: Path, segment: Segment, last: Position) -> None:
+        done = Position(segment.first - 1)
+        for page in _pages(rows, path, done, last):
+            for event, stored_hash, chain in page:
+                is_pruned = segment.state == "pruned"
+                position = Position(event[0] if is_pruned else done + 1)
+                if event[0] != position:
+                    raise Wrong(position, "the row is missing")
+                if chain not in self._hashes or row_hash(self._hashes[chain], chain, event) != stored_hash:
+                    raise Wrong(position, "the row is not what its hash says")
+                if is_pruned and chain != KEPT:
+                    raise Wrong(position, "the row should have been pruned")
+                self._hashes[chain], self._positions[chain] = stored_hash, position
+                self.events += 1
+                done = position
+            if self._progress is not None:
+                self._progress(done, self._head)
+        if segment.state != "pruned" and done != last:
+            raise Wrong(done + 1, "the row is missing")
+
+    def _prove_ends(self, rows: sqlite3.Connection, path: Path, segment: Segment, last: Position) -> None:
+        """What is wrong beside the rows."""
+        if segment.state != "open":
+            noted = {chain: (position, hash_) for chain, position, hash_ in rows.execute(queries.CHAINS).fetchall()}
+            for chain in (PRUNABLE, KEPT) if segment.state == "closed" else (KEPT,):
+                if noted.get(chain) != (self._positions[chain], self._hashes[chain]):
+                    raise Wrong(0, f"the end of chain {chain} is not the one noted")
+        else:
+            for chain, position, hash_ in rows.execute(queries.CHAINS).fetchall():
+                if position >= segment.first and rows.execute(queries.HASH_AT, (position, chain)).fetchall() != [
+                    (hash_,)
+                ]:
+                    raise Wrong(0, f"the end of chain {chain} is not the one noted")
+        _prove_rollup(rows, path)
+        _prove_structure(rows, path, SEGMENT)
+
+    def _prove_kept_copy(self, layout: Layout, segment: Segment) -> None:
+        """The kept rows that wait in their own file for the day when the others go."""
+        path = layout.directory / segment.kept_name
+        if not path.exists():
+            return
+        hash_ = bytes.fromhex(segment.kept.hash)
+        with closing(self._opened(path, SEGMENT)) as rows:
+            for page in _pages(rows, path, Position(segment.first - 1), segment.last):
+                for event, stored_hash, chain in page:
+                    if chain != KEPT or row_hash(hash_, chain, event) != stored_hash:
+                        raise Wrong(event[0], f"the row in {path.name} is not what its hash says")
+                    hash_ = stored_hash
+            ends = {chain: noted for chain, _, noted in rows.execute(queries.CHAINS)}
+            if ends != {KEPT: hash_}:
+                raise Wrong(0, f"the end of the kept chain in {path.name} is not the one noted")
+            _prove_rollup(rows, path)
+            _prove_structure(rows, path, SEGMENT)
+        if hash_ != self._hashes[KEPT]:
+            raise Wrong(segment.last, f"{path.name} lacks kept rows")
+
+    def _prove_text(self, path: Path) -> None:
+        """The index of a segment's text, where it was begun: a kill may have left it without its tables."""
+        if not path.exists():
+            return
+        self.path = path
+        with closing(builder(path)) as index:  # unlike a reader it may clear away what a kill left half done
+            (tables,) = index.execute(queries.COUNT_TABLES).fetchone()
+            if tables:
+                check(index, path, TEXT)
+                _prove_structure(index, path, TEXT)
+
+    def _opened(self, path: Path, schema: Schema) -> sqlite3.Connection:
+        self.path = path
+        if not path.exists():
+            raise Wrong(0, f"{path.name} is missing")
+        connection = connect(path, is_read_only=True)
         try:
-            rows = await reader.run(partial(_page, after=done, head=head, size=size))
-        except CorruptDatabase as error:
+            check(connection, path, schema)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _prove_blobs(self) -> None:
+        path = self._directory / BLOBS_NAME
+        last = 0
+        with closing(self._opened(path, BLOBS)) as contents:
+            while rows := contents.execute(queries.BLOBS_AFTER, (last, PAGE_BLOBS)).fetchall():
+                for id_, hash_, content in rows:
+                    if sha256(content).digest() != hash_:
+                        raise Wrong(0, f"blob {hash_.hex()} is not what its name says")
+                    last = id_
+                    self.blobs += 1
+            _prove_structure(contents, path, BLOBS)
+
+
+def _pages(rows: sqlite3.Connection, path: Path, done: Position, last: Position) -> Iterator[Rows]:
+    size = PAGE_ROWS
+    while done < last:
+        anyio.from_thread.check_cancelled()
+        try:
+            found = rows.execute(queries.ROWS_WITH_CHAIN_AFTER, (done, last, size)).fetchall()
+        except sqlite3.Error as error:
+            found_wrong = translated(error, path)
+            if not isinstance(found_wrong, CorruptDatabase):
+                raise
             if size == 1:
-                return done, Position(done + 1), error.reason
+                raise Wrong(done + 1, found_wrong.reason) from error
             size = max(1, size // 16)  # closer, until the row itself is found
             continue
-        if not rows:
-            return done, Position(done + 1), "the row is missing"
-        for row, stored_hash, chain in rows:
-            position = Position(done + 1)
-            if row[0] != position:
-                return done, position, "the row is missing"
-            if chain not in hashes or row_hash(hashes[chain], chain, row) != stored_hash:
-                return done, position, "the row is not what its hash says"
-            hashes[chain] = stored_hash
-            done = position
-        if progress is not None:
-            progress(done, head)
-    return done, Position(0), ""
+        if not found:
+            return
+        yield [(row[:-2], row[-2], row[-1]) for row in found]
+        done = found[-1][0]
 
 
-async def _walk_blobs(reader: Database) -> tuple[int, str]:
-    last = 0
-    count = 0
-    while rows := await reader.run(partial(_blob_page, after=last)):
-        for id_, hash_, content in rows:
-            if sha256(content).digest() != hash_:
-                return count, f"blob {hash_.hex()} is not what its name says"
-            last = id_
-            count += 1
-    return count, ""
+def _prove_rollup(rows: sqlite3.Connection, path: Path) -> None:
+    (places,) = rows.execute(queries.ROLLUP_DIFFERENCES).fetchone()
+    if places:
+        raise Wrong(0, f"the rollup differs from the rows of {path.name} in {places} places")
 
 
-def _head(connection: sqlite3.Connection) -> Position:
-    (head,) = connection.execute(queries.HEAD).fetchone()
-    return Position(head)
-
-
-def _page(
-    connection: sqlite3.Connection, *, after: Position, head: Position, size: int
-) -> list[tuple[EncodedEvent, bytes, int]]:
-    rows = connection.execute(queries.ROWS_WITH_CHAIN_AFTER, (after, head, size)).fetchall()
-    return [(row[:-2], row[-2], row[-1]) for row in rows]
-
-
-def _blob_page(connection: sqlite3.Connection, *, after: int) -> list[tuple[int, bytes, bytes]]:
-    return connection.execute(queries.BLOBS_AFTER, (after, PAGE_BLOBS)).fetchall()
-
-
-def _structure(connection: sqlite3.Connection) -> str:
-    """What is wrong beside the rows, or nothing."""
-    with snapshot(connection):
-        for chain, position, hash_ in connection.execute(queries.CHAINS).fetchall():
-            if position and connection.execute(queries.HASH_AT, (position, chain)).fetchone() != (hash_,):
-                return f"the end of chain {chain} is not the one noted"
-        (differences,) = connection.execute(queries.ROLLUP_DIFFERENCES).fetchone()
-        if differences:
-            return f"the rollup differs from the rows in {differences} places"
-        (answer,) = connection.execute(queries.INTEGRITY).fetchone()
-        return "" if answer == "ok" else f"SQLite says: {answer}"
+def _prove_structure(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:
+    if differing := differences(connection, schema):
+        raise Wrong(0, f"the tables of {path.name} are not those that were made: {differing}")
+    [(answer,)] = connection.execute(queries.INTEGRITY).fetchall()
+    if answer != "ok":
+        raise Wrong(0, f"SQLite says of {path.name}: {answer}")

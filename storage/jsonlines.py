@@ -41,6 +41,9 @@ class BlobLine(msgspec.Struct, frozen=True):
     content: bytes
 
 
+_NONE = msgspec.Raw()
+
+
 class EventLine(msgspec.Struct, frozen=True, omit_defaults=True):
     """An event as it stands in its row."""
 
@@ -58,7 +61,7 @@ class EventLine(msgspec.Struct, frozen=True, omit_defaults=True):
     correlation: str = ""
     cause: Position = Position(0)
     cursor: Position = Position(0)
-    sealed: msgspec.Raw | None = None
+    sealed: msgspec.Raw = _NONE
     is_sealed: bool = False
     """Whether it has fields that are not told here."""
 
@@ -68,6 +71,7 @@ class Broken(msgspec.Struct, frozen=True):
 
     line: int
     reason: str
+    is_blob: bool = False
 
 
 Line = Head | BlobLine | EventLine | Broken
@@ -104,7 +108,7 @@ def event_line(event: StoredEvent, *, has_sealed: bool) -> bytes:
         correlation=event.correlation,
         cause=event.cause,
         cursor=event.cursor,
-        sealed=msgspec.Raw(event.sealed) if has_sealed and event.sealed is not None else None,
+        sealed=msgspec.Raw(event.sealed) if has_sealed and event.sealed is not None else _NONE,
         is_sealed=event.sealed is not None and not has_sealed,
     )
     return _encode(line) + b"\n"
@@ -126,7 +130,7 @@ def row_of(line: EventLine) -> EncodedEvent:
         line.cause,
         line.cursor,
         bytes(line.data),
-        bytes(line.sealed) if line.sealed is not None else None,
+        bytes(line.sealed) or None,
     )
 
 
@@ -156,8 +160,8 @@ def _parsed(number: int, text: bytes) -> Line:
         if text.startswith(b'{"blob":'):
             blob = _BLOB.decode(text)
             is_itself = sha256(blob.content).hexdigest() == blob.blob
-            return blob if is_itself else Broken(number, "the blob is not what its name says")
+            return blob if is_itself else Broken(number, "the blob is not what its name says", is_blob=True)
         return _EVENT.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         torn = "" if text.endswith(b"\n") else "the line is torn: "
-        return Broken(number, f"{torn}{error}")
+        return Broken(number, f"{torn}{error}", is_blob=text.startswith(b'{"blob":'))

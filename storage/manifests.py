@@ -12,18 +12,20 @@ Pure: no clock, no disk.
 
 from collections.abc import Callable, Collection, Mapping
 from hashlib import sha256
+from zlib import crc32
 
 import msgspec
 
 from bus.address import Address
-from bus.canonical import pieces
 from bus.messages.base import Microseconds, Position, RunId
 from bus.messages.system import CheckpointReason, CheckpointView
 from storage.chunks import CHUNK_BYTES_MAX
 from storage.errors import CorruptCheckpoint
 
-ENTRIES_BYTES = 2 * 1024
-"""Of a piece of the list of actors: a dozen of them, of which a small change touches few."""
+ENTRIES_PER_PIECE = 12
+"""On average, of the list of actors: a small change touches few pieces, and these are small."""
+ENTRIES_MAX = 200
+"""Where no border comes by itself."""
 
 Read = Callable[[bytes], bytes | None]
 """Gives a chunk's content by its hash, or None where there is none. Raises UnreadableChunk."""
@@ -102,10 +104,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         actor = self.actors[address]
         return actor.position if actor.follows else max(actor.position, self.stamped)
 
-    def chunks(self) -> frozenset[bytes]:
+    def chunks(self) -> frozenset[str]:
         """The names of all that it is made of."""
-        named = (bytes.fromhex(name) for actor in self.actors.values() for name in actor.chunks)
-        return frozenset((*named, *map(bytes.fromhex, self.entries)))
+        return frozenset([*self.entries, *[name for actor in self.actors.values() for name in actor.chunks]])
 
 
 class _Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -167,15 +168,13 @@ def _packed(actor: ActorState, chunks: dict[bytes, bytes]) -> ActorManifest:
 
 def state_hash(actors: Mapping[Address, ActorState]) -> str:
     """SHA-256 over each address and the SHA-256 of its canonical state, in the order of the addresses."""
-    return _hash_of({address: sha256(actor.state).hexdigest() for address, actor in actors.items()})
+    lines = [hash_line(address, sha256(actors[address].state).hexdigest()) for address in sorted(actors)]
+    return sha256(b"".join(lines)).hexdigest()
 
 
-def _hash_of(hashes: Mapping[Address, str]) -> str:
-    whole = sha256()
-    for address in sorted(hashes):
-        # Lengths keep apart what joined bytes would confuse.
-        whole.update(f"{len(address)} {address} {hashes[address]} ".encode())
-    return whole.hexdigest()
+def hash_line(address: Address, hash_: str) -> bytes:
+    """What the state hash covers of one actor. Lengths keep apart what joined bytes would confuse."""
+    return f"{len(address)} {address} {hash_} ".encode()
 
 
 def _state_hash_of_format_1(actors: Mapping[Address, ActorState]) -> str:
@@ -192,6 +191,7 @@ def describe(
     actors: Mapping[Address, ActorState],
     entries: dict[Address, ActorManifest],
     written_bytes: int,
+    state_hash: str,
 ) -> Manifest:
     """The manifest of packed states, of which `written_bytes` were not there before."""
     position = max(actor.position for actor in actors.values())
@@ -208,7 +208,7 @@ def describe(
         agora_version=description.agora_version,
         actors={address: entries[address].size_bytes for address in entries},
         size_bytes=sum(entry.stored_bytes for entry in entries.values()),
-        state_hash=_hash_of({address: entry.state_hash for address, entry in entries.items()}),
+        state_hash=state_hash,
         written_bytes=written_bytes,
         includes=description.includes,
         left_out=description.left_out,
@@ -217,9 +217,53 @@ def describe(
     return Manifest(view, entries, stamped, format=2)
 
 
-def encode(manifest: Manifest) -> tuple[bytes, bytes, dict[bytes, bytes]]:
-    """The manifest's bytes, their hash, and the chunks of its list of actors."""
-    cut = [(sha256(piece), piece) for piece in pieces(manifest.actors, ENTRIES_BYTES)]
+class Listing:
+    """The list of actors as it is stored, made again from what did not change since the last time."""
+
+    def __init__(self) -> None:
+        self._lines: dict[Address, tuple[ActorManifest, bytes, bool, bytes]] = {}
+        """By actor: its entry, that as JSON, whether a piece ends there, and what the state hash covers of it."""
+
+    def take(self, entries: Mapping[Address, ActorManifest]) -> None:
+        """From now on these are the entries."""
+        known, lines = self._lines, {}
+        for address, entry in entries.items():
+            found = known.get(address)
+            lines[address] = found if found is not None and found[0] is entry else _line(address, entry)
+        self._lines = lines
+
+    @property
+    def state_hash(self) -> str:
+        """SHA-256 over each address and the SHA-256 of its canonical state, in the order of the addresses."""
+        return sha256(b"".join([hashed for _, _, _, hashed in self._lines.values()])).hexdigest()
+
+    def pieces(self) -> list[bytes]:
+        """The list as JSON, cut where its entries say."""
+        found: list[bytes] = []
+        pending: list[bytes] = []
+        before = b"{"
+        for _, line, is_border, _ in self._lines.values():
+            pending.append(line)
+            if is_border or len(pending) == ENTRIES_MAX:
+                found.append(before + b",".join(pending))
+                pending = []
+                before = b","
+        if pending:
+            found.append(before + b",".join(pending))
+        found[-1] += b"}"
+        return found
+
+
+def _line(address: Address, entry: ActorManifest) -> tuple[ActorManifest, bytes, bool, bytes]:
+    line = msgspec.json.encode({address: entry})[1:-1]
+    # The border is drawn by the name, so that it stays where it is whatever becomes of the entry.
+    is_border = crc32(address.encode()) % ENTRIES_PER_PIECE == 0
+    return entry, line, is_border, hash_line(address, entry.state_hash)
+
+
+def encode(manifest: Manifest, listing: Listing) -> tuple[bytes, bytes, dict[bytes, bytes]]:
+    """The manifest's bytes, their hash, and the chunks of its list of actors, which the listing has taken."""
+    cut = [(sha256(piece), piece) for piece in listing.pieces()]
     names = tuple(name.hexdigest() for name, _ in cut)
     view = msgspec.structs.replace(manifest.view, actors={})
     content = msgspec.json.encode(_Head(2, view, manifest.stamped, names))

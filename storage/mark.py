@@ -10,6 +10,8 @@ from pathlib import Path
 
 import msgspec
 
+MARK_NAME = "journal.mark"
+
 
 class Mark(msgspec.Struct, frozen=True):
     """The head of the journal at some time."""

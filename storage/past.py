@@ -4,7 +4,6 @@ Rules: nothing is written, not even the mark; a read sees what was committed whe
 asks of the past, so that states can be folded from it without a system.
 """
 
-import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import anyio
+import msgspec
 
 from bus.address import Address
 from bus.clock import Clock
@@ -19,13 +19,16 @@ from bus.codec import Catalogue
 from bus.envelope import EncodedEvent, Recorded, StoredEvent
 from bus.errors import NotFound
 from bus.messages.base import BlobId, Position
-from bus.messages.system import EventPage, EventSummary, ReadEvents
+from bus.messages.system import EventHistogram, EventPage, EventSummary, ReadEvents
 from storage import queries, reading
-from storage.database import Readers
+from storage.blobs import BLOBS_NAME
 from storage.errors import CorruptDatabase, CorruptJournal
-from storage.events import JOURNAL_NAME
-from storage.queries import Selection
+from storage.files import Files
+from storage.migration import JOURNAL_NAME
+from storage.readers import Readers
+from storage.reading import View
 from storage.schema import JOURNAL, check
+from storage.segments import read_layout
 
 T = TypeVar("T")
 
@@ -58,6 +61,7 @@ class Past:
         if not await anyio.Path(past.path).is_file():
             raise NotFound("journal", str(past.path))
         async with past._readers:
+            await past._readers.run(past._check)
             await past._read(past._look)
             yield past
 
@@ -82,13 +86,18 @@ class Past:
         now_us = self._clock.now_us()
         return await self._read(partial(reading.summarise, catalogue=self._catalogue, minutes=minutes, now_us=now_us))
 
+    async def histogram(self, buckets: int) -> EventHistogram:
+        """How many events of each type in so many equal spans of the journal's time."""
+        return await self._read(partial(reading.histogram, buckets=buckets))
+
     async def blob(self, blob: BlobId) -> bytes:
         """A blob's content. Raises NotFound."""
         try:
             digest = bytes.fromhex(blob)
         except ValueError as error:
             raise NotFound("blob", blob) from error
-        row = await self._read(lambda connection: connection.execute(queries.BLOB, (digest,)).fetchone())
+        path = self.path.with_name(BLOBS_NAME)
+        row = await self._read(lambda view: view.files.get(path).execute(queries.BLOB, (digest,)).fetchone())
         if row is None:
             raise NotFound("blob", blob)
         content: bytes = row[0]
@@ -110,47 +119,58 @@ class Past:
     async def blobs(self) -> AsyncIterator[dict[BlobId, bytes]]:
         """All blobs, some at a time."""
         last = 0
-        while rows := await self._read(partial(_blobs_after, last=last)):
+        while rows := await self._read(partial(_blobs_after, path=self.path.with_name(BLOBS_NAME), last=last)):
             last = rows[-1][0]
             yield {BlobId(hash_.hex()): content for _, hash_, content in rows}
 
     async def own_events(self, address: Address, after: Position) -> AsyncIterator[Sequence[Recorded]]:
         """The events that `address` recorded after a position, in order, in batches."""
-        read = partial(reading.read_recorded, catalogue=self._catalogue, source=address)
-        while batch := await self._read(partial(read, selection=Selection(BATCH_EVENTS, after=after))):
+        query = ReadEvents(source=address, limit=BATCH_EVENTS, is_newest_first=False)
+        async for batch in self._batches(query, after):
             yield batch
-            after = batch[-1].position
 
     async def facts(
         self, topics: tuple[str, ...], agent: str | None, after: Position, upto: Position
     ) -> AsyncIterator[Sequence[Recorded]]:
         """The events that match, with after < position <= upto, in order, in batches."""
-        read = partial(reading.read_recorded, catalogue=self._catalogue, topics=topics)
-        while after < upto:
-            selection = Selection(BATCH_EVENTS, agent=agent or "", after=after, before=upto + 1)
-            batch = await self._read(partial(read, selection=selection))
-            if not batch:
-                return
+        before = Position(upto + 1)
+        query = ReadEvents(types=topics, agent=agent or "", before=before, limit=BATCH_EVENTS, is_newest_first=False)
+        async for batch in self._batches(query, after):
             yield batch
+
+    async def _batches(self, query: ReadEvents, after: Position) -> AsyncIterator[Sequence[Recorded]]:
+        read = partial(reading.read_recorded, catalogue=self._catalogue)
+        while batch := await self._read(partial(read, query=msgspec.structs.replace(query, after=after))):
+            yield batch
+            if len(batch) < query.limit:
+                return
             after = batch[-1].position
 
-    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _read(self, work: Callable[[View], T]) -> T:
         try:
-            return await self._readers.run(work)
+            return await self._readers.run(lambda files: work(self._view(files)))
         except CorruptDatabase as error:
             raise CorruptJournal(self.path, 0, error.reason) from error
         except reading.UndecodableEvent as error:
             raise CorruptJournal(self.path, error.position, error.reason) from error
 
-    def _look(self, connection: sqlite3.Connection) -> None:
-        check(connection, self.path, JOURNAL)
-        self._epochs = tuple((epoch, Position(after)) for epoch, after in connection.execute(queries.EPOCHS))
-        (self.head,) = connection.execute(queries.HEAD).fetchone()
-        (self.oldest,) = connection.execute(queries.OLDEST).fetchone()
+    def _view(self, files: Files) -> View:
+        """The segments as whoever writes them has them now."""
+        return View(files, read_layout(files.get(self.path), self.path))
+
+    def _check(self, files: Files) -> None:
+        check(files.get(self.path), self.path, JOURNAL)
+
+    def _look(self, view: View) -> None:
+        epochs = view.files.get(self.path).execute(queries.EPOCHS).fetchall()
+        self._epochs = tuple((epoch, Position(after)) for epoch, after, _, _ in epochs)
+        self.head = view.head
+        oldest = view.layout.pruned_to + 1
+        self.oldest = Position(oldest if oldest <= self.head else 0)
 
 
-def _blobs_after(connection: sqlite3.Connection, last: int) -> list[tuple[int, bytes, bytes]]:
-    return connection.execute(queries.BLOBS_AFTER, (last, BATCH_BLOBS)).fetchall()
+def _blobs_after(view: View, path: Path, last: int) -> list[tuple[int, bytes, bytes]]:
+    return view.files.get(path).execute(queries.BLOBS_AFTER, (last, BATCH_BLOBS)).fetchall()
 
 
 def encoded(stored: StoredEvent) -> EncodedEvent:

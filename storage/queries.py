@@ -20,6 +20,7 @@ WRITER_PRAGMAS = (
     "PRAGMA cache_size = -65536",  # 64 MiB: the indexes' inner pages stay in memory at a million rows
     "PRAGMA wal_autocheckpoint = 0",  # errors of automatic checkpoints go unseen; ours are checked
     "PRAGMA journal_size_limit = 67108864",
+    "PRAGMA secure_delete = ON",  # what was replaced is not left behind in the file
     "PRAGMA trusted_schema = OFF",
     "PRAGMA cell_size_check = ON",
     "PRAGMA busy_timeout = 5000",
@@ -31,6 +32,14 @@ READER_PRAGMAS = (
     "PRAGMA cell_size_check = ON",
     "PRAGMA busy_timeout = 5000",
 )
+BUILDER_PRAGMAS = (
+    "PRAGMA journal_mode = TRUNCATE",
+    "PRAGMA synchronous = OFF",
+    "PRAGMA cache_size = -16384",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA trusted_schema = OFF",
+    "PRAGMA busy_timeout = 5000",
+)
 WAL_COPY = "PRAGMA wal_checkpoint(PASSIVE)"
 WAL_TRUNCATE = "PRAGMA wal_checkpoint(TRUNCATE)"
 WAIT_NOT = "PRAGMA busy_timeout = 0"
@@ -39,7 +48,7 @@ APPLICATION_ID = "PRAGMA application_id"
 VERSION = "PRAGMA user_version"
 INTEGRITY = "PRAGMA integrity_check(1)"
 COUNT_TABLES = "SELECT count(*) FROM sqlite_master"
-PAGES = "SELECT (SELECT page_count FROM pragma_page_count()) * (SELECT page_size FROM pragma_page_size())"
+DEFINITIONS = "SELECT type, name, sql FROM sqlite_master"
 
 BEGIN_WRITE = "BEGIN IMMEDIATE"
 BEGIN_READ = "BEGIN"
@@ -55,6 +64,11 @@ def set_application_id(value: int) -> str:
 def set_version(value: int) -> str:
     """Pragmas take no parameters."""
     return f"PRAGMA user_version = {value:d}"
+
+
+def drop(table: str) -> str:
+    """A table of ours."""
+    return f"DROP TABLE {table}"
 
 
 # Writing events
@@ -94,18 +108,41 @@ SET_CHAINS = "INSERT OR REPLACE INTO chains (chain, position, hash) VALUES (?,?,
 INSERT_TYPE = "INSERT INTO types (name) VALUES (?) RETURNING id"
 INSERT_SOURCE = "INSERT INTO sources (name) VALUES (?) RETURNING id"
 INSERT_BLOB = "INSERT OR IGNORE INTO blobs (hash, content) VALUES (?, ?)"
-INSERT_EPOCH = "INSERT INTO epochs (epoch, after, begun_us) VALUES (?, ?, ?)"
+INSERT_EPOCH = "INSERT INTO epochs (epoch, after, begun_us, hash) VALUES (?, ?, ?, ?)"
+PUT_SEGMENT = "INSERT OR REPLACE INTO segments (first, content, hash) VALUES (?, ?, ?)"
 
 # Reading events
 
 TYPES = "SELECT id, name FROM types"
 SOURCES = "SELECT id, name FROM sources"
 SOURCE = "SELECT id FROM sources WHERE name = ?"
-EPOCHS = "SELECT epoch, after FROM epochs ORDER BY epoch"
+EPOCHS = "SELECT epoch, after, begun_us, hash FROM epochs ORDER BY epoch"
+SEGMENTS = "SELECT content, hash FROM segments ORDER BY first"
 HEAD = "SELECT coalesce(max(position), 0) FROM events"
-OLDEST = "SELECT coalesce(min(position), 0) FROM events"
+COUNT = "SELECT count(*) FROM events"
 CHAINS = "SELECT chain, position, hash FROM chains"
 HASH_AT = "SELECT hash FROM events WHERE position = ? AND chain = ?"
+ATTACH = "ATTACH DATABASE ? AS source"
+DETACH = "DETACH DATABASE source"
+COPY_KEPT = (
+    "INSERT INTO events SELECT * FROM source.events WHERE chain = 1 ORDER BY position",
+    "INSERT INTO types SELECT id, name FROM source.types WHERE id IN (SELECT type FROM events)",
+    "INSERT INTO sources SELECT id, name FROM source.sources WHERE id IN (SELECT source FROM events)",
+    "INSERT INTO chains SELECT chain, position, hash FROM source.chains WHERE chain = 1",
+    "INSERT INTO rollup SELECT time_us / 60000000, type, count(*), min(position), max(position) FROM events "
+    "GROUP BY 1, 2",
+)
+TEXT_PROGRESS = "SELECT position FROM progress"
+SET_TEXT_PROGRESS = "UPDATE progress SET position = ?"
+COPY_TEXT = (
+    "INSERT INTO text (rowid, body) SELECT e.position, "
+    "(SELECT group_concat(atom, ' ') FROM json_tree(CAST(e.data AS TEXT)) WHERE type = 'text') "
+    "FROM source.events e WHERE e.position > ? AND e.position <= ?"
+)
+SEARCH = "SELECT rowid FROM text WHERE text MATCH ? AND rowid < ? ORDER BY rowid DESC LIMIT ?"
+SOURCE_NEXT = (
+    "SELECT max(position) FROM (SELECT position FROM source.events WHERE position > ? ORDER BY position LIMIT ?)"
+)
 BLOB = "SELECT content FROM blobs WHERE hash = ?"
 BLOBS_AFTER = "SELECT id, hash, content FROM blobs WHERE id > ? ORDER BY id LIMIT ?"
 COUNT_OF_TYPE = "SELECT coalesce(sum(events), 0) FROM rollup WHERE type = (SELECT id FROM types WHERE name = ?)"

@@ -1,4 +1,4 @@
-"""The tables of the journal and of the checkpoints, and which versions of them this program knows.
+"""The tables of the journal's files and of the checkpoints, and which versions of them this program knows.
 
 Rules: the tables, the program's mark (`application_id`) and the version (`user_version`) are made in one transaction,
 so that a kill leaves either nothing or all of it. A newer version is refused and left alone. Tables are STRICT.
@@ -8,6 +8,7 @@ columns that are often empty are partial. Time has none: the rollup says between
 """
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -27,6 +28,30 @@ class Schema(msgspec.Struct, frozen=True):
 
 JOURNAL = Schema(
     application_id=0x41474F4A,  # "AGOJ"
+    version=2,
+    statements=(
+        # A row per segment file: its description as JSON, and the hash of that.
+        """
+        CREATE TABLE segments (
+            first INTEGER PRIMARY KEY,
+            content BLOB NOT NULL,
+            hash BLOB NOT NULL
+        ) STRICT
+        """,
+        # A timeline that came back shorter goes on as a new epoch after the position that was left.
+        """
+        CREATE TABLE epochs (
+            epoch INTEGER PRIMARY KEY,
+            after INTEGER NOT NULL,
+            begun_us INTEGER NOT NULL,
+            hash BLOB NOT NULL
+        ) STRICT
+        """,
+    ),
+)
+
+SEGMENT = Schema(
+    application_id=0x41474F53,  # "AGOS"
     version=1,
     statements=(
         """
@@ -67,7 +92,7 @@ JOURNAL = Schema(
         "CREATE INDEX events_by_agent ON events (agent) WHERE agent <> ''",
         "CREATE INDEX events_by_run ON events (run) WHERE run <> ''",
         "CREATE INDEX events_by_correlation ON events (correlation) WHERE correlation <> ''",
-        # The last row of each hash chain: 0 for what retention may prune, 1 for what is kept.
+        # The last row of each hash chain, here or before: 0 for what retention may prune, 1 for what is kept.
         """
         CREATE TABLE chains (
             chain INTEGER PRIMARY KEY,
@@ -86,6 +111,13 @@ JOURNAL = Schema(
             PRIMARY KEY (minute, type)
         ) STRICT, WITHOUT ROWID
         """,
+    ),
+)
+
+BLOBS = Schema(
+    application_id=0x41474F42,  # "AGOB"
+    version=1,
+    statements=(
         """
         CREATE TABLE blobs (
             id INTEGER PRIMARY KEY,
@@ -93,14 +125,17 @@ JOURNAL = Schema(
             content BLOB NOT NULL
         ) STRICT
         """,
-        # A timeline that came back shorter goes on as a new epoch after the position that was left.
-        """
-        CREATE TABLE epochs (
-            epoch INTEGER PRIMARY KEY,
-            after INTEGER NOT NULL,
-            begun_us INTEGER NOT NULL
-        ) STRICT
-        """,
+    ),
+)
+
+TEXT = Schema(
+    application_id=0x41474F54,  # "AGOT"
+    version=1,
+    statements=(
+        # Only the index: the text itself is in the rows. Its row ids are positions.
+        "CREATE VIRTUAL TABLE text USING fts5(body, content='')",
+        "CREATE TABLE progress (position INTEGER NOT NULL) STRICT",
+        "INSERT INTO progress (position) VALUES (0)",
     ),
 )
 
@@ -155,6 +190,16 @@ def check(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:
     (version,) = connection.execute(queries.VERSION).fetchone()
     if version != schema.version:
         raise UnknownSchema(path, version, schema.version)
+
+
+def differences(connection: sqlite3.Connection, schema: Schema) -> str:
+    """The first table or index that is not the one that the schema makes, or nothing."""
+    with closing(sqlite3.connect(":memory:")) as fresh:
+        for statement in schema.statements:
+            fresh.execute(statement)
+        wanted = set(fresh.execute(queries.DEFINITIONS).fetchall())
+    found = set(connection.execute(queries.DEFINITIONS).fetchall())
+    return ", ".join(sorted(str(name) for _, name, _ in wanted ^ found)[:1])
 
 
 def _is_empty(connection: sqlite3.Connection) -> bool:

@@ -1,6 +1,6 @@
 """The writing end of the journal: one transaction for a batch of events, with everything that goes with them.
 
-Rules: positions have no gap; rows, blobs, names, rollup and the heads of the hash chains are of one transaction; what
+Rules: positions have no gap; rows, names, rollup and the heads of the hash chains are of one transaction; what
 is remembered between batches changes after the commit and not before, so that a batch that failed leaves no trace.
 A batch that has landed already (its commit was not heard of) is answered from the rows and not written again.
 
@@ -8,18 +8,18 @@ Lives on the writing connection's thread.
 """
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import sha256
 from itertools import chain as flattened
 from pathlib import Path
 
 from bus.codec import Catalogue
 from bus.envelope import EncodedEvent, StoredEvent
-from bus.messages.base import BlobId, Position
+from bus.messages.base import Position
 from storage import queries
 from storage.chain import KEPT, NOTHING, PRUNABLE, row_hash
 from storage.errors import CorruptJournal
+from storage.layout import Segment
 from storage.transactions import transaction
 
 MINUTE_US = 60_000_000
@@ -67,12 +67,12 @@ class _Chainer:
 class Timeline:
     """What the next row needs to know of those before it."""
 
-    def __init__(self, path: Path, catalogue: Catalogue) -> None:
-        self._path = path
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._path = Path()
         self._catalogue = catalogue
         self._types: dict[str, int] = {}
         self._sources: dict[str, int] = {}
-        self._heads: Heads = ((0, NOTHING), (0, NOTHING))
+        self.heads: Heads = ((0, NOTHING), (0, NOTHING))
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="journal-chainer")
         self.head = Position(0)
 
@@ -80,29 +80,31 @@ class Timeline:
         """End the thread that chains."""
         self._ahead.shutdown()
 
-    def load(self, connection: sqlite3.Connection) -> None:
-        """Take up where the journal on disk ends. Raises CorruptJournal where its ends do not meet."""
+    def load(self, connection: sqlite3.Connection, path: Path, segment: Segment) -> None:
+        """Take up where the open segment ends. Raises CorruptJournal where its ends do not meet."""
+        self._path = path
         self._types = {name: id_ for id_, name in connection.execute(queries.TYPES)}
         self._sources = {name: id_ for id_, name in connection.execute(queries.SOURCES)}
         ends = {chain: (position, hash_) for chain, position, hash_ in connection.execute(queries.CHAINS)}
-        self._heads = (ends.get(PRUNABLE, (0, NOTHING)), ends.get(KEPT, (0, NOTHING)))
+        self.heads = (ends.get(PRUNABLE, (0, NOTHING)), ends.get(KEPT, (0, NOTHING)))
         (head,) = connection.execute(queries.HEAD).fetchone()
-        for chain, (position, hash_) in enumerate(self._heads):
+        head = max(head, segment.first - 1)
+        for chain, anchor in enumerate((segment.prunable, segment.kept)):
+            position, hash_ = self.heads[chain]
             row = connection.execute(queries.HASH_AT, (position, chain)).fetchone()
-            if position and row != (hash_,):
-                raise CorruptJournal(self._path, position, "the last row of a hash chain is not the one noted")
-        if head != max(position for position, _ in self._heads):
-            raise CorruptJournal(self._path, head, "the last row is not the one noted")
+            found = (bytes.fromhex(anchor.hash),) if position < segment.first and position == anchor.position else row
+            if found != (hash_,):
+                raise CorruptJournal(path, position, "the last row of a hash chain is not the one noted")
+        if head != max(position for position, _ in self.heads):
+            raise CorruptJournal(path, head, "the last row is not the one noted")
         self.head = Position(head)
 
-    def keep_blobs(self, connection: sqlite3.Connection, blobs: Mapping[BlobId, bytes]) -> None:
-        """Make blobs durable in a transaction of their own."""
-        with transaction(connection):
-            _insert_blobs(connection, blobs)
+    def begin(self, path: Path) -> None:
+        """Go on in a new segment, which has no names yet."""
+        self._path = path
+        self._types, self._sources = {}, {}
 
-    def write(
-        self, connection: sqlite3.Connection, events: Sequence[EncodedEvent], blobs: Mapping[BlobId, bytes]
-    ) -> tuple[StoredEvent, ...]:
+    def write(self, connection: sqlite3.Connection, events: Sequence[EncodedEvent]) -> tuple[StoredEvent, ...]:
         """Make a batch durable, all or nothing. Raises sqlite3.Error."""
         if events[-1][0] <= self.head:
             return self._landed(connection, events)
@@ -110,13 +112,12 @@ class Timeline:
         types, sources = dict(self._types), dict(self._sources)
         with transaction(connection):
             self._name(connection, events, types, sources)
-            chainer = _Chainer(self._catalogue, types, sources, self._heads)
+            chainer = _Chainer(self._catalogue, types, sources, self.heads)
             stored = self._insert(connection, events, chainer)
             heads = chainer.heads
             _roll_up(connection, stored, types)
             connection.execute(queries.SET_CHAINS, (PRUNABLE, *heads[PRUNABLE], KEPT, *heads[KEPT]))
-            _insert_blobs(connection, blobs)
-        self._types, self._sources, self._heads = types, sources, heads
+        self._types, self._sources, self.heads = types, sources, heads
         self.head = events[-1][0]
         return tuple(stored)
 
@@ -164,13 +165,6 @@ def _insert(connection: sqlite3.Connection, parameters: list[queries.Value]) -> 
         part = parameters[done * queries.EVENT_COLUMNS : (done + size) * queries.EVENT_COLUMNS]
         connection.execute(queries.insert_events(size), part)
         done += size
-
-
-def _insert_blobs(connection: sqlite3.Connection, blobs: Mapping[BlobId, bytes]) -> None:
-    for blob, content in blobs.items():
-        digest = sha256(content).digest()
-        assert digest.hex() == blob, "a blob is named by its content"
-        connection.execute(queries.INSERT_BLOB, (digest, content))
 
 
 def _roll_up(connection: sqlite3.Connection, stored: Sequence[StoredEvent], types: dict[str, int]) -> None:

@@ -23,11 +23,11 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+def snapshot(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     """Read: everything in the block sees the same committed state."""
     connection.execute(queries.BEGIN_READ)
     try:
-        yield
+        yield connection
     finally:
         if connection.in_transaction:
             connection.execute(queries.ROLLBACK)

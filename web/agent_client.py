@@ -1,4 +1,4 @@
-"""The part of the Python SDK for programs that work as agents.
+"""The part of the Python SDK for programs that work as agents, and for their tokens.
 
 Rules: each call is one request over HTTP, repeated as the client repeats all of them; a refusal raises `RequestFailed`.
 Auctions and assignments are heard over the client's feed, which goes on where it was when a socket is lost:
@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from bus.messages.base import Position
+from web.wire import encode
 
 T = TypeVar("T")
 
@@ -42,6 +43,56 @@ class RegisteredAnswer(msgspec.Struct, frozen=True):
     capabilities: tuple[str, ...]
     concurrency_max: int
     position: Position
+
+
+class TokenAnswer(msgspec.Struct, frozen=True):
+    """A fresh token of an agent."""
+
+    name: str
+    agent: str
+    token: str
+    scopes: tuple[str, ...] = ()
+
+
+class TokenName(msgspec.Struct, frozen=True):
+    """A token that is good, without its secret."""
+
+    name: str
+    agent: str
+    """The one that it may speak for; empty for a token with scopes."""
+    scopes: tuple[str, ...] = ()
+
+
+class TokensAnswer(msgspec.Struct, frozen=True):
+    """All tokens of agents."""
+
+    tokens: tuple[TokenName, ...]
+
+
+class Send(Protocol):
+    """How the client sends a request."""
+
+    async def __call__(self, method: str, path: str, kind: type[T], *, body: bytes | None = None) -> T: ...
+
+
+class TokensClient:
+    """The tokens of agents; needs a token with all rights. Made by `AgoraClient.tokens`."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+
+    async def issue(self, agent: str = "", name: str = "", scopes: Sequence[str] = ()) -> TokenAnswer:
+        """A token that may speak for one agent and do nothing else that acts, or one with scopes; told this once."""
+        body = encode({"agent": agent, "name": name, "scopes": list(scopes)})
+        return await self._send("POST", "/api/tokens", TokenAnswer, body=body)
+
+    async def all(self) -> tuple[TokenName, ...]:
+        """Those that are good, without the secrets."""
+        return (await self._send("GET", "/api/tokens", TokensAnswer)).tokens
+
+    async def revoke(self, name: str) -> None:
+        """Let a token be good no more."""
+        await self._send("DELETE", f"/api/tokens/{name}", dict[str, msgspec.Raw])
 
 
 class AgentClient:

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bus.errors import AgoraError
 from web.api import WorkApi
+from web.approvals import ApprovalsApi
 from web.completions import CompletionsApi
 from web.edge import Edge
 from web.feed import Feed
@@ -24,8 +25,10 @@ from web.frames import Limits
 from web.guard import Guard
 from web.history import HistoryApi
 from web.market import MarketApi
+from web.money import MoneyApi
 from web.operations import OperationsApi
 from web.problems import Problem, problem_response
+from web.schedules import SchedulesApi
 from web.session import Sessions
 from web.tokens import Tokens, TokensApi
 
@@ -52,6 +55,9 @@ def build_app(
             *HistoryApi(edge).routes(),
             *WorkApi(edge).routes(),
             *MarketApi(edge).routes(),
+            *ApprovalsApi(edge).routes(),
+            *MoneyApi(edge).routes(),
+            *SchedulesApi(edge).routes(),
             *OperationsApi(edge, feed).routes(),
             *CompletionsApi(edge).routes(),
             *(TokensApi(edge, tokens).routes() if tokens is not None else ()),

@@ -5,7 +5,7 @@ event once and in order: it opens its socket again when it is lost, goes on afte
 and raises `FeedGap` when the server says, or the positions show, that events are missing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -18,10 +18,12 @@ from bus.messages.artifacts import ArtifactPage, ArtifactView
 from bus.messages.base import Position
 from bus.messages.completions import RouterView
 from bus.messages.ledger import Balances, Conservation
-from bus.messages.system import CheckpointPage, CheckpointsPruned, CheckpointView, EventSummary
+from bus.messages.system import CheckpointPage, CheckpointsPruned, CheckpointView, EventSummary, PruneReport
 from bus.messages.tasks import TaskPage, TaskSpec, TaskView
-from web.agent_client import AgentClient
+from web.agent_client import AgentClient, TokensClient
+from web.approvals_client import ApprovalsClient
 from web.live_feed import LiveFeed, RequestFailed
+from web.system_client import SystemClient
 from web.wire import WireEvent, encode
 
 T = TypeVar("T")
@@ -78,29 +80,6 @@ class ReadyAnswer(msgspec.Struct, frozen=True):
     reasons: tuple[str, ...]
 
 
-class TokenAnswer(msgspec.Struct, frozen=True):
-    """A fresh token."""
-
-    name: str
-    agent: str
-    token: str
-    scopes: tuple[str, ...] = ()
-
-
-class TokenName(msgspec.Struct, frozen=True):
-    """A token that is good, without its secret."""
-
-    name: str
-    agent: str
-    scopes: tuple[str, ...] = ()
-
-
-class TokensAnswer(msgspec.Struct, frozen=True):
-    """All tokens but the first start's."""
-
-    tokens: tuple[TokenName, ...]
-
-
 class _ProblemBody(msgspec.Struct, frozen=True):
     detail: str = ""
     code: str = "unknown"
@@ -152,22 +131,15 @@ class AgoraClient:
         """Withdraw a task."""
         return await self._post(f"/api/tasks/{task}/cancel", {"reason": reason}, TaskAnswer)
 
-    async def issue_token(self, agent: str, name: str = "", scopes: Sequence[str] = ()) -> TokenAnswer:
-        """A token that may speak for one agent and do nothing else that acts, or one with scopes; it is told this once."""
-        body = {"agent": agent, "name": name, "scopes": list(scopes)}
-        return await self._post("/api/tokens", body, TokenAnswer)
+    @property
+    def tokens(self) -> TokensClient:
+        """The tokens of agents."""
+        return TokensClient(self._repeated)
 
-    async def tokens(self) -> TokensAnswer:
-        """The tokens that are good, without the secrets."""
-        return await self._get("/api/tokens", TokensAnswer)
-
-    async def revoke_token(self, name: str) -> None:
-        """Let a token be good no more."""
-        await self._repeated("DELETE", f"/api/tokens/{name}", dict[str, msgspec.Raw])
-
-    def worker(self, agent: str) -> AgentClient:
-        """The calls of a program that works as an agent."""
-        return AgentClient(agent, self._post)
+    @property
+    def worker(self) -> Callable[[str], AgentClient]:
+        """The calls of a program that works as an agent, by the agent's name."""
+        return lambda agent: AgentClient(agent, self._post)
 
     async def task(self, task: str) -> TaskView:
         """One task."""
@@ -192,11 +164,12 @@ class AgoraClient:
 
     async def artifact_text(self, artifact: str) -> str:
         """An artifact's text."""
-        path = f"/api/artifacts/{artifact}/content"
-        status, body = await self._send("GET", path, None, {}, {})
-        if status != 200:
-            raise _failed(status, body)
-        return body.decode()
+        return await self._get_text(f"/api/artifacts/{artifact}/content")
+
+    @property
+    def approvals(self) -> ApprovalsClient:
+        """What waits for a person."""
+        return ApprovalsClient(self._get, self._get_text, self._post)
 
     async def events(self, **parameters: str) -> EventsAnswer:
         """Events of the past, newest first unless `after` is given; parameters as in `GET /api/events`."""
@@ -218,6 +191,11 @@ class AgoraClient:
         """The cascade."""
         return await self._get("/api/router", RouterView)
 
+    @property
+    def system(self) -> SystemClient:
+        """The process itself: who is there, what is wrong, and the stop-everything switch."""
+        return SystemClient(self._get, self._post)
+
     async def checkpoints(self) -> CheckpointPage:
         """All kept checkpoints."""
         return await self._get("/api/checkpoints", CheckpointPage)
@@ -235,6 +213,10 @@ class AgoraClient:
         """Remove all but the newest and the pinned checkpoints."""
         return await self._post("/api/checkpoints/prune", {"keep": keep}, CheckpointsPruned)
 
+    async def prune_events(self, upto: Position) -> PruneReport:
+        """Let old events go, up to a position, or as the server's settings say where that is 0."""
+        return await self._post("/api/events/prune", {"upto": upto}, PruneReport)
+
     def feed(
         self,
         topics: Sequence[str] = ("#",),
@@ -251,6 +233,12 @@ class AgoraClient:
     async def _get(self, path: str, kind: type[T], **parameters: str) -> T:
         parameters = {name: value for name, value in parameters.items() if value}
         return await self._repeated("GET", path, kind, parameters=parameters)
+
+    async def _get_text(self, path: str) -> str:
+        status, body = await self._send("GET", path, None, {}, {})
+        if status != 200:
+            raise _failed(status, body)
+        return body.decode()
 
     async def _post(self, path: str, body: object, kind: type[T], *, key: str = "") -> T:
         headers = {"idempotency-key": key} if key else {}

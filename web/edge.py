@@ -65,6 +65,7 @@ class Edge:
         options: WebOptions,
         clock: Clock,
         complaints: Callable[[], Sequence[str]] = tuple,
+        actors: Callable[[], Sequence[object]] = tuple,
     ) -> None:
         self.gateway = gateway
         self.hub = hub
@@ -73,6 +74,8 @@ class Edge:
         self.clock = clock
         self.complaints = complaints
         """Why the process is not ready, beside the storage: parked subscriptions, a stop under way."""
+        self.actors = actors
+        """All actors as the introspection shows them."""
         self._throttle = Throttle(options.commands_per_s, options.commands_burst, clock)
 
     @property

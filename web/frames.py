@@ -207,6 +207,16 @@ class Cancel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str = ""
 
 
+class Decide(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters of `approval.decide`."""
+
+    proposal: str
+    hash: str
+    decision: Literal["approve", "reject"]
+    reason: str
+    version: int = 0
+
+
 class Look(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Parameters of `query`: what to look at, and for some of them which."""
 

@@ -5,6 +5,8 @@ Rules: newest first, unless `after` asks for what follows a position. `next` con
 Whoever accepts `text/event-stream` or `application/x-ndjson` gets the live feed instead of a page.
 """
 
+from typing import Annotated
+
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,15 +14,34 @@ from starlette.routing import Route
 
 from bus.envelope import StoredEvent
 from bus.messages.base import Position
-from bus.messages.system import JOURNAL, EventPage, ReadEvents, ReadHistogram, SummariseEvents
-from web.edge import Edge, json, raw_json
+from bus.messages.system import (
+    JOURNAL,
+    EventPage,
+    PruneEvents,
+    ReadChain,
+    ReadEvents,
+    ReadHistogram,
+    SearchEvents,
+    SummariseEvents,
+)
+from web.edge import Edge, json, raw_json, read_body
 from web.parameters import Parameters
 from web.stream import StreamResponse, dialect_of, stream_response
-from web.wire import decode, encode_page, timestamp
+from web.wire import decode, encode_chain, encode_page, timestamp
 
 COMMON = ("after", "before", "since", "until", "limit")
 BUCKETS_MAX = 1_000
 MINUTES_MAX = 7 * 24 * 60.0
+
+
+PRUNE_TIMEOUT_S = 60.0
+"""For files that are made before others can go."""
+
+
+class PruneBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `POST /api/events/prune`."""
+
+    upto: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class HistoryApi:
@@ -35,6 +56,9 @@ class HistoryApi:
             Route("/api/events", self.list_events, methods=["GET"]),
             Route("/api/events/summary", self.summarise, methods=["GET"]),
             Route("/api/events/histogram", self.show_histogram, methods=["GET"]),
+            Route("/api/events/search", self.search, methods=["GET"]),
+            Route("/api/events/prune", self.prune, methods=["POST"]),
+            Route("/api/events/{position:int}/chain", self.show_chain, methods=["GET"]),
             Route("/api/tasks/{task}/events", self.list_events_of_task, methods=["GET"]),
             Route("/api/ledger/transfers", self.list_transfers, methods=["GET"]),
         ]
@@ -55,6 +79,24 @@ class HistoryApi:
         self._edge.authorise(request, "read")
         wish = Parameters(request, ("type", "source", "agent", "run", "correlation", *COMMON))
         return await self._events(wish, wish.patterns("type"), request.path_params["task"])
+
+    async def search(self, request: Request) -> Response:
+        self._edge.authorise(request, "read")
+        wish = Parameters(request, ("text", "before", "limit"))
+        query = SearchEvents(wish.text("text"), wish.position("before"), wish.limit())
+        page = (await self._edge.ask(JOURNAL, query)).message
+        return raw_json(encode_page(page, self._edge.hub.epoch, _next(page, wish)))
+
+    async def show_chain(self, request: Request) -> Response:
+        self._edge.authorise(request, "read")
+        chain = (await self._edge.ask(JOURNAL, ReadChain(Position(request.path_params["position"])))).message
+        return raw_json(encode_chain(chain, self._edge.hub.epoch))
+
+    async def prune(self, request: Request) -> Response:
+        self._edge.authorise(request, "admin")
+        body = await read_body(request, PruneBody)
+        command = PruneEvents(Position(body.upto))
+        return json((await self._edge.ask(JOURNAL, command, timeout_s=PRUNE_TIMEOUT_S)).message)
 
     async def summarise(self, request: Request) -> Response:
         self._edge.authorise(request, "read")

@@ -10,6 +10,7 @@ import msgspec
 
 from bus.address import Address
 from bus.errors import InvalidField
+from bus.messages.approvals import APPROVALS, Approve, ProposalId, Reject
 from bus.messages.base import Message, Position, Request, TaskId
 from bus.messages.completions import ROUTER, ReadRouter
 from bus.messages.ledger import LEDGER, ReadBalances
@@ -17,7 +18,7 @@ from bus.messages.system import EVENTS_LIMIT_MAX, JOURNAL, ReadEvents
 from bus.messages.tasks import COORDINATOR, CancelTask, CreateTask, ListTasks, ReadTask, TaskSpec
 from web import work
 from web.auth import Principal, Scope
-from web.frames import NAME_MAX, Cancel, Frame, Look
+from web.frames import NAME_MAX, Cancel, Decide, Frame, Look
 from web.wire import check_patterns, decode
 
 
@@ -38,6 +39,18 @@ def command(frame: Frame, principal: Principal) -> Wish:
         case "task.cancel":
             cancel = decode(frame.params, Cancel, "params")
             return Wish("task", COORDINATOR, CancelTask(TaskId(cancel.task), cancel.reason))
+        case "approval.decide":
+            wish = decode(frame.params, Decide, "params")
+            kind = Approve if wish.decision == "approve" else Reject
+            decision = kind(
+                ProposalId(wish.proposal),
+                wish.hash,
+                principal.name,
+                wish.reason,
+                wish.version,
+                idempotency_key=frame.idem,
+            )
+            return Wish("approve", APPROVALS, decision)
         case method if method in work.METHODS:
             return Wish("agent", *work.said(method, frame.params, principal))
         case _:

@@ -19,6 +19,7 @@ from bus.errors import AgoraError, NotFound
 from bus.messages.base import AccountId, TransferId
 from bus.messages.completions import ROUTER, DisableProvider, EnableProvider, ReadRouter, ReorderProviders, SetBudget
 from bus.messages.ledger import LEDGER, CheckConservation, ReadBalances, ReadTransfer, Transfer
+from bus.messages.monitor import MONITOR, HaltSystem, ReadMonitor, ResumeSystem
 from bus.messages.system import (
     JOURNAL,
     JournalView,
@@ -77,6 +78,16 @@ class PruneBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keep: Annotated[int, msgspec.Meta(ge=1)]
 
 
+class HaltBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `POST /api/system/halt`."""
+
+    reason: str = ""
+
+
+class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A body without fields."""
+
+
 class _TasksGlance(msgspec.Struct, frozen=True):
     counts: dict[str, int]
 
@@ -124,6 +135,8 @@ class OperationsApi:
             Route("/api/checkpoints/prune", self.prune_checkpoints, methods=["POST"]),
             Route("/api/checkpoints/{checkpoint}", self.pin_checkpoint, methods=["PATCH"]),
             Route("/api/system", self.show_system, methods=["GET"]),
+            Route("/api/system/halt", self.halt, methods=["POST"]),
+            Route("/api/system/resume", self.resume, methods=["POST"]),
             Route("/healthz", self.healthz, methods=["GET"]),
             Route("/readyz", self.readyz, methods=["GET"]),
             Route("/metrics", self.metrics, methods=["GET"]),
@@ -208,7 +221,31 @@ class OperationsApi:
             "events_cached": len(hub.ring),
             "bytes_cached": hub.ring.size_bytes,
         }
-        return json({"epoch": hub.epoch, "journal": journal, "feed": feed, "complaints": list(self._edge.complaints())})
+        watch = (await self._edge.ask(MONITOR, ReadMonitor())).message
+        return json(
+            {
+                "epoch": hub.epoch,
+                "journal": journal,
+                "feed": feed,
+                "complaints": list(self._edge.complaints()),
+                "is_halted": watch.is_halted,
+                "halted": {"reason": watch.reason, "by": watch.by},
+                "alerts": watch.alerts,
+                "actors": list(self._edge.actors()),
+            }
+        )
+
+    async def halt(self, request: Request) -> Response:
+        """Stop everything: no new turn, call or assignment begins."""
+        principal = self._edge.authorise(request, "admin")
+        body = await read_body(request, HaltBody)
+        return accepted(await self._edge.ask(MONITOR, HaltSystem(body.reason, principal.name)), 200)
+
+    async def resume(self, request: Request) -> Response:
+        """Let everything go on where it stood."""
+        principal = self._edge.authorise(request, "admin")
+        await read_body(request, Nothing)
+        return accepted(await self._edge.ask(MONITOR, ResumeSystem(principal.name)), 200)
 
     async def healthz(self, request: Request) -> Response:
         return json({"ok": True})

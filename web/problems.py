@@ -31,8 +31,8 @@ STATUS: dict[type[AgoraError], int] = {
     errors.InvalidField: 422,
     errors.RequestRejected: 422,
     errors.Refused: 422,
+    errors.Halted: 503,
     errors.Overloaded: 429,
-    errors.CompletionCancelled: 409,
     errors.AllProvidersFailed: 502,
     errors.StreamBroken: 502,
     errors.MailboxFull: 503,
@@ -48,6 +48,7 @@ STATUS_BY_CODE = {"disk_full": 507}
 """For errors of floors that the web does not see."""
 
 RETRYABLE = (
+    errors.Halted,
     errors.Overloaded,
     errors.AllProvidersFailed,
     errors.StreamBroken,

@@ -306,7 +306,7 @@ class Session:
         )
         is_conflating = wish.policy == "conflate"
         if isinstance(wish.start, From) and wish.start.time is not None:
-            time_us = self._time(wish.start)
+            time_us = _time_of(wish.start)
             self._begin_request(frame.id)
             self._located[frame.id] = (wish.sub, wanted, is_conflating)
             return (Locate(frame.id, time_us),)
@@ -326,11 +326,6 @@ class Session:
         self._subscriptions[subscription.name] = subscription
         result = {"sub": subscription.name, "next": subscription.next, "head": horizon.head}
         return self.answered(id_, encode(result))
-
-    def _time(self, start: From) -> int:
-        if start.last is not None or start.position is not None:
-            raise InvalidField("params.from", "names either last, position or time")
-        return parse_time("params.from.time", start.time or "")
 
     def _start(self, start: Literal["head"] | From | None, horizon: Horizon) -> Position:
         """The first position to scan."""
@@ -393,3 +388,9 @@ class Session:
         self._subscriptions.clear()
         # A close frame holds 123 bytes of reason.
         return (Close(code, reason.encode("utf-8", "replace")[:120].decode("utf-8", "ignore")),)
+
+
+def _time_of(start: From) -> int:
+    if start.last is not None or start.position is not None:
+        raise InvalidField("params.from", "names either last, position or time")
+    return parse_time("params.from.time", start.time or "")

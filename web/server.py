@@ -40,6 +40,9 @@ GRACE_S = 5
 GOODBYE_S = 2.0
 LINGER_S = 10.0
 """How long the last words to a client that does not read are kept."""
+BROKEN_S = 0.5
+"""How long a client that broke the framing may take to hear so."""
+INVALID_DATA = 1007
 REASONS = {
     errno.EADDRINUSE: "the port is taken; choose another with --port, or stop what listens there",
     errno.EACCES: "not permitted; ports below 1024 need privileges",
@@ -156,6 +159,8 @@ class LiveSocket(WebSocketsSansIOProtocol):
         deflate = ServerPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True)
         self.conn = ServerProtocol(extensions=[deflate], max_size=config.ws_max_size, logger=self.conn.logger)
         self._is_deflating = False
+        self._is_broken = False
+        """Whether the client has broken the framing: what else it sends is not looked at."""
 
     async def run_asgi(self) -> None:
         self.scope["extensions"] = {**(self.scope.get("extensions") or {}), EXTENSION: {"socket": self}}
@@ -166,6 +171,43 @@ class LiveSocket(WebSocketsSansIOProtocol):
         await super().run_asgi()
         if self.transport.get_write_buffer_size():
             self.loop.call_later(LINGER_S, self.transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._is_broken:
+            super().data_received(data)
+
+    def handle_ping(self) -> None:
+        if not self._is_broken:
+            super().handle_ping()
+
+    def send_receive_event_to_app(self) -> None:
+        """Pass a message on; one that is not UTF-8 ends the connection, and is nothing for the log."""
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self.frames = []
+                self.conn.send_close(INVALID_DATA)
+                self.handle_parser_exception()
+                return
+        super().send_receive_event_to_app()
+
+    def handle_parser_exception(self) -> None:
+        """Say why, and go on reading for a moment: closing over unread bytes would take the close frame back."""
+        if self._is_broken:
+            return
+        assert self.conn.close_sent is not None
+        self._is_broken = True
+        code, reason = self.conn.close_sent.code, self.conn.close_sent.reason
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.close_timer = self.loop.call_later(BROKEN_S, self.transport.close)
 
     @property
     def is_writable(self) -> bool:

@@ -81,9 +81,7 @@ class Tokens:
         """All tokens, by name."""
         return tuple(self._kept[name] for name in sorted(self._kept))
 
-    async def issue(
-        self, agent: str = "", name: str = "", scopes: Sequence[Scope] = ()
-    ) -> tuple[str, KeptToken]:
+    async def issue(self, agent: str = "", name: str = "", scopes: Sequence[Scope] = ()) -> tuple[str, KeptToken]:
         """A new token for an agent, or with scopes. Raises InvalidField, IdempotencyConflict or Overloaded."""
         if bool(agent) is bool(scopes):
             raise InvalidField("agent", "either an agent is named, or scopes are")

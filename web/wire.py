@@ -14,7 +14,7 @@ import msgspec
 from bus.envelope import StoredEvent
 from bus.errors import InvalidField, Malformed
 from bus.messages.base import Microseconds, Position
-from bus.messages.system import EventPage
+from bus.messages.system import EventChain, EventPage
 from bus.topics import is_valid_pattern, matches_any
 
 T = TypeVar("T")
@@ -93,6 +93,17 @@ def encode_page(page: EventPage, epoch: int, next_: Position | None) -> bytes:
     events = b",".join(encode_event(event, epoch) for event in page.events)
     tail = _encoder.encode({"scanned": page.scanned, "head": page.head, "epoch": epoch, "next": next_})
     return b'{"events":[' + events + b"]," + tail[1:]
+
+
+def encode_chain(chain: EventChain, epoch: int) -> bytes:
+    """An event with its causes, the nearest first, and its effects, as clients see them."""
+    causes, effects = (
+        msgspec.Raw(b"[" + b",".join(encode_event(event, epoch) for event in events) + b"]")
+        for events in (chain.causes, chain.effects)
+    )
+    event = msgspec.Raw(encode_event(chain.event, epoch))
+    whole = {"event": event, "causes": causes, "effects": effects, "is_whole": chain.is_whole, "head": chain.head}
+    return _encoder.encode(whole)
 
 
 def timestamp(time_us: Microseconds) -> str:

@@ -17,7 +17,7 @@ from actors.commands.checkpoints import directory_of, time_us_of
 from actors.commands.console import ExitCode, Shell
 from actors.commands.progress import progress
 from actors.composition import TOKEN_NAME
-from actors.journal import CHECKPOINTS_NAME
+from actors.journal_options import CHECKPOINTS_NAME
 from actors.rules import checkpoints as rules
 from actors.rules.effects import EFFECTS, irreversible
 from bus.clock import SystemClock

@@ -9,7 +9,7 @@ from actors.commands.console import ExitCode, Shell
 async def create(shell: Shell, agent: str, name: str, scopes: Sequence[str] = ()) -> ExitCode:
     """Make a token for one agent or with scopes, and show it this once. Raises AgoraError."""
     async with joined(shell) as agora:
-        issued = await agora.issue_token(agent, name, scopes)
+        issued = await agora.tokens.issue(agent, name, scopes)
     if shell.is_json:
         shell.print_json(issued)
     else:
@@ -20,7 +20,7 @@ async def create(shell: Shell, agent: str, name: str, scopes: Sequence[str] = ()
 async def list_(shell: Shell) -> ExitCode:
     """The tokens that are good, without their secrets. Raises AgoraError."""
     async with joined(shell) as agora:
-        kept = (await agora.tokens()).tokens
+        kept = await agora.tokens.all()
     if shell.is_json:
         shell.print_json(kept)
     elif not kept:
@@ -33,6 +33,6 @@ async def list_(shell: Shell) -> ExitCode:
 async def revoke(shell: Shell, name: str) -> ExitCode:
     """Let a token be good no more. Raises AgoraError."""
     async with joined(shell) as agora:
-        await agora.revoke_token(name)
+        await agora.tokens.revoke(name)
     shell.say(f"the token {name} is good no more")
     return ExitCode.DONE

@@ -11,9 +11,10 @@ from bisect import bisect_left, insort
 import msgspec
 
 from actors.rules import idempotency, tasks
+from actors.rules.auction import Record
 from actors.rules.fields import check_integer
 from actors.rules.idempotency import Keys
-from actors.rules.tasks import LIVE, Task
+from actors.rules.tasks import LIVE, OPEN, Task
 from bus.errors import InvalidField
 from bus.messages.base import AgentId, Event, TaskId
 from bus.messages.tasks import (
@@ -32,6 +33,7 @@ from bus.messages.tasks import (
     TaskPage,
     TaskStarted,
     TaskState,
+    TaskWaiting,
 )
 
 PAGE_MAX = 200
@@ -47,6 +49,7 @@ OnTask = (
     | TaskFailed
     | TaskCancelled
     | TaskExpired
+    | TaskWaiting
 )
 
 
@@ -60,6 +63,8 @@ class Member(msgspec.Struct):
     """Its live assignments, with their attempts."""
     bids: dict[TaskId, int] = {}
     """The open auctions in which it has a live bid, oldest first, with their attempts."""
+    records: dict[str, Record] = {}
+    """How it has done, by capability."""
 
 
 class Board(msgspec.Struct):
@@ -69,6 +74,8 @@ class Board(msgspec.Struct):
     members: dict[AgentId, Member] = {}
     numbers: dict[TaskState, list[int]] = {}
     """The numbers of the tasks in each state, rising."""
+    followers: dict[TaskId, list[TaskId]] = {}
+    """By open task, those that come after it."""
     keys: Keys = msgspec.field(default_factory=Keys)
 
 
@@ -79,6 +86,9 @@ def apply(board: Board, event: Event) -> None:
             number = len(board.tasks) + 1
             board.tasks[event.task] = tasks.created(event, number)
             insort(board.numbers.setdefault(TaskState.CREATED, []), number)
+            for other in event.spec.after:
+                if other in board.tasks and board.tasks[other].state in OPEN:
+                    board.followers.setdefault(other, []).append(event.task)
             idempotency.remember(board.keys, event.idempotency_key, event.task, event.created_us)
         case (
             BidSubmitted()
@@ -90,6 +100,7 @@ def apply(board: Board, event: Event) -> None:
             | TaskFailed()
             | TaskCancelled()
             | TaskExpired()
+            | TaskWaiting()
         ):
             task = board.tasks.get(event.task)
             if task is not None:
@@ -118,7 +129,12 @@ def _apply_to_task(board: Board, task: Task, event: OnTask) -> None:
             if bidder in board.members:
                 board.members[bidder].bids.pop(task.task, None)
     if state in LIVE and task.state not in LIVE and agent in board.members:
-        board.members[agent].live.pop(task.task, None)
+        member = board.members[agent]
+        member.live.pop(task.task, None)
+        if not isinstance(event, TaskCancelled):  # that was the poster's doing
+            record = member.records.setdefault(task.spec.capability, Record())
+            record.finished += isinstance(event, TaskCompleted)
+            record.unfinished += not isinstance(event, TaskCompleted)
     if isinstance(event, TaskAssigned) and task.state in LIVE and event.agent in board.members:
         board.members[event.agent].live[task.task] = event.attempt
 

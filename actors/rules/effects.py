@@ -1,12 +1,13 @@
 """What cannot be taken back by going back: the effects that have left the society.
 
 Rules: a model call that cost money, an artifact that somebody may have read, money that has moved, an action that was
-executed. Whoever returns to an earlier position is told which of them lie after it.
+executed, a branch that was moved. Whoever returns to an earlier position is told which of them lie after it.
 
 Pure: no clock, no disk.
 """
 
 from bus.messages.agents import ActionExecuted
+from bus.messages.approvals import ProposalApplied, ProposalRolledBack
 from bus.messages.artifacts import ArtifactWritten
 from bus.messages.base import Event
 from bus.messages.completions import CompletionCompleted, CompletionFailed, CompletionUnknown
@@ -19,6 +20,8 @@ EFFECTS = (
     CompletionFailed.wire_name,
     CompletionUnknown.wire_name,
     TransferPosted.wire_name,
+    ProposalApplied.wire_name,
+    ProposalRolledBack.wire_name,
 )
 """The types of the events that may tell of one."""
 
@@ -35,5 +38,8 @@ def irreversible(event: Event) -> str:
             return f"{event.amount} {event.currency} went from {event.debit} to {event.credit} ({event.transfer})"
         case ActionExecuted(outcome="executed"):
             return f"{event.agent} executed {event.action} for {event.task}"
+        case ProposalApplied() | ProposalRolledBack():
+            where = f"to {event.commit[:12]}" if isinstance(event, ProposalApplied) else "back"
+            return f"the branch of {event.proposal} was moved {where}"
         case _:
             return ""

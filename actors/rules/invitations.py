@@ -7,6 +7,7 @@ is a convenience, not a promise: it is never journaled, and after a restart ever
 Pure: no clock, no messages sent.
 """
 
+import heapq
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -76,9 +77,14 @@ class Invitations:
             one.owed = _joined(one.owed, agent)
             self._owed.setdefault(agent, {})[task] = None
 
-    def take_owed(self, agent: AgentId, count_max: int) -> tuple[TaskId, ...]:
-        """Up to `count_max` auctions to invite the agent to now, oldest first; its answers are awaited again."""
-        taken = tuple(task for task, _ in zip(self._owed.get(agent, {}), range(count_max), strict=False))
+    def take_owed(
+        self, agent: AgentId, count_max: int, urgency: Callable[[TaskId], float] = lambda task: 0.0
+    ) -> tuple[TaskId, ...]:
+        """Up to `count_max` auctions to invite the agent to now, its answers are awaited again.
+
+        The most urgent come first, among equals the oldest.
+        """
+        taken = tuple(heapq.nlargest(count_max, self._owed.get(agent, {}), key=urgency))
         for task in taken:
             one = self._rounds[task]
             self._settle(one, task, agent)

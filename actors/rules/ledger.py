@@ -37,6 +37,7 @@ from bus.messages.ledger import (
     HoldTransfer,
     MoneyCommand,
     PostTransfer,
+    SetCredit,
     Transfer,
     TransferExpired,
     TransferHeld,
@@ -56,6 +57,8 @@ RESERVED = ("hold/", "post/", "void/", "cost/", "genesis/")
 MODELS = AccountId("models")
 """What the society has spent on models; it owes without limit, since the bill has come already."""
 
+OWN = frozenset({GENESIS, MODELS, AccountId("escrow")})
+"""Accounts whose limits are part of how the books work."""
 EMPTY = Book()
 """What an account is before its first transfer; nobody changes it."""
 NO_BOOKS: dict[AccountId, Book] = {}
@@ -112,6 +115,26 @@ def check_shape(command: MoneyCommand) -> None:
             check_integer("amount", command.amount, 0, AMOUNT_MAX)
         case VoidTransfer():
             check_id("hold", command.hold)
+
+
+def decide_credit(books: Books, command: SetCredit) -> tuple[Event, ...]:
+    """An account's credit; none if it stands so already. Credit that is in use cannot be taken away.
+
+    Raises `InvalidField` or `InsufficientFunds`.
+    """
+    check_id("account", command.account)
+    if command.currency not in CURRENCIES:
+        raise InvalidField("currency", f"must be one of {', '.join(CURRENCIES)}")
+    check_integer("credit_limit", command.credit_limit, 0, AMOUNT_MAX)
+    if command.account in OWN:
+        raise InvalidField("account", f"the credit of {command.account} is the ledger's own")
+    book = books.accounts.get(command.currency, NO_BOOKS).get(command.account)
+    if (book or EMPTY).credit_limit == command.credit_limit and book is not None:
+        return ()
+    left = available(book or EMPTY) - (book or EMPTY).credit_limit + command.credit_limit
+    if left < 0:
+        raise InsufficientFunds(command.account, left, 0, command.currency)
+    return (AccountOpened(command.account, command.currency, command.credit_limit),)
 
 
 def decide_genesis(books: Books, genesis_msat: int) -> tuple[Event, ...]:

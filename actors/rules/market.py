@@ -30,6 +30,7 @@ from bus.messages.tasks import (
     TaskAccepted,
     TaskAssigned,
     TaskCreated,
+    TaskState,
 )
 
 
@@ -142,15 +143,37 @@ def decide_create(board: Board, command: CreateTask, now_us: Microseconds) -> tu
     key = idempotency.check_key(command.idempotency_key)
     if repeated(board, command, now_us):
         return ()
+    for other in spec.after:  # what is not there yet cannot be named: that is why no circle can be made
+        task_of(board, other)
     return (TaskCreated(task=task_id(len(board.tasks) + 1), spec=spec, created_us=now_us, idempotency_key=key),)
 
 
 def decide_held(board: Board, task: TaskId, now_us: Microseconds, terms: Terms) -> tuple[Event, ...]:
     """The reward is held: the first auction opens, unless the task has ended meanwhile."""
     found = board.tasks.get(task)
-    if found is None or found.state is not CREATED:
+    if found is None or found.state is not CREATED or found.is_waiting or found.attempt:
         return ()
-    return tasks.next_auction(found, "", now_us, terms.bid_window_s)
+    return tasks.depend(found, _states(board, found), now_us, terms.bid_window_s)
+
+
+def decide_followers(board: Board, ended: TaskId, now_us: Microseconds, terms: Terms) -> tuple[Event, ...]:
+    """A task has ended: what becomes of those that come after it and wait."""
+    followers = [board.tasks[follower] for follower in board.followers.get(ended, ())]
+    return tuple(
+        event
+        for follower in followers
+        if follower.is_waiting and not follower.waits_until_us
+        for event in tasks.depend(follower, _states(board, follower), now_us, terms.bid_window_s)
+    )
+
+
+def decide_resume(board: Board, task: TaskId, now_us: Microseconds, terms: Terms) -> tuple[Event, ...]:
+    """A retry delay may be over."""
+    return tasks.decide_resume(task_of(board, task), now_us, terms.bid_window_s)
+
+
+def _states(board: Board, task: Task) -> dict[TaskId, TaskState]:
+    return {other: board.tasks[other].state for other in task.spec.after}
 
 
 def decide_not_held(board: Board, task: TaskId, reason: str, now_us: Microseconds) -> tuple[Event, ...]:
@@ -190,7 +213,7 @@ def decide_close(
     found = board.tasks.get(task)
     if found is None or found.auction is None:
         return ()
-    choice = auction.choose(found.auction, lambda agent: obstacle(board, agent, found))
+    choice = auction.choose(found.auction, _auction_terms(board, found))
     if not choice.winner and may_wait:
         return ()
     closed = AuctionClosed(
@@ -213,6 +236,22 @@ def decide_close(
         at_us=now_us,
     )
     return (closed, assigned)
+
+
+def _auction_terms(board: Board, task: Task) -> auction.Terms:
+    capability = task.spec.capability
+
+    def record(agent: AgentId) -> auction.Record:
+        member = board.members.get(agent)
+        return auction.NEWCOMER if member is None else member.records.get(capability, auction.NEWCOMER)
+
+    return auction.Terms(
+        rule=task.spec.rule,
+        reward_msat=task.spec.reward_msat,
+        name=f"{task.task}/{task.attempt}",
+        obstacle=lambda agent: obstacle(board, agent, task),
+        record=record,
+    )
 
 
 def decide_work(

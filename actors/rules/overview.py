@@ -17,7 +17,7 @@ from bus.envelope import Recorded
 from bus.messages.base import Position
 from bus.messages.tasks import TaskState
 
-PARTS = ("agents", "tasks", "artifacts", "balances", "router", "spend")
+PARTS = ("agents", "tasks", "artifacts", "balances", "router", "spend", "alerts")
 
 
 class Overview:
@@ -60,6 +60,7 @@ class Overview:
         }
         view["router"] = {"position": self._of("router"), "items": state.router}
         view["spend"] = self._spend()
+        view["alerts"] = {"position": self._of("alerts"), "items": state.alerts}
         return view
 
     def patch(self, after: Position) -> dict[str, object] | None:
@@ -86,8 +87,13 @@ class Overview:
             "position": state.position,
             "run": state.run,
             "step": state.step,
-            "status": "budget_exhausted" if state.is_budget_exhausted else "running",
+            "status": self._status(),
         }
+
+    def _status(self) -> str:
+        if self.state.is_halted:
+            return "halted"
+        return "budget_exhausted" if self.state.is_budget_exhausted else "running"
 
     def _part_top(self, part: str) -> dict[str, object]:
         match part:
@@ -123,6 +129,7 @@ class Overview:
             "tasks": self.state.tasks,
             "artifacts": self.state.artifacts,
             "router": self.state.router,
+            "alerts": self.state.alerts,
         }
         return items[part].get(key)
 

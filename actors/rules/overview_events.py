@@ -10,9 +10,17 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from actors.rules.books import Book
-from actors.rules.overview_items import AgentItem, ArtifactItem, HeldMoney, OverviewState, ProviderItem, TaskItem
+from actors.rules.overview_items import (
+    AgentItem,
+    AlertItem,
+    ArtifactItem,
+    HeldMoney,
+    OverviewState,
+    ProviderItem,
+    TaskItem,
+)
 from bus.envelope import Recorded
-from bus.messages import agents, artifacts, completions, ledger, tasks
+from bus.messages import agents, artifacts, completions, ledger, monitor, tasks
 from bus.messages.base import Event, Microseconds, Position
 
 TASKS_ENDED_MAX = 500
@@ -367,6 +375,24 @@ def _on_budget_raised(draft: Draft, event: completions.BudgetRaised) -> None:
     draft.touch("spend")
 
 
+def _on_system_halted(draft: Draft, _: monitor.SystemHalted) -> None:
+    draft.state.is_halted = True
+
+
+def _on_system_resumed(draft: Draft, _: monitor.SystemResumed) -> None:
+    draft.state.is_halted = False
+
+
+def _on_alert_raised(draft: Draft, event: monitor.AlertRaised) -> None:
+    draft.touch("alerts", event.alert)
+    draft.state.alerts[event.alert] = AlertItem(event.alert, event.kind, event.cause, event.raised_us)
+
+
+def _on_alert_cleared(draft: Draft, event: monitor.AlertCleared) -> None:
+    draft.touch("alerts", event.alert)
+    draft.state.alerts.pop(event.alert, None)
+
+
 def _typed(kind: type[E], reaction: Callable[[Draft, E], None]) -> tuple[type[Event], Callable[[Draft, Event], None]]:
     def react(draft: Draft, event: Event) -> None:
         assert isinstance(event, kind)
@@ -409,5 +435,9 @@ _REACTIONS = dict(
         _typed(completions.ProviderDisabled, _on_provider_disabled),
         _typed(completions.BudgetSpent, _on_budget_spent),
         _typed(completions.BudgetRaised, _on_budget_raised),
+        _typed(monitor.SystemHalted, _on_system_halted),
+        _typed(monitor.SystemResumed, _on_system_resumed),
+        _typed(monitor.AlertRaised, _on_alert_raised),
+        _typed(monitor.AlertCleared, _on_alert_cleared),
     )
 )

@@ -76,6 +76,15 @@ class ProviderItem(msgspec.Struct):
     is_enabled: bool = True
 
 
+class AlertItem(msgspec.Struct):
+    """An alert as the page shows it."""
+
+    alert: str
+    kind: str
+    cause: str
+    raised_us: Microseconds
+
+
 class HeldMoney(msgspec.Struct, frozen=True):
     """A hold that is neither posted nor voided."""
 
@@ -92,6 +101,8 @@ class OverviewState(msgspec.Struct):
     step: int = 0
     """Steps that agents have ended."""
     is_budget_exhausted: bool = False
+    is_halted: bool = False
+    alerts: dict[str, AlertItem] = {}
     positions: dict[str, Position] = {}
     """By part, the last position that changed it."""
     agents: dict[str, AgentItem] = {}

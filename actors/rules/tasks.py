@@ -4,13 +4,15 @@
                   ▲           │          │
                   └───────────┴──────────┘  an attempt is lost: the next auction, until none is left (failed)
 
-From every state before its end a task can be failed, cancelled or expired; an end is final. An assignment is a lease:
-only its agent may speak for it, and only with its attempt number, so that who lost the lease can no longer act. Doing
-what was done already is answered the same and causes nothing. A result proves that the work began.
+Before an auction a task may have to wait, created: for the tasks that it comes after, and between attempts for its
+retry delay. From every state before its end a task can be failed, cancelled or expired; an end is final. An assignment
+is a lease: only its agent may speak for it, and only with its attempt number, so that who lost the lease can no longer
+act. Doing what was done already is answered the same and causes nothing. A result proves that the work began.
 
 Pure: no clock. `apply` is the only mutator.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import get_args
 
@@ -43,6 +45,7 @@ from bus.messages.tasks import (
     TaskStarted,
     TaskState,
     TaskView,
+    TaskWaiting,
 )
 
 TITLE_CHARS_MAX = 200
@@ -54,6 +57,11 @@ BID_WINDOW_S_MAX = 3_600.0
 LEASE_S_MAX = 86_400.0
 DEADLINE_S_MAX = 366 * 86_400.0
 ATTEMPTS_MAX = 10
+RETRY_DELAY_S_MAX = 3_600.0
+PRIORITY_MAX = 9
+AFTER_MAX = 32
+PRIORITY_AGE_S = 60.0
+"""A task that has waited so long goes before one of the next priority that is new: nothing waits for ever."""
 REASON_CHARS_MAX = 500
 SUMMARY_CHARS_MAX = 2_000
 NO_POSTERS = frozenset({GENESIS, "escrow", "models"})
@@ -74,6 +82,7 @@ class Move:
 
 
 MOVES: dict[type[Event], Move] = {
+    TaskWaiting: Move(OPEN, CREATED),
     TaskBidding: Move(OPEN, BIDDING),
     TaskAssigned: Move(frozenset({BIDDING}), ASSIGNED),
     TaskStarted: Move(frozenset({ASSIGNED}), RUNNING),
@@ -103,6 +112,9 @@ class Task(msgspec.Struct, gc=False):
     summary: str = ""
     reason: str = ""
     ranking: tuple[Bid, ...] = ()
+    is_waiting: bool = False
+    """Its reward is held, and its next auction is not open yet."""
+    waits_until_us: Microseconds = 0
 
 
 def sound(spec: TaskSpec) -> TaskSpec:
@@ -120,6 +132,11 @@ def sound(spec: TaskSpec) -> TaskSpec:
     check_seconds("spec.lease_s", spec.lease_s, LEASE_S_MAX)
     check_seconds("spec.deadline_s", spec.deadline_s, DEADLINE_S_MAX)
     check_integer("spec.attempts_max", spec.attempts_max, 1, ATTEMPTS_MAX)
+    check_seconds("spec.retry_delay_s", spec.retry_delay_s, RETRY_DELAY_S_MAX)
+    check_integer("spec.priority", spec.priority, -PRIORITY_MAX, PRIORITY_MAX)
+    check_integer("the length of spec.after", len(spec.after), 0, AFTER_MAX)
+    for index, task in enumerate(spec.after):
+        check_id(f"spec.after[{index}]", task)
     return msgspec.structs.replace(spec, title=check_line("spec.title", spec.title, TITLE_CHARS_MAX))
 
 
@@ -209,8 +226,48 @@ def next_auction(task: Task, reason: str, now_us: Microseconds, window_s: float)
     if task.attempt >= task.spec.attempts_max:
         last = f"{reason}; attempt {task.attempt} of {task.spec.attempts_max} was the last"
         return (failed(task, last, now_us),)
+    if task.attempt and task.spec.retry_delay_s and not task.is_waiting:
+        until_us = now_us + round(task.spec.retry_delay_s * 2 ** (task.attempt - 1) * 1_000_000)
+        return (_waiting(task, reason, until_us, now_us),)
     closes_us = now_us + round((task.spec.bid_window_s or window_s) * 1_000_000)
     return (_bidding(task, task.attempt + 1, now_us, closes_us, reason),)
+
+
+def decide_resume(task: Task, now_us: Microseconds, window_s: float) -> tuple[Event, ...]:
+    """The next auction of a task whose retry delay is over; nothing if it waits for something else, or not at all."""
+    if not task.is_waiting or not task.waits_until_us or now_us < task.waits_until_us:
+        return ()
+    return next_auction(task, task.reason, now_us, window_s)
+
+
+def depend(task: Task, states: Mapping[TaskId, TaskState], now_us: Microseconds, window_s: float) -> tuple[Event, ...]:
+    """What a task whose reward is held does, given how the tasks stand that it comes after."""
+    lost = [other for other in task.spec.after if states[other] not in OPEN | {TaskState.COMPLETED}]
+    if lost:
+        return (failed(task, f"{lost[0]}, which it comes after, is {states[lost[0]]}", now_us),)
+    left = [other for other in task.spec.after if states[other] is not TaskState.COMPLETED]
+    if not left:
+        return next_auction(task, "", now_us, window_s)
+    return () if task.is_waiting else (_waiting(task, f"it comes after {', '.join(left)}", 0, now_us),)
+
+
+def urgency(task: Task) -> float:
+    """Of the tasks that wait for an agent, the one with the most goes first: its priority, and how long it has waited.
+
+    All age alike, so that how two tasks compare never changes and no clock is needed.
+    """
+    return task.spec.priority * PRIORITY_AGE_S - task.created_us / 1_000_000
+
+
+def _waiting(task: Task, reason: str, until_us: Microseconds, now_us: Microseconds) -> TaskWaiting:
+    return TaskWaiting(
+        task=task.task,
+        reason=reason,
+        until_us=until_us,
+        agent=task.agent,
+        attempt=_attempt_of_lease(task),
+        at_us=now_us,
+    )
 
 
 def invitation(task: Task, closes_us: Microseconds) -> TaskBidding:
@@ -255,8 +312,12 @@ def apply(task: Task, event: Event) -> None:
             return
         task.state = move.target
     match event:
+        case TaskWaiting():
+            task.is_waiting, task.waits_until_us, task.reason = True, event.until_us, event.reason
+            task.auction, task.agent, task.price_msat, task.updated_us = None, AgentId(""), 0, event.at_us
         case TaskBidding():
             task.attempt, task.reason, task.updated_us = event.attempt, event.reason, event.opened_us
+            task.is_waiting, task.waits_until_us = False, 0
             task.auction = Auction(event.opened_us, event.closes_us)
             task.agent, task.price_msat = AgentId(""), 0
         case BidSubmitted():
@@ -273,6 +334,7 @@ def apply(task: Task, event: Event) -> None:
             task.artifact, task.summary, task.updated_us = event.artifact, event.summary, event.at_us
         case TaskFailed() | TaskCancelled() | TaskExpired():
             task.auction, task.reason, task.updated_us = None, event.reason, event.at_us
+            task.is_waiting = False
         case _:
             pass
 

@@ -1,9 +1,9 @@
 """The list of every message of Agora, by subject, and of those that are recorded."""
 
-from bus.messages import agents, artifacts, completions, ledger, runtime, system, tasks
+from bus.messages import agents, approvals, artifacts, completions, ledger, monitor, runtime, schedules, system, tasks
 from bus.messages.base import Event, Message
 
-SUBJECTS = (tasks, agents, ledger, artifacts, completions, system, runtime)
+SUBJECTS = (tasks, schedules, agents, ledger, artifacts, approvals, completions, system, monitor, runtime)
 
 
 def _of_kind(kind: type[Message]) -> tuple[type[Message], ...]:

@@ -65,6 +65,7 @@ class ProviderView(Reply, frozen=True):
     latency_p99_s: float
     spent_usd_micros: int
     last_error: str
+    latency_p90_s: float = 0.0
 
 
 class RouterView(Reply, frozen=True):
@@ -342,6 +343,31 @@ class CascadeReordered(Event, frozen=True):
     wire_name = "router.reordered"
 
     providers: tuple[str, ...]
+
+
+class AllowanceDrawn(Event, frozen=True):
+    """Recorded before paid calls run on it: money that is set aside, so that none of them waits for the disk."""
+
+    wire_name = "allowance.drawn"
+
+    amount_usd_micros: int
+
+
+class AllowanceReturned(Event, frozen=True):
+    """Recorded when no paid call has been under way for a while: what is left is given back."""
+
+    wire_name = "allowance.returned"
+
+    amount_usd_micros: int
+
+
+class AllowanceLost(Event, frozen=True):
+    """Recorded after a restart that found an allowance open: calls without a trace may have cost it, so it is spent."""
+
+    wire_name = "allowance.lost"
+
+    amount_usd_micros: int
+    found_us: Microseconds
 
 
 class BudgetWarned(Event, frozen=True):

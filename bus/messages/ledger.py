@@ -154,6 +154,16 @@ class CreateTransfers(Command[TransferBatch], frozen=True):
     is_linked: bool = False
 
 
+class SetCredit(Command[Balance], frozen=True):
+    """Sent by an operator who lets an account go so far below zero; 0 ends its credit."""
+
+    wire_name = "credit.set"
+
+    account: AccountId
+    currency: Currency
+    credit_limit: int
+
+
 class ReadBalances(Query[Balances], frozen=True):
     """Sent by whoever wants to see balances; empty fields match all."""
 
@@ -178,7 +188,7 @@ class CheckConservation(Query[Conservation], frozen=True):
 
 
 class AccountOpened(Event, frozen=True):
-    """Recorded before the first transfer of an account in a currency."""
+    """Recorded before the first transfer of an account in a currency, and again when its credit changes."""
 
     wire_name = "account.opened"
     about = "account"

@@ -46,6 +46,36 @@ class EventPage(Reply, frozen=True):
     """The watermark when the page was read."""
 
 
+class EventChain(Reply, frozen=True):
+    """An event between what caused it and what it caused."""
+
+    wire_name = "events.chain"
+
+    event: StoredEvent
+    causes: tuple[StoredEvent, ...]
+    """The nearest first."""
+    effects: tuple[StoredEvent, ...]
+    """What it caused at whatever remove, in order."""
+    is_whole: bool
+    """Whether nothing is left out: neither pruned, nor beyond the bounds of an answer."""
+    head: Position
+
+
+class PruneReport(Reply, frozen=True):
+    """What a prune came to."""
+
+    wire_name = "journal.prune_report"
+
+    upto: Position
+    """The last position whose segment was dropped; 0 where none was."""
+    events: int
+    kept: int
+    """Rows up to that position that stay: the ledger and approvals."""
+    freed_bytes: int
+    floor: Position
+    """Nothing after this may go: the oldest checkpoint or the slowest subscriber may need it."""
+
+
 class EventSummary(Reply, frozen=True):
     """How many events of each type a window holds."""
 
@@ -180,6 +210,24 @@ class ReadEvents(Query[EventPage], frozen=True):
     is_newest_first: bool = True
 
 
+class ReadChain(Query[EventChain], frozen=True):
+    """Sent by whoever wants to know why something happened, and what came of it."""
+
+    wire_name = "events.read_chain"
+
+    position: Position
+
+
+class SearchEvents(Query[EventPage], frozen=True):
+    """Sent by whoever looks for words. All of them must be in an event; newest first, `before` is exclusive."""
+
+    wire_name = "events.search"
+
+    text: str
+    before: Position = Position(0)
+    limit: int = 50
+
+
 class SummariseEvents(Query[EventSummary], frozen=True):
     """Sent by whoever wants counts instead of events."""
 
@@ -208,6 +256,14 @@ class ReadJournal(Query[JournalView], frozen=True):
     """Sent by whoever wants to know how the journal fares."""
 
     wire_name = "journal.read"
+
+
+class PruneEvents(Command[PruneReport], frozen=True):
+    """Sent by who wants the journal pruned now: up to a position, or by its limits where that is 0."""
+
+    wire_name = "journal.prune"
+
+    upto: Position = Position(0)
 
 
 class SaveCheckpoint(Command[CheckpointView], frozen=True):
@@ -240,6 +296,18 @@ class ListCheckpoints(Query[CheckpointPage], frozen=True):
     """Sent by whoever wants to see the kept checkpoints."""
 
     wire_name = "checkpoint.list"
+
+
+class JournalPruned(Event, frozen=True):
+    """Recorded when old events were dropped; the ledger's and approvals' stay."""
+
+    wire_name = "journal.pruned"
+
+    upto: Position
+    events: int
+    kept: int
+    freed_bytes: int
+    elapsed_ms: float
 
 
 class CheckpointSaved(Event, frozen=True):

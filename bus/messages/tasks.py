@@ -12,6 +12,7 @@ from bus.messages.base import (
     ArtifactId,
     Command,
     Event,
+    Message,
     Microseconds,
     Query,
     Reply,
@@ -20,8 +21,8 @@ from bus.messages.base import (
 
 COORDINATOR: Final = Address("coordinator")
 
-AuctionRule = Literal["lowest_price"]
-"""How the winner is chosen: the lowest price wins and is paid what it asked."""
+AuctionRule = Literal["lowest_price", "capability_weighted", "second_price"]
+"""How the winner is chosen, and what it is paid: see `actors.rules.auction`."""
 
 
 Presence = Literal["present", "paused", "left"]
@@ -56,6 +57,12 @@ class TaskSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False
     deadline_s: float = 0.0
     """From creation to the end, whatever happens; 0 means none."""
     attempts_max: int = 3
+    retry_delay_s: float = 0.0
+    """Between a lost attempt and the next auction; doubled after each further one."""
+    priority: int = 0
+    """From -9 to 9: of the tasks that wait for an agent, the higher goes first; a waiting task gains with time."""
+    after: tuple[TaskId, ...] = ()
+    """Tasks that must be completed first; if one of them ends in another way, so does this."""
 
 
 class Bid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -242,6 +249,22 @@ class TaskBidding(Event, frozen=True):
     reason: str = ""
 
 
+class TaskWaiting(Event, frozen=True):
+    """Recorded when a task with a held reward must wait: for other tasks, or before its next attempt."""
+
+    wire_name = "task.waiting"
+    about = "task"
+
+    task: TaskId
+    reason: str
+    until_us: Microseconds
+    """When the next auction opens; 0 while it depends on other tasks."""
+    agent: AgentId = AgentId("")
+    """Who had the attempt that was lost."""
+    attempt: int = 0
+    at_us: Microseconds = 0
+
+
 class BidSubmitted(Event, frozen=True):
     """Recorded when a bid is accepted. The price is sealed: only the closed auction tells it."""
 
@@ -350,6 +373,29 @@ class TaskExpired(Event, frozen=True):
     agent: AgentId = AgentId("")
     attempt: int = 0
     at_us: Microseconds = 0
+
+
+class Invite(Message, frozen=True):
+    """Sent to an agent that came free, for each open auction that it could not answer before; not a fact."""
+
+    wire_name = "bidder.invite"
+
+    bidding: TaskBidding
+
+
+class BidderInvited(Event, frozen=True):
+    """Recorded for an agent of another program that came free: an open auction waits for its bid."""
+
+    wire_name = "bidder.invited"
+    about = "task"
+
+    task: TaskId
+    agent: AgentId
+    attempt: int
+    title: str
+    capability: str
+    reward_msat: int
+    closes_us: Microseconds
 
 
 class BidderChanged(Event, frozen=True):

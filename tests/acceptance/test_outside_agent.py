@@ -87,7 +87,7 @@ async def test_an_agent_in_javascript_wins_tasks_does_them_and_is_paid(tmp_path:
         views = [await agora.task(task) for task in posted]
         assert {view.agent for view in views} == {"greeter"}
         assert (await agora.artifact_text(views[0].artifact)) == "Hello! You asked: Greet guest 0"
-        balances = {one.account: one.net for one in (await agora.balances()).balances if one.currency == "msat"}
+        balances = {str(one.account): one.net for one in (await agora.balances()).balances if one.currency == "msat"}
         assert balances["agents/greeter"] == 100 * TASKS
         assert (await agora.check_ledger()).is_conserved
 

@@ -1,19 +1,24 @@
 """The auction floor within a running coordinator: windows, leases, deadlines and who is asked when."""
 
 import pytest
+from msgspec.structs import replace
 
 from actors.floor import CoordinatorOptions
 from bus.errors import LeaseNotHeld, NotEligible
 from bus.messages.agents import AgentStatus, AgentStatusName
-from bus.messages.base import AgentId
+from bus.messages.base import AgentId, ArtifactId
 from bus.messages.ledger import TransferVoided
 from bus.messages.tasks import (
     AuctionClosed,
+    CancelTask,
+    CompleteTask,
     DeclineBid,
+    FailTask,
     TaskBidding,
     TaskCompleted,
     TaskSpec,
     TaskState,
+    TaskWaiting,
 )
 from tests.support.market import complete, renew, spec
 from tests.support.marketplace import LONG_S, Marketplace
@@ -211,3 +216,52 @@ async def test_a_deadline_that_passed_while_nothing_ran_ends_the_task_at_the_sta
         task = await place.post(TaskSpec("Brief anyio", deadline_s=0.001))
     async with Marketplace(journal=place.journal) as again:
         await again.until_state(task, TaskState.EXPIRED)
+
+
+async def test_a_task_is_auctioned_once_those_that_it_comes_after_are_completed() -> None:
+    async with Marketplace(workers={"scout": 100}, puppets=("late",)) as place:
+        await place.join_once("scout")
+        first = await place.create()
+        second = await place.create(replace(spec(), after=(first,)))
+        third = await place.create(replace(spec(), after=(first, second)))
+        await place.until_state(third, TaskState.COMPLETED)
+        order = [event.task for event in place.recorded(TaskBidding)]
+        assert order == [first, second, third]
+        assert await place.is_conserved()
+
+
+async def test_what_comes_after_a_task_that_is_not_completed_fails_down_the_whole_chain() -> None:
+    async with Marketplace() as place:
+        chain = [await place.create()]
+        for _ in range(50):
+            chain.append(await place.create(replace(spec(), after=(chain[-1],))))
+        await place.until(lambda: len(place.recorded(TaskWaiting)) == 50)
+        await place.ask(CancelTask(chain[0]))
+        view = await place.until_state(chain[-1], TaskState.FAILED)
+        assert view.reason == "t-50, which it comes after, is failed"
+        await place.until(lambda: len(place.recorded(TransferVoided)) == 51)
+
+
+async def test_a_lost_attempt_is_followed_by_its_delay_also_over_a_restart() -> None:
+    patient = replace(spec(), retry_delay_s=0.05, attempts_max=2)
+    async with Marketplace(puppets=("scout",)) as place:
+        await place.join("scout")
+        task = await place.assigned(of=patient)
+        await place.ask(FailTask(task, AgentId("scout"), 1, "too hard"))
+        view = await place.view(task)
+        assert (view.state, view.reason, view.agent) == (TaskState.CREATED, "too hard", "")
+        journal = place.journal
+    async with Marketplace(journal=journal, puppets=("scout",)) as again:
+        await again.until(lambda: [event.attempt for event in again.recorded(TaskBidding)] == [1, 2])
+
+
+async def test_an_agent_that_comes_free_is_asked_for_the_most_urgent_task_first() -> None:
+    async with Marketplace(puppets=("scout",)) as place:
+        await place.join("scout")
+        busy = await place.assigned()
+        for priority in (0, -3, 5, 1):
+            await place.post(replace(spec(), priority=priority))
+        heard = len(place.invitations["scout"])
+        await place.ask(CompleteTask(busy, AgentId("scout"), 1, ArtifactId("a-1")))
+        await place.until(lambda: len(place.invitations["scout"]) == heard + 4)
+        assert [event.task for event in place.invitations["scout"][heard:]] == ["t-4", "t-5", "t-2", "t-3"]

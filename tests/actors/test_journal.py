@@ -1,6 +1,7 @@
 """The journal actor over real stores: what can be asked of it, and its checkpoints."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from hashlib import sha256
@@ -9,7 +10,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from actors.journal import Journal, JournalHistory, JournalOptions, RunIdentity
+from actors.history import JournalHistory
+from actors.journal import Journal, RunIdentity
+from actors.journal_options import JournalOptions
 from actors.runtime import ActorSystem, ChildSpec, GroupCommitLog, PersistentActor
 from bus.address import Address
 from bus.clock import SystemClock
@@ -18,19 +21,25 @@ from bus.dice import Dice
 from bus.envelope import StoredEvent
 from bus.errors import AgoraError, InvalidField, NotFound, StorageError
 from bus.messages.agents import StepCompleted
-from bus.messages.base import AgentId, BlobId, Command, Done, Event, RunId, TaskId
+from bus.messages.base import AgentId, BlobId, Command, Done, Event, Position, RunId, TaskId
 from bus.messages.catalogue import EVENTS
 from bus.messages.system import (
     JOURNAL,
     ListCheckpoints,
+    PinCheckpoint,
+    PruneCheckpoints,
+    PruneEvents,
     ReadBlob,
+    ReadChain,
     ReadEvents,
     ReadHistogram,
     ReadJournal,
     SaveCheckpoint,
+    SearchEvents,
     SummariseEvents,
 )
 from storage.checkpoints import CheckpointStore
+from storage.errors import CorruptJournal
 from storage.events import EventStore
 
 COUNTER = Address("agents/counter")
@@ -105,10 +114,12 @@ class Running(msgspec.Struct):
 
 
 @asynccontextmanager
-async def running(directory: Path, options: JournalOptions = OFF) -> AsyncIterator[Running]:
+async def running(
+    directory: Path, options: JournalOptions = OFF, also: tuple[ChildSpec, ...] = ()
+) -> AsyncIterator[Running]:
     clock = SystemClock()
     async with (
-        EventStore.open(directory, Catalogue(EVENTS), clock) as events,
+        EventStore.open(directory, Catalogue(EVENTS), clock, options.segments) as events,
         AsyncExitStack() as checkpoints_open,
     ):
         checkpoints = await checkpoints_open.enter_async_context(
@@ -130,7 +141,7 @@ async def running(directory: Path, options: JournalOptions = OFF) -> AsyncIterat
                     options=options,
                 )
 
-            await system.start(ChildSpec(COUNTER, Counter), ChildSpec(JOURNAL, journal))
+            await system.start(ChildSpec(COUNTER, Counter), *also, ChildSpec(JOURNAL, journal))
             yield Running(system, log, checkpoints_open, history, committed)
 
 
@@ -251,6 +262,73 @@ async def test_the_last_three_are_kept(tmp_path: Path) -> None:
         assert [view.position for view in page.checkpoints] == [9, 7, 5]
 
 
+async def test_a_pinned_one_stays_and_the_others_go_when_they_are_pruned(tmp_path: Path) -> None:
+    async with running(tmp_path) as run:
+        await run.steps(1)
+        await run.system.ask(JOURNAL, SaveCheckpoint())
+        pinned = await run.system.ask(JOURNAL, PinCheckpoint("c-1"))
+        assert pinned.is_pinned
+        for _ in range(4):
+            await run.steps(1)
+            await run.system.ask(JOURNAL, SaveCheckpoint())
+        removed = await run.system.ask(JOURNAL, PruneCheckpoints(1))
+        page = await run.system.ask(JOURNAL, ListCheckpoints())
+        assert [view.position for view in page.checkpoints] == [9, 1]
+        assert removed.removed == ("c-7", "c-5")
+        with pytest.raises(NotFound):
+            await run.system.ask(JOURNAL, PinCheckpoint("c-7"))
+
+
+async def test_what_did_not_change_is_not_written_again(tmp_path: Path) -> None:
+    async with running(tmp_path) as run:
+        await run.steps(3)
+        first = await run.system.ask(JOURNAL, SaveCheckpoint(label="first"))
+        second = await run.system.ask(JOURNAL, SaveCheckpoint(label="second"))
+        assert (second.written_bytes, second.size_bytes) == (0, first.size_bytes)
+        assert second.position > first.position
+        assert second.state_hash == first.state_hash
+        assert second.includes == {"agents": ("taken",)}
+    async with running(tmp_path) as run:
+        assert run.system.snapshots()[COUNTER].state == b'{"taken":3}'
+
+
+async def test_an_actor_that_is_left_out_is_folded_from_the_journal_alone(tmp_path: Path) -> None:
+    options = msgspec.structs.replace(OFF, checkpoint_leave_out=("agents/counter",))
+    async with running(tmp_path, options, also=(ChildSpec(Address("ledger"), Counter),)) as run:
+        await run.steps(3)
+        view = await run.system.ask(JOURNAL, SaveCheckpoint())
+        assert view.left_out == (COUNTER,)
+        assert list(view.actors) == ["ledger"]
+    async with running(tmp_path, options) as run:
+        assert run.system.snapshots()[COUNTER].state == b'{"taken":3}'
+
+
+async def test_every_committed_event_is_a_line_of_the_mirror(tmp_path: Path) -> None:
+    mirror = tmp_path / "mirror.jsonl"
+    options = msgspec.structs.replace(OFF, mirror=str(mirror))
+    for count in (20, 40):
+        async with running(tmp_path, options) as run:
+            await run.steps(20)
+            async with asyncio.timeout(TIMEOUT_S):
+                while len(await asyncio.to_thread(_lines, mirror)) < count + 1:
+                    await run.system.ask(JOURNAL, ReadJournal())
+    lines = await asyncio.to_thread(_lines, mirror)
+    positions = [msgspec.json.decode(line, type=dict[str, object]).get("position") for line in lines[1:]]
+    assert positions == list(range(1, 41))
+
+
+async def test_a_mirror_that_cannot_be_written_is_a_warning_event(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    options = msgspec.structs.replace(OFF, mirror=str(tmp_path / "file" / "mirror.jsonl"))
+    async with running(tmp_path / "data", options) as run:
+        (warning,) = await run.committed.first("system.warning")
+        assert b"cannot be written" in warning.data
+
+
+def _lines(path: Path) -> list[bytes]:
+    return path.read_bytes().splitlines() if path.exists() else []
+
+
 async def test_one_that_cannot_be_saved_is_recorded_and_tried_again_and_the_run_goes_on(tmp_path: Path) -> None:
     options = msgspec.structs.replace(OFF, checkpoint_every_events=5, checkpoint_retry_s=0.02)
     async with running(tmp_path, options) as run:
@@ -302,3 +380,57 @@ def test_the_directory_of_the_checkpoints_is_a_setting() -> None:
     assert OFF.checkpoints_in(Path("data")) == Path("data/checkpoints")
     elsewhere = JournalOptions(checkpoint_directory="/mnt/checkpoints")
     assert elsewhere.checkpoints_in(Path("data")) == Path("/mnt/checkpoints")
+
+
+async def test_an_event_is_found_by_its_words_and_told_with_its_causes(tmp_path: Path) -> None:
+    async with running(tmp_path) as run:
+        await run.steps(3)
+        found = await run.system.ask(JOURNAL, SearchEvents("counter completed", limit=2))
+        assert [event.position for event in found.events] == [3, 2]
+        chain = await run.system.ask(JOURNAL, ReadChain(Position(3)))
+        assert (chain.event.position, chain.causes, chain.effects, chain.is_whole) == (3, (), (), True)
+
+
+async def test_old_events_go_by_command_no_further_than_the_oldest_checkpoint_and_it_is_recorded(
+    tmp_path: Path,
+) -> None:
+    options = msgspec.structs.replace(OFF, segment_events=1_000)
+    async with running(tmp_path, options) as run:
+        for _ in range(4):
+            await run.steps(1_000)
+        refused = await run.system.ask(JOURNAL, PruneEvents(Position(3_000)))
+        assert (refused.upto, refused.floor) == (0, 0)
+        await run.system.ask(JOURNAL, SaveCheckpoint(), timeout_s=TIMEOUT_S)
+        report = await run.system.ask(JOURNAL, PruneEvents(Position(2_500)), timeout_s=TIMEOUT_S)
+        assert (report.upto, report.events, report.kept) == (2_000, 2_000, 0)
+        [told] = await run.committed.first("journal.pruned")
+        assert b'"upto":2000' in told.data
+        page = await run.system.ask(JOURNAL, ReadEvents(is_newest_first=False, limit=1))
+        assert page.events[0].position == 2_001
+    async with running(tmp_path, options) as run:
+        await run.steps(1)
+        assert run.system.snapshots()[COUNTER].state == b'{"taken":4001}'
+
+
+async def test_old_events_go_by_themselves_beyond_the_count_that_is_kept(tmp_path: Path) -> None:
+    options = JournalOptions(
+        segment_events=1_000, checkpoint_every_events=500, checkpoint_keep=1, retain_events=1_500, retain_check_s=0.01
+    )
+    async with running(tmp_path, options) as run:
+        for _ in range(6):
+            await run.steps(1_000)
+        [told] = await run.committed.first("journal.pruned")
+        assert told.source == JOURNAL
+
+
+async def test_a_pruned_journal_without_its_checkpoints_is_refused(tmp_path: Path) -> None:
+    options = msgspec.structs.replace(OFF, segment_events=1_000)
+    async with running(tmp_path, options) as run:
+        for _ in range(3):
+            await run.steps(1_000)
+        await run.system.ask(JOURNAL, SaveCheckpoint(), timeout_s=TIMEOUT_S)
+        assert (await run.system.ask(JOURNAL, PruneEvents(Position(1_500)), timeout_s=TIMEOUT_S)).upto
+    await asyncio.to_thread(shutil.rmtree, options.checkpoints_in(tmp_path))
+    with pytest.raises(CorruptJournal, match="no usable checkpoint"):
+        async with running(tmp_path, options):
+            pass

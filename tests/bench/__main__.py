@@ -1,23 +1,55 @@
 """The command `python -m tests.bench [GROUP]... [--json] [--readme] [--quick]`: a line per figure."""
 
 from collections.abc import AsyncIterator, Callable
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Annotated
 
 import anyio
 import msgspec
 import typer
 
-from tests.bench import journal, live, market, money, router, runtime
+from tests.bench import (
+    approvals,
+    journal,
+    journal_load,
+    journal_size,
+    live,
+    market,
+    money,
+    router,
+    runtime,
+    runtime_size,
+)
 from tests.bench.harness import Figure, Scale
 from tests.house.parts import README, table, with_part
 
-GROUPS: dict[str, Callable[[Scale], AsyncIterator[Figure]]] = {
-    "runtime": runtime.figures,
-    "journal": journal.figures,
+Group = Callable[[Scale], AsyncIterator[Figure]]
+
+
+def _together(*parts: Group) -> Group:
+    async def figures(scale: Scale) -> AsyncIterator[Figure]:
+        for part in parts:
+            async for figure in part(scale):
+                yield figure
+
+    return figures
+
+
+def _others() -> list[Group]:
+    """Other actor libraries, those that are installed (`pip install .[bench]`)."""
+    modules = {"pykka": "tests.bench.runtime_pykka", "autogen_core": "tests.bench.runtime_autogen"}
+    return [import_module(module).figures for library, module in modules.items() if find_spec(library) is not None]
+
+
+GROUPS: dict[str, Group] = {
+    "runtime": _together(runtime.figures, runtime_size.figures, *_others()),
+    "journal": _together(journal.figures, journal_load.figures, journal_size.figures),
     "router": router.figures,
     "market": market.figures,
     "money": money.figures,
     "live": live.figures,
+    "approvals": approvals.figures,
 }
 
 

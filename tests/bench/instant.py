@@ -21,7 +21,7 @@ import msgspec
 from actors.composition import SWITCH_INTERVAL_S
 from actors.coordinator import Coordinator
 from actors.floor import CoordinatorOptions
-from actors.journal import JournalHistory
+from actors.history import JournalHistory
 from actors.ledger import Ledger, LedgerOptions
 from actors.runtime import Actor, ActorSystem, ChildSpec, GroupCommitLog, PersistentActor, Subscription
 from bus.address import Address

@@ -8,6 +8,7 @@ callback in every turn.
 
 import asyncio
 import sqlite3
+import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
@@ -15,6 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from actors.composition import SWITCH_INTERVAL_S
 from actors.runtime import GroupCommitLog
 from bus.clock import SystemClock
 from bus.codec import Catalogue
@@ -24,8 +26,9 @@ from storage import queries
 from storage.database import WalKeeper
 from storage.events import EventStore
 from storage.queries import Value
-from storage.schema import JOURNAL, create_or_check
+from storage.schema import SEGMENT, create_or_check
 from storage.transactions import transaction
+from tests.bench import checkpoints
 from tests.bench.events import records
 from tests.bench.harness import Aim, Figure, Sample, Scale, compare_rates, stopwatch
 
@@ -38,7 +41,8 @@ Row = tuple[Value, ...]
 
 
 async def figures(scale: Scale) -> AsyncIterator[Figure]:
-    """The burst, with an idle and with a saturated loop."""
+    """The burst, with an idle and with a saturated loop; then the checkpoints."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)  # as when it is served
     catalogue = Catalogue(EVENTS)
     events = records(scale.count(BURST))
     rows = rows_of(catalogue, events)
@@ -47,6 +51,8 @@ async def figures(scale: Scale) -> AsyncIterator[Figure]:
         ours = partial(_burst, catalogue, events, is_saturated)
         async for figure in compare_rates(f"burst, {name} loop", "events", ours, baseline, scale=scale, aim=aim):
             yield figure
+    async for figure in checkpoints.figures(scale):
+        yield figure
 
 
 async def _burst(catalogue: Catalogue, events: Sequence[Recorded], is_saturated: bool) -> Sample:
@@ -56,7 +62,7 @@ async def _burst(catalogue: Catalogue, events: Sequence[Recorded], is_saturated:
             log = GroupCommitLog(store, head=store.head, epoch=store.epoch, clock=clock)
             writing = tasks.create_task(log.run())
             with stopwatch() as watch, saturated(is_saturated):
-                await _append_all(log, events)
+                await append_all(log, events)
                 await log.committed(events[-1].position)
             log.close()
             await writing
@@ -64,15 +70,15 @@ async def _burst(catalogue: Catalogue, events: Sequence[Recorded], is_saturated:
     return watch.sample(len(events))
 
 
-async def _append_all(log: GroupCommitLog, events: Sequence[Recorded]) -> None:
+async def append_all(log: GroupCommitLog, events: Sequence[Recorded], per_turn: int = APPENDS_PER_TURN) -> None:
     """One append per event, as one turn per event would do, held back when the buffer is saturated."""
     drained = asyncio.Event()
-    for first in range(0, len(events), APPENDS_PER_TURN):
+    for first in range(0, len(events), per_turn):
         while log.is_saturated:
             drained.clear()
             log.when_drained(drained.set)
             await drained.wait()
-        for record in events[first : first + APPENDS_PER_TURN]:
+        for record in events[first : first + per_turn]:
             log.append((record,))
         await asyncio.sleep(0)
 
@@ -101,7 +107,7 @@ async def raw_inserts(rows: Sequence[Row]) -> Sample:
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             for pragma in queries.WRITER_PRAGMAS:
                 connection.execute(pragma).fetchall()
-            create_or_check(connection, path, JOURNAL)
+            create_or_check(connection, path, SEGMENT)
             wal = WalKeeper(path)
             insert = queries.insert_events(1)
             with stopwatch() as watch:

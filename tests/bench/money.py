@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 import anyio
 
 from actors.composition import SWITCH_INTERVAL_S
-from actors.journal import JournalHistory
+from actors.history import JournalHistory
 from actors.ledger import Ledger, LedgerOptions
 from actors.runtime import ActorSystem, ChildSpec, GroupCommitLog
 from bus.clock import SystemClock

@@ -164,14 +164,14 @@ async def figures(scale: Scale) -> AsyncIterator[Figure]:
     async def queue_tells() -> Sample:
         return await _queue_tells(tells)
 
-    async def our_tells() -> Sample:
-        return await _our_ticks(TellMany(tells), tells)
+    async def tells_of_ours() -> Sample:
+        return await our_tells(tells)
 
     async def our_sends() -> Sample:
         return await _our_ticks(SendMany(tells), tells)
 
-    async def our_asks() -> Sample:
-        return await _our_asks(asks)
+    async def asks_of_ours() -> Sample:
+        return await our_asks(asks)
 
     async def queue_asks() -> Sample:
         return await _queue_asks(asks)
@@ -182,11 +182,15 @@ async def figures(scale: Scale) -> AsyncIterator[Figure]:
     async def queue_publishes() -> Sample:
         return await _queue_publishes(publishes)
 
-    async for figure in compare_rates("tell, one to one", "messages", our_tells, queue_tells, scale=scale, aim=Aim(2)):
+    async for figure in compare_rates(
+        "tell, one to one", "messages", tells_of_ours, queue_tells, scale=scale, aim=Aim(2)
+    ):
         yield figure
     async for figure in compare_rates("send, waiting for room", "messages", our_sends, queue_tells, scale=scale):
         yield figure
-    async for figure in compare_rates("ask, one at a time", "replies", our_asks, queue_asks, scale=scale, aim=Aim(1.3)):
+    async for figure in compare_rates(
+        "ask, one at a time", "replies", asks_of_ours, queue_asks, scale=scale, aim=Aim(1.3)
+    ):
         yield figure
     async for figure in compare_rates(
         f"publish to {SUBSCRIBERS}", "deliveries", our_publishes, queue_publishes, scale=scale, aim=Aim(2)
@@ -204,7 +208,13 @@ async def _our_ticks(command: TellMany | SendMany, count: int) -> Sample:
     return watch.sample(count)
 
 
-async def _our_asks(count: int) -> Sample:
+async def our_tells(count: int) -> Sample:
+    """That many tells from one actor to another."""
+    return await _our_ticks(TellMany(count), count)
+
+
+async def our_asks(count: int) -> Sample:
+    """That many asks of one actor by another, one after the other."""
     async with _system() as system:
         await system.start(ChildSpec(COUNTER, Counter), ChildSpec(DRIVER, Driver))
         with stopwatch() as watch:

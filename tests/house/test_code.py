@@ -25,10 +25,19 @@ BROAD_EXCEPTS: dict[str, str] = {
 
 SLEEPERS: dict[str, str] = {
     "tests/actors/runtime/": "virtual time, where a sleep takes no time; and tasks that are there to be cancelled",
+    "tests/bench/approvals.py": "the loop's pauses are how late a sleep is",
+    "tests/bench/journal_size.py": "a wait for the disk to settle between two measurements",
+    "tests/bench/live_server.py": "the pace at which the measured source speaks",
+    "tests/storage/test_faults.py": "it skips, with the reason, where there is no compiler for the failing disk",
+    "tests/bench/journal_load.py": "a quiet loop, whose lateness is what a burst is compared with",
+    "tests/bench/checkpoints.py": "a beat whose lateness is what is measured",
+    "tests/actors/git/": "programs that hang, which are what is bounded",
     "tests/bench/model_server.py": "the model's thinking time, which is what is waited for",
+    "tests/bench/runtime_size.py": "the loop's lateness is how late a sleep is",
     "tests/house/test_code.py": "the pattern itself",
+    "tests/simulation/": "virtual time, where a sleep takes no time",
 }
-"""Tests that may call a sleep, and why."""
+"""Tests that may call a sleep or skip, and why."""
 
 FLOOR_FOLDERS = {"actors", "bus", "storage", "web", "tests"}
 

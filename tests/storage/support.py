@@ -15,7 +15,12 @@ from bus.messages.catalogue import EVENTS
 from bus.messages.ledger import TransferExpired
 from bus.messages.system import CheckpointFailed, SystemInfo
 from bus.messages.tasks import BidSubmitted, TaskStarted
+from storage.database import connect
 from storage.events import EventStore
+from storage.files import Files
+from storage.reading import View
+from storage.segments import SegmentLimits
+from storage.writing import JournalEnd
 
 CATALOGUE = Catalogue(EVENTS)
 START_US = 1_750_000_000_000_000
@@ -37,15 +42,22 @@ def some_event(number: int) -> Event:
     return kinds[number % 7]
 
 
-def record(position: int, event: Event | None = None, *, time_us: int = 0) -> Recorded:
+def record(
+    position: int,
+    event: Event | None = None,
+    *,
+    time_us: int = 0,
+    cause: int | None = None,
+    correlation: str | None = None,
+) -> Recorded:
     """The event at a position; ten seconds of wall time lie between one and the next."""
     return Recorded(
         event if event is not None else some_event(position),
         Position(position),
         time_us or START_US + position * 10_000_000,
         Address(f"agents/{AGENTS[position % 3]}" if position % 4 else "ledger"),
-        Position(max(0, position - 3)),
-        f"k-{position % 5}" if position % 5 else "",
+        Position(max(0, position - 3) if cause is None else cause),
+        (f"k-{position % 5}" if position % 5 else "") if correlation is None else correlation,
         Position(position - 1),
     )
 
@@ -61,10 +73,16 @@ def blob(content: bytes) -> dict[BlobId, bytes]:
 
 
 @asynccontextmanager
-async def opened(directory: Path, clock: Clock | None = None) -> AsyncIterator[EventStore]:
+async def opened(directory: Path, clock: Clock | None = None, *, segment_events: int = 0) -> AsyncIterator[EventStore]:
     """The journal of a directory."""
-    async with EventStore.open(directory, CATALOGUE, clock or VirtualClock()) as store:
+    limits = SegmentLimits(segment_events) if segment_events else SegmentLimits()
+    async with EventStore.open(directory, CATALOGUE, clock or VirtualClock(), limits) as store:
         yield store
+
+
+def segment_path(directory: Path, first: int = 1) -> Path:
+    """The file of a segment by its first position."""
+    return directory / "segments" / f"{first:016d}.sqlite"
 
 
 def encoded(events: Sequence[Recorded]) -> Sequence[EncodedEvent]:
@@ -77,6 +95,45 @@ async def write(
 ) -> tuple[StoredEvent, ...]:
     """Make events durable."""
     return await store.write(store.encode(events), blobs or {})
+
+
+class SmallJournal:
+    """A journal of many small segments, written and read on this thread."""
+
+    def __init__(self, directory: Path, segment_events: int) -> None:
+        self._catalogue = connect(directory / "journal.sqlite")
+        self._end = JournalEnd(
+            directory, CATALOGUE, VirtualClock(), SegmentLimits(segment_events), lambda _, rows: rows.close()
+        )
+        self._end.begin(self._catalogue)
+        self._files = Files()
+
+    def write(self, events: Sequence[Recorded], batch: int = 10) -> tuple[StoredEvent, ...]:
+        """Write in batches, between which segments may end."""
+        stored: list[StoredEvent] = []
+        for start in range(0, len(events), batch):
+            stored += self._end.write(self._catalogue, encoded(events[start : start + batch]), {})
+        return tuple(stored)
+
+    def keep(self, blobs: Mapping[BlobId, bytes]) -> None:
+        """Keep contents without an event."""
+        self._end.keep_blobs(self._catalogue, blobs)
+
+    def blobs(self) -> list[bytes]:
+        """All contents."""
+        return [content for (content,) in self._files.get(self._end.blobs_path).execute("SELECT content FROM blobs")]
+
+    @property
+    def view(self) -> View:
+        """What a read sees now."""
+        return View(self._files, self._end.layout)
+
+    def close(self) -> None:
+        """Let go of all files."""
+        self._files.close()
+        self._end.let_go(self._catalogue)
+        self._end.close()
+        self._catalogue.close()
 
 
 async def everything(store: EventStore) -> Sequence[Recorded]:

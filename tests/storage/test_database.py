@@ -1,6 +1,5 @@
 """Connections on threads of their own."""
 
-import asyncio
 import sqlite3
 import threading
 from functools import partial
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.database import WAL_BYTES_COPIED, Database, Readers, WalKeeper, translated
+from storage.database import WAL_BYTES_COPIED, Database, WalKeeper, translated
 from storage.errors import CorruptDatabase, DatabaseFailed, DatabaseLocked, DirectoryNotWritable, DiskFull
 
 
@@ -42,36 +41,6 @@ async def test_what_is_written_is_synced_and_checkpointed_by_nobody_else(tmp_pat
         pragmas = {"journal_mode": "wal", "synchronous": 2, "wal_autocheckpoint": 0}
         for name, value in pragmas.items():
             assert await database.run(partial(_pragma, name=name)) == value
-
-
-async def test_a_reader_sees_what_is_committed_and_cannot_write(tmp_path: Path) -> None:
-    async with Database(tmp_path / "a.sqlite") as database:
-        await database.run(_fill)
-        async with Readers(tmp_path / "a.sqlite", 2) as readers:
-            assert await readers.run(_count) == 1
-            await database.run(_fill)
-            assert await readers.run(_count) == 2
-            with pytest.raises(DirectoryNotWritable):
-                await readers.run(_fill)
-
-
-async def test_a_read_that_finds_no_free_connection_waits_for_one(tmp_path: Path) -> None:
-    async with Database(tmp_path / "a.sqlite") as database:
-        await database.run(_fill)
-        async with Readers(tmp_path / "a.sqlite", 1) as readers:
-            gate = threading.Event()
-
-            def blocked(connection: sqlite3.Connection) -> int:
-                gate.wait(5)
-                return _count(connection)
-
-            async with asyncio.TaskGroup() as tasks:
-                slow = tasks.create_task(readers.run(blocked))
-                quick = tasks.create_task(readers.run(_count))
-                await asyncio.sleep(0)
-                assert not quick.done()
-                gate.set()
-            assert (slow.result(), quick.result()) == (1, 1)
 
 
 async def test_a_full_disk_is_called_one_and_the_transaction_leaves_nothing(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from bus.messages.base import BlobId, Position
 from bus.messages.system import ReadEvents, SystemInfo
 from storage.errors import CorruptJournal, DirectoryInUse, DiskFull, UnknownSchema
 from storage.events import EventStore
-from tests.storage.support import CATALOGUE, START_US, blob, everything, opened, record, records, write
+from tests.storage.support import CATALOGUE, START_US, blob, everything, opened, record, records, segment_path, write
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -133,7 +133,7 @@ async def test_a_journal_of_a_newer_version_is_refused_and_left_alone(tmp_path: 
     with pytest.raises(UnknownSchema) as refusal:
         async with opened(tmp_path):
             pass
-    assert (refusal.value.found, refusal.value.known) == (7, 1)
+    assert (refusal.value.found, refusal.value.known) == (7, 2)
     assert path.read_bytes() == before
 
 
@@ -150,7 +150,7 @@ async def test_a_destroyed_journal_is_refused_and_left_alone(tmp_path: Path, con
 async def test_a_journal_whose_pages_are_damaged_never_gives_wrong_events(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
         await write(store, records(1, 2_000), {})
-    path = tmp_path / "journal.sqlite"
+    path = segment_path(tmp_path)
     content = bytearray(path.read_bytes())
     for start in range(40 * 4_096, len(content), 4_096):
         content[start : start + 64] = bytes(64)
@@ -167,7 +167,7 @@ async def test_a_journal_that_came_back_shorter_goes_on_in_a_new_epoch(tmp_path:
     shutil.copytree(tmp_path / "a", tmp_path / "old")
     async with opened(tmp_path / "a") as store:
         await write(store, records(11, 10), {})
-    shutil.copy(tmp_path / "old" / "journal.sqlite", tmp_path / "a" / "journal.sqlite")
+    shutil.copy(segment_path(tmp_path / "old"), segment_path(tmp_path / "a"))
     async with opened(tmp_path / "a") as store:
         assert (store.head, store.epoch) == (10, 2)
         (warning,) = store.take_warnings()
@@ -186,6 +186,7 @@ async def test_a_journal_that_is_gone_begins_a_new_epoch(tmp_path: Path) -> None
     async with opened(tmp_path) as store:
         await write(store, records(1, 10), {})
     (tmp_path / "journal.sqlite").unlink()
+    shutil.rmtree(tmp_path / "segments")
     async with opened(tmp_path) as store:
         assert (store.head, store.epoch) == (0, 2)
         assert not store.holds(1, Position(5))
@@ -208,7 +209,7 @@ async def test_a_torn_write_ahead_log_restores_a_prefix_and_is_noticed(tmp_path:
             clock.advance(2)
             await write(store, records(store.head + 1, 5), {})
         shutil.copytree(tmp_path / "a", tmp_path / "torn")  # what a loss of power leaves
-    wal = tmp_path / "torn" / "journal.sqlite-wal"
+    wal = segment_path(tmp_path / "torn").with_name("0000000000000001.sqlite-wal")
     content = bytearray(wal.read_bytes())
     middle = len(content) // 2
     content[middle : middle + 2_000] = bytes(2_000)

@@ -72,7 +72,7 @@ async def test_what_does_not_fit_its_hash_is_not_copied(tmp_path: Path) -> None:
     data = tmp_path / "data"
     async with opened(data) as store:
         await write(store, records(1, 50))
-    connection = sqlite3.connect(data / "journal.sqlite")
+    connection = sqlite3.connect(data / "segments" / "0000000000000001.sqlite")
     connection.execute("UPDATE events SET correlation = 'changed' WHERE position = 20")
     connection.commit()
     connection.close()

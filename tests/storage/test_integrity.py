@@ -1,7 +1,10 @@
 """Proving the journal, and finding whatever is not as it was written."""
 
 import random
+import re
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import anyio
@@ -9,11 +12,11 @@ import pytest
 
 from bus.messages.base import Position
 from storage.errors import CorruptJournal
-from storage.integrity import Verification
-from tests.storage.support import blob, opened, records, write
+from storage.integrity import Verification, verify
+from tests.storage.support import blob, opened, records, segment_path, write
 
 EVENTS = 60
-FLIPS = 150
+FLIPS = 400
 
 
 async def _verify(directory: Path) -> Verification:
@@ -27,7 +30,7 @@ async def _verify(directory: Path) -> Verification:
 async def _written(directory: Path) -> Path:
     async with opened(directory) as store:
         await write(store, records(1, EVENTS), blob(b"a document of some length"))
-    return directory / "journal.sqlite"
+    return segment_path(directory)
 
 
 async def test_a_sound_journal_is_proved_to_its_end_with_progress(tmp_path: Path) -> None:
@@ -44,31 +47,51 @@ async def test_an_empty_journal_is_sound(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_every_flipped_bit_in_rows_and_blobs_is_found(tmp_path: Path) -> None:
-    path = await _written(tmp_path)
-    sound = path.read_bytes()
-    connection = sqlite3.connect(path)
-    columns = "data", "sealed", "hash", "correlation", "task", "subject"
-    values = [
-        value if isinstance(value, bytes) else value.encode()
-        for row in connection.execute(f"SELECT {', '.join(columns)} FROM events")
-        for value in row
-        if value
-    ]
-    values += [value for row in connection.execute("SELECT hash, content FROM blobs") for value in row]
-    connection.close()
+async def test_every_flipped_bit_in_rows_indexes_blobs_tables_and_the_catalogue_is_found(tmp_path: Path) -> None:
+    async with opened(tmp_path, segment_events=20) as store:
+        for _ in range(6):
+            await write(store, records(store.head + 1, 10), blob(b"a document %d" % store.head))
+        await store.prune(Position(20))
+    places = [place for path in _databases(tmp_path) for place in _places(path)]
+    assert len(places) > 500
     dice = random.Random(7)
-    missed: list[tuple[int, int]] = []
+    missed: list[tuple[str, int, int]] = []
     for _ in range(FLIPS):
-        value = dice.choice(values)
-        start = sound.index(value)
-        offset, bit = start + dice.randrange(len(value)), dice.randrange(8)
+        path, start, length = dice.choice(places)
+        offset, bit = start + dice.randrange(length), dice.randrange(8)
+        sound = path.read_bytes()
         damaged = bytearray(sound)
         damaged[offset] ^= 1 << bit
         path.write_bytes(damaged)
-        if not (await _verify(tmp_path)).problem:
-            missed.append((offset, bit))
+        if not (await verify(tmp_path)).problem:
+            missed.append((path.name, offset, bit))
+        path.write_bytes(sound)
+    assert (await verify(tmp_path)).problem == ""
     assert missed == []
+
+
+def _databases(directory: Path) -> list[Path]:
+    return [
+        directory / "journal.sqlite",
+        directory / "blobs.sqlite",
+        *sorted((directory / "segments").glob("*.sqlite")),
+    ]
+
+
+def _places(path: Path) -> Iterator[tuple[Path, int, int]]:
+    """Where in a file the values of its rows are, in the tables and in the indexes, and the words of its tables."""
+    content = path.read_bytes()
+    with closing(sqlite3.connect(path)) as connection:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        if any(name.startswith("text_") for name in tables):
+            return  # an index that is made anew from the rows
+        statements = ["SELECT sql FROM sqlite_master", *(f"SELECT * FROM {name}" for name in tables)]
+        values = {value for statement in statements for row in connection.execute(statement) for value in row if value}
+    for value in values:
+        found = value.encode() if isinstance(value, str) else value
+        if isinstance(found, bytes) and len(found) > 2:
+            for match in re.finditer(re.escape(found), content):
+                yield path, match.start(), len(found)
 
 
 @pytest.mark.parametrize(
@@ -92,10 +115,11 @@ async def test_what_was_changed_is_named_by_its_first_position(
     tmp_path: Path, damage: str, position: int, problem: str
 ) -> None:
     path = await _written(tmp_path)
-    connection = sqlite3.connect(path)
+    connection = sqlite3.connect(tmp_path / "blobs.sqlite" if "blobs" in damage else path)
     # The end of the journal is moved along, so that only the walk can notice.
     connection.execute(damage)
-    connection.execute("UPDATE chains SET position = (SELECT max(position) FROM events) WHERE position = 60")
+    if "events" in damage:
+        connection.execute("UPDATE chains SET position = (SELECT max(position) FROM events) WHERE position = 60")
     connection.commit()
     connection.close()
     found = await _verify(tmp_path)

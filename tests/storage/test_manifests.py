@@ -2,6 +2,7 @@
 
 from hashlib import sha256
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from storage.errors import CorruptCheckpoint
 from storage.manifests import ActorState
 from tests.storage.writer import description
 
+NOTHING: dict[bytes, bytes] = {}
 SIZES = st.sampled_from([0, 1, 100, CHUNK_BYTES_MAX - 1, CHUNK_BYTES_MAX, CHUNK_BYTES_MAX + 1, 3 * CHUNK_BYTES_MAX])
 ACTORS = st.dictionaries(
     st.sampled_from(["ledger", "coordinator", "agents/scout", "agents/äöü"]),
@@ -29,18 +31,29 @@ ACTORS = st.dictionaries(
 
 def _packed(actors: dict[Address, ActorState]) -> tuple[manifests.Manifest, dict[bytes, bytes]]:
     packed = manifests.pack(actors)
-    return manifests.describe(description(), actors, packed.actors, 0), packed.chunks
+    return manifests.describe(description(), actors, packed.actors, 0, manifests.state_hash(actors)), packed.chunks
+
+
+def _listing(manifest: manifests.Manifest) -> manifests.Listing:
+    return _listing_of(manifest.actors)
+
+
+def _listing_of(entries: dict[Address, manifests.ActorManifest]) -> manifests.Listing:
+    listing = manifests.Listing()
+    listing.take(entries)
+    return listing
 
 
 @given(ACTORS)
 def test_what_is_packed_is_unpacked_the_same(drawn: dict[str, ActorState]) -> None:
     actors = {Address(name): state for name, state in drawn.items()}
     manifest, chunks = _packed(actors)
-    content, hash_, entries = manifests.encode(manifest)
+    content, hash_, entries = manifests.encode(manifest, _listing(manifest))
     again = manifests.decode(manifest.view.checkpoint, content, hash_, entries.get)
     assert again.view == manifest.view
     assert manifests.unpack(again, chunks.get) == actors
-    assert again.chunks() == chunks.keys() | entries.keys()
+    assert {bytes.fromhex(name) for name in again.chunks()} == chunks.keys() | entries.keys()
+    assert manifest.view.state_hash == _listing(manifest).state_hash
     assert manifest.view.position == max(actor.position for actor in actors.values())
     assert manifest.view.actors == {name: len(actor.state) for name, actor in sorted(actors.items())}
 
@@ -78,7 +91,7 @@ def test_a_damaged_chunk_is_found(damage: str) -> None:
 
 def test_a_manifest_that_is_not_what_its_hash_says_is_refused() -> None:
     manifest, _ = _packed({Address("a"): ActorState.of(Position(1), Position(0), b"{}")})
-    content, hash_, entries = manifests.encode(manifest)
+    content, hash_, entries = manifests.encode(manifest, _listing(manifest))
     for name, bad, bad_hash in (
         ("c-1", content.replace(b"manual", b"others"), hash_),
         ("c-1", content, bytes(32)),
@@ -103,8 +116,8 @@ def test_an_actor_that_did_not_change_keeps_its_entry_and_is_restamped_unless_it
     second = manifests.pack(later, (a, b), first.actors)
     assert second.actors[a] is first.actors[a]
     assert set(second.chunks.values()) == {b"[]"}
-    manifest = manifests.describe(description(), later, second.actors, 0)
-    content, hash_, entries = manifests.encode(manifest)
+    manifest = manifests.describe(description(), later, second.actors, 0, _listing_of(second.actors).state_hash)
+    content, hash_, entries = manifests.encode(manifest, _listing(manifest))
     states = manifests.unpack(
         manifests.decode("c-30", content, hash_, entries.get), {**first.chunks, **second.chunks}.get
     )
@@ -119,6 +132,22 @@ def test_the_manifest_of_format_1_is_read() -> None:
         b'"epoch":1,"config_hash":"","agora_version":"0.1.0","actors":{"a":2},"size_bytes":10,"state_hash":"%b"},'
         b'"actors":{"a":{"position":4,"cursor":3,"chunks":["%b"]}}}'
     ) % (whole.encode(), sha256(b"{}").hexdigest().encode())
-    manifest = manifests.decode("c-4", content, sha256(content).digest(), {}.get)
+    manifest = manifests.decode("c-4", content, sha256(content).digest(), NOTHING.get)
     states = manifests.unpack(manifest, {sha256(b"{}").digest(): b"{}"}.get)
     assert states == {Address("a"): ActorState.of(Position(4), Position(3), b"{}")}
+
+
+def test_a_list_of_which_little_changed_is_cut_at_the_same_places() -> None:
+    entries = {
+        Address(f"agents/{number}"): manifests.ActorManifest(Position(1), Position(0), (f"{number:064x}",))
+        for number in range(5_000)
+    }
+    listing = _listing_of(entries)
+    before = listing.pieces()
+    assert msgspec.json.decode(b"".join(before), type=dict[Address, manifests.ActorManifest]) == entries
+    changed = {**entries, Address("agents/70"): manifests.ActorManifest(Position(2), Position(1), ())}
+    del changed[Address("agents/4000")]
+    listing.take(changed)
+    after = listing.pieces()
+    assert len(set(after) - set(before)) <= 2
+    assert after == _listing_of(changed).pieces()

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.queries import EVENT_COLUMNS, ROWS_MAX, Selection, insert_events, insert_size, select_events
-from storage.schema import JOURNAL, create_or_check
+from storage.schema import SEGMENT, create_or_check
 
 SQLITE_PARAMETERS_MAX = 32_766
 
 
 def _plan(selection: Selection) -> str:
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    create_or_check(connection, Path("journal"), JOURNAL)
+    create_or_check(connection, Path("journal"), SEGMENT)
     statement, parameters = select_events(selection)
     plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
     connection.close()

@@ -2,8 +2,9 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 import pytest
@@ -16,13 +17,12 @@ from bus.messages.base import Position
 from bus.messages.system import EventPage, ReadEvents
 from bus.topics import matches_any
 from storage import reading
-from storage.queries import Selection
-from storage.schema import JOURNAL, create_or_check
-from storage.timeline import Timeline
-from tests.storage.support import CATALOGUE, START_US, encoded, records
+from storage.reading import View
+from tests.storage.support import CATALOGUE, START_US, SmallJournal, records, segment_path
 
 EVENTS = 120
 HOUR_US = 3_600_000_000
+Journal = tuple[View, tuple[StoredEvent, ...]]
 QUERIES = st.builds(
     ReadEvents,
     types=st.sampled_from(
@@ -42,19 +42,16 @@ QUERIES = st.builds(
 )
 
 
-@contextmanager
-def _journal() -> Iterator[tuple[sqlite3.Connection, tuple[StoredEvent, ...]]]:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    create_or_check(connection, Path("journal"), JOURNAL)
-    timeline = Timeline(Path("journal"), CATALOGUE)
-    timeline.load(connection)
-    # The wall clock is set back by four minutes in the middle.
+@pytest.fixture(scope="module")
+def journal() -> Iterator[Journal]:
+    """Events over several segments; the wall clock is set back by four minutes in the middle. Nobody changes it."""
     batch = [
         msgspec.structs.replace(r, time_us=r.time_us - (240_000_000 if r.position > EVENTS // 2 else 0))
         for r in records(1, EVENTS)
     ]
-    yield connection, timeline.write(connection, encoded(batch), {})
-    connection.close()
+    with TemporaryDirectory() as directory, closing(SmallJournal(Path(directory), 17)) as journal:
+        stored = journal.write(batch)
+        yield journal.view, stored
 
 
 def _model(stored: tuple[StoredEvent, ...], query: ReadEvents) -> list[StoredEvent]:
@@ -76,10 +73,10 @@ def _model(stored: tuple[StoredEvent, ...], query: ReadEvents) -> list[StoredEve
     return found[::-1] if query.is_newest_first else found
 
 
-def _pages(connection: sqlite3.Connection, query: ReadEvents) -> Iterator[EventPage]:
+def _pages(view: View, query: ReadEvents) -> Iterator[EventPage]:
     """All pages, by going on from where the last one has looked to."""
     while True:
-        page = reading.read_page(connection, query)
+        page = reading.read_page(view, query)
         yield page
         if query.is_newest_first:
             if page.scanned <= query.after + 1:
@@ -92,29 +89,29 @@ def _pages(connection: sqlite3.Connection, query: ReadEvents) -> Iterator[EventP
 
 
 @given(st.lists(QUERIES, min_size=1, max_size=12))
-def test_paging_through_any_query_gives_what_a_filter_over_all_events_gives(queries: list[ReadEvents]) -> None:
-    with _journal() as (connection, stored):
-        for query in queries:
-            pages = list(_pages(connection, query))
-            assert [event for page in pages for event in page.events] == _model(stored, query)
-            assert all(len(page.events) <= query.limit and page.head == EVENTS for page in pages)
+def test_paging_through_any_query_gives_what_a_filter_over_all_events_gives(
+    journal: Journal, queries: list[ReadEvents]
+) -> None:
+    view, stored = journal
+    for query in queries:
+        pages = list(_pages(view, query))
+        assert [event for page in pages for event in page.events] == _model(stored, query)
+        assert all(len(page.events) <= query.limit and page.head == EVENTS for page in pages)
 
 
 @given(QUERIES)
-def test_a_page_looks_no_further_than_asked(query: ReadEvents) -> None:
-    with _journal() as (connection, _):
-        page = reading.read_page(connection, query)
-        assert all(event.position <= page.scanned or query.is_newest_first for event in page.events)
-        if not query.is_newest_first:
-            assert page.scanned >= query.after
+def test_a_page_looks_no_further_than_asked(journal: Journal, query: ReadEvents) -> None:
+    view, _ = journal
+    page = reading.read_page(view, query)
+    assert all(event.position <= page.scanned or query.is_newest_first for event in page.events)
+    if not query.is_newest_first:
+        assert page.scanned >= query.after
 
 
-def test_a_page_of_an_empty_journal_is_empty() -> None:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    create_or_check(connection, Path("journal"), JOURNAL)
-    for query in (ReadEvents(), ReadEvents(types=("task.*",)), ReadEvents(since_us=1), ReadEvents(source="x")):
-        assert reading.read_page(connection, query) == EventPage((), Position(0), Position(0))
-    connection.close()
+def test_a_page_of_an_empty_journal_is_empty(tmp_path: Path) -> None:
+    with closing(SmallJournal(tmp_path, 10)) as journal:
+        for query in (ReadEvents(), ReadEvents(types=("task.*",)), ReadEvents(since_us=1), ReadEvents(source="x")):
+            assert reading.read_page(journal.view, query) == EventPage((), Position(0), Position(0))
 
 
 @pytest.mark.parametrize(
@@ -142,57 +139,65 @@ def test_a_window_without_an_end_or_without_time_is_refused(minutes: float) -> N
 
 
 @given(st.integers(1, 30), st.integers(0, 25))
-def test_a_summary_counts_what_a_recount_counts(minutes: int, ago: int) -> None:
-    with _journal() as (connection, stored):
-        now_us = START_US + EVENTS * 10_000_000 - ago * 60_000_000
-        summary = reading.summarise(connection, CATALOGUE, minutes, now_us)
-        since_us = (now_us - minutes * 60_000_000) // 60_000_000 * 60_000_000
-        wanted = [event.type for event in stored if event.time_us >= since_us]
-        assert summary.by_type == {name: wanted.count(name) for name in set(wanted)}
-        assert summary.total == len(wanted)
-        assert summary.head == EVENTS
+def test_a_summary_counts_what_a_recount_counts(journal: Journal, minutes: int, ago: int) -> None:
+    view, stored = journal
+    now_us = START_US + EVENTS * 10_000_000 - ago * 60_000_000
+    summary = reading.summarise(view, CATALOGUE, minutes, now_us)
+    since_us = (now_us - minutes * 60_000_000) // 60_000_000 * 60_000_000
+    wanted = [event.type for event in stored if event.time_us >= since_us]
+    assert summary.by_type == {name: wanted.count(name) for name in set(wanted)}
+    assert summary.total == len(wanted)
+    assert summary.head == EVENTS
 
 
-def test_a_summary_counts_the_events_of_each_step_from_its_start_to_its_end() -> None:
-    with _journal() as (connection, stored):
-        summary = reading.summarise(connection, CATALOGUE, 10_000, START_US + HOUR_US)
-        ends = [event for event in stored if event.type == "step.completed"]
-        assert list(summary.by_step) == [f"{event.task}/1" for event in reversed(ends)]
-        last = ends[-1]
-        starts = [e.position for e in stored if e.type == "step.started" and e.task == last.task]
-        expected = [e for e in stored if e.task == last.task and starts[0] <= e.position <= last.position]
-        assert summary.by_step[f"{last.task}/1"] == len(expected)
+def test_a_summary_counts_the_events_of_each_step_from_its_start_to_its_end(journal: Journal) -> None:
+    view, stored = journal
+    summary = reading.summarise(view, CATALOGUE, 10_000, START_US + HOUR_US)
+    ends = [event for event in stored if event.type == "step.completed"]
+    assert list(summary.by_step) == [f"{event.task}/1" for event in reversed(ends)]
+    last = ends[-1]
+    starts = [e.position for e in stored if e.type == "step.started" and e.task == last.task]
+    expected = [e for e in stored if e.task == last.task and starts[0] <= e.position <= last.position]
+    assert summary.by_step[f"{last.task}/1"] == len(expected)
 
 
 @given(st.integers(1, 200), st.booleans())
-def test_a_histogram_shows_each_event_once_in_its_span_of_time(buckets: int, is_counted: bool) -> None:
-    with _journal() as (connection, stored):
-        if not is_counted:  # as if there were too many to count one by one
-            connection.execute("UPDATE rollup SET events = events + ?", (reading.COUNTED_MAX,))
-        found = reading.histogram(connection, buckets)
-        added = (
-            0 if is_counted else reading.COUNTED_MAX * connection.execute("SELECT count(*) FROM rollup").fetchone()[0]
-        )
-        assert sum(bucket.events for bucket in found.buckets) == len(stored) + added
-        assert 0 < len(found.buckets) <= buckets
-        assert found.head == EVENTS
-        times = {event.position: event.time_us for event in stored}
-        for bucket in found.buckets:
-            assert bucket.time_us <= times[bucket.first] <= times[bucket.last] < bucket.time_us + found.width_us
+def test_a_histogram_shows_each_event_once_in_its_span_of_time(
+    journal: Journal, buckets: int, is_counted: bool
+) -> None:
+    view, stored = journal
+    found = reading.histogram(view, buckets, counted_max=reading.COUNTED_MAX if is_counted else 0)
+    assert sum(bucket.events for bucket in found.buckets) == len(stored)
+    assert 0 < len(found.buckets) <= buckets
+    assert found.head == EVENTS
+    times = {event.position: event.time_us for event in stored}
+    for bucket in found.buckets:
+        assert bucket.time_us <= times[bucket.first] < bucket.time_us + found.width_us
+        assert bucket.time_us <= times[bucket.last] < bucket.time_us + found.width_us
 
 
-def test_a_histogram_of_nothing_and_one_of_too_many_spans() -> None:
-    with _journal() as (connection, _):
-        connection.execute("DELETE FROM rollup")
-        assert reading.histogram(connection, 10).buckets == ()
+def test_a_histogram_of_nothing_and_one_of_too_many_spans(tmp_path: Path) -> None:
+    with closing(SmallJournal(tmp_path, 100)) as journal:
+        assert reading.histogram(journal.view, 10).buckets == ()
     for buckets in (0, reading.BUCKETS_MAX + 1):
         with pytest.raises(InvalidField):
             reading.check_buckets(buckets)
 
 
-def test_what_cannot_be_decoded_is_named_by_its_position() -> None:
-    with _journal() as (connection, _):
-        connection.execute("UPDATE events SET data = x'7b' WHERE position = 9")
+def test_what_cannot_be_decoded_is_named_by_its_position(tmp_path: Path) -> None:
+    with closing(SmallJournal(tmp_path, 100)) as journal:
+        journal.write(records(1, 20))
+        with closing(sqlite3.connect(segment_path(tmp_path))) as connection:
+            connection.execute("UPDATE events SET data = x'7b' WHERE position = 9")
+            connection.commit()
         with pytest.raises(reading.UndecodableEvent) as damage:
-            reading.read_recorded(connection, CATALOGUE, Selection(100))
+            reading.read_recorded(journal.view, CATALOGUE, ReadEvents(limit=100))
         assert damage.value.position == 9
+
+
+def test_a_count_is_of_all_segments(journal: Journal) -> None:
+    view, stored = journal
+    assert len(view.layout.segments) > 3
+    wanted = [event for event in stored if event.type == "step.completed"]
+    assert reading.count(view, "step.completed") == (len(wanted), EVENTS)
+    assert reading.count(view, "nothing") == (0, EVENTS)

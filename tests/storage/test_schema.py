@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.errors import CorruptDatabase, UnknownSchema
-from storage.schema import CHECKPOINTS, JOURNAL, Schema, check, create_or_check
+from storage.schema import BLOBS, CHECKPOINTS, JOURNAL, SEGMENT, Schema, check, create_or_check, differences
 
 PATH = Path("journal.sqlite")
-SCHEMAS = pytest.mark.parametrize("schema", [JOURNAL, CHECKPOINTS])
+SCHEMAS = pytest.mark.parametrize("schema", [JOURNAL, SEGMENT, BLOBS, CHECKPOINTS])
 
 
 def _connection() -> sqlite3.Connection:
@@ -64,4 +64,14 @@ def test_an_interrupted_creation_leaves_nothing(made: int) -> None:
         create_or_check(connection, PATH, broken)
     create_or_check(connection, PATH, JOURNAL)
     assert connection.execute("PRAGMA user_version").fetchone() == (JOURNAL.version,)
+    connection.close()
+
+
+@SCHEMAS
+def test_a_changed_table_or_index_is_found_by_its_name(schema: Schema) -> None:
+    connection = _connection()
+    create_or_check(connection, PATH, schema)
+    assert differences(connection, schema) == ""
+    connection.execute("CREATE TABLE extra (number INTEGER)")
+    assert differences(connection, schema) == "extra"
     connection.close()

@@ -1,4 +1,5 @@
 """A process to be killed: `python -m tests.storage.writer events|checkpoints DIRECTORY` writes until it dies.
+`log DIRECTORY BATCHES` writes so many batches.
 
 It prints what was acknowledged, a line each, right after the acknowledgement.
 """
@@ -7,6 +8,7 @@ import asyncio
 import sys
 from pathlib import Path
 
+from actors.runtime import GroupCommitLog
 from bus.address import Address
 from bus.clock import SystemClock
 from bus.messages.base import Position, RunId
@@ -15,6 +17,7 @@ from storage.manifests import ActorState, Description
 from tests.storage.support import blob, opened, records, write
 
 BATCH_SIZES = (1, 7, 40, 300)
+SEGMENT_EVENTS = 400
 
 
 async def write_events(directory: Path) -> None:
@@ -25,6 +28,20 @@ async def write_events(directory: Path) -> None:
             await write(store, records(store.head + 1, count), blob(b"%d" % store.head))
             print(store.head, flush=True)
             number += 1
+
+
+async def write_log(directory: Path, batches: int) -> None:
+    """Append through the log, which overcomes what can be overcome, over many small segments."""
+    clock = SystemClock()
+    async with opened(directory, clock, segment_events=SEGMENT_EVENTS) as store, asyncio.TaskGroup() as tasks:
+        log = GroupCommitLog(store, head=store.head, epoch=store.epoch, clock=clock)
+        tasks.create_task(log.run())
+        for number in range(batches):
+            batch = records(log.head + 1, BATCH_SIZES[number % len(BATCH_SIZES)])
+            log.append(batch, blob(b"%d" % log.head))
+            await log.committed(batch[-1].position)
+            print(log.watermark, flush=True)
+        log.close()
 
 
 async def save_checkpoints(directory: Path) -> None:
@@ -46,5 +63,8 @@ def description(label: str = "") -> Description:
 
 
 if __name__ == "__main__":
-    kinds = {"events": write_events, "checkpoints": save_checkpoints}
-    asyncio.run(kinds[sys.argv[1]](Path(sys.argv[2])))
+    kind, directory = sys.argv[1], Path(sys.argv[2])
+    if kind == "log":
+        asyncio.run(write_log(directory, int(sys.argv[3])))
+    else:
+        asyncio.run({"events": write_events, "checkpoints": save_checkpoints}[kind](directory))

@@ -17,6 +17,7 @@ from bus.errors import AgoraError, NoSuchActor
 from bus.messages.base import Event, Position, R, Request
 from bus.messages.base import Message as ActorMessage
 from bus.messages.catalogue import EVENTS
+from bus.messages.monitor import MonitorView, ReadMonitor
 from bus.messages.system import EventPage, JournalView, ReadEvents, ReadJournal, SystemInfo
 from bus.topics import matches_any
 from web.app import build_app
@@ -94,6 +95,8 @@ class ScriptedGateway:
                 return self._page(request)
             case ReadJournal():
                 return self._journal()
+            case ReadMonitor():
+                return MonitorView(False, "", "", ())
             case _:
                 return NoSuchActor(to)
 

@@ -16,6 +16,7 @@ from web.auth import (
     SESSIONS_MAX,
     Keyring,
     Principal,
+    check_reach,
     is_loopback,
     load_or_create_admin_token,
 )

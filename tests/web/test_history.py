@@ -7,15 +7,21 @@ from bus.errors import StorageError
 from bus.messages.base import AccountId, Position, TaskId, TransferId
 from bus.messages.ledger import TransferHeld
 from bus.messages.system import (
+    EventChain,
     EventHistogram,
+    EventPage,
     EventSummary,
     HistogramBucket,
+    PruneEvents,
+    PruneReport,
+    ReadChain,
     ReadEvents,
     ReadHistogram,
+    SearchEvents,
     SummariseEvents,
 )
 from bus.messages.tasks import TaskFailed
-from tests.web.support import World, call
+from tests.web.support import World, bearer, call
 
 
 def positions(body: bytes) -> list[int]:
@@ -122,7 +128,7 @@ async def test_the_state_is_that_of_the_overview() -> None:
     assert (state["epoch"], state["position"], state["status"]) == (1, 3, "running")
     assert set(state) == {
         *("epoch", "position", "run", "step", "status", "now_us"),
-        *("agents", "tasks", "artifacts", "balances", "router", "spend"),
+        *("agents", "tasks", "artifacts", "balances", "router", "spend", "alerts"),
     }
 
 
@@ -132,3 +138,25 @@ async def test_a_journal_that_fails_is_503_without_its_words() -> None:
     response = await call(world.app, "GET", "/api/events")
     assert response.status == 503
     assert b"secret" not in response.body
+
+
+async def test_a_search_and_a_chain_reach_the_journal_and_pruning_needs_the_right_to() -> None:
+    world = World()
+    world.chat(3)
+    page = world.gateway.replies[SearchEvents] = EventPage((), Position(1), Position(3))
+    found = await call(world.app, "GET", "/api/events/search?text=two%20words&before=9&limit=4")
+    assert found.json() == {"events": [], "scanned": page.scanned, "head": 3, "epoch": 1, "next": None}
+    first, second, third = world.gateway.events[:3]
+    world.gateway.replies[ReadChain] = EventChain(second, (first,), (third,), True, Position(3))
+    chain = msgspec.json.decode((await call(world.app, "GET", "/api/events/2/chain")).body)
+    assert [event["position"] for event in (*chain["causes"], chain["event"], *chain["effects"])] == [1, 2, 3]
+    assert chain["is_whole"] is True
+    assert (await call(world.app, "POST", "/api/events/prune", body=b'{"upto":7}')).status == 401
+    world.gateway.replies[PruneEvents] = PruneReport(Position(5), 4, 1, 100, Position(6))
+    pruned = await call(world.app, "POST", "/api/events/prune", headers=bearer(), body=b'{"upto":7}')
+    assert (pruned.status, pruned.json()["upto"]) == (200, 5)
+    assert [asked for _, asked in world.gateway.asked] == [
+        SearchEvents("two words", Position(9), 4),
+        ReadChain(Position(2)),
+        PruneEvents(Position(7)),
+    ]

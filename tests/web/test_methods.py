@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from bus.errors import InvalidField
+from bus.messages.approvals import APPROVALS, Approve, ProposalId, Reject
 from bus.messages.base import Position, TaskId
 from bus.messages.completions import ROUTER, ReadRouter
 from bus.messages.ledger import LEDGER, ReadBalances
@@ -31,6 +32,14 @@ def framed(method: str, idem: str = "", **params: object) -> Frame:
         (
             framed("task.cancel", task="t-1", reason="no"),
             Wish("task", COORDINATOR, CancelTask(TaskId("t-1"), "no")),
+        ),
+        (
+            framed("approval.decide", "k", proposal="p-1", hash="f", decision="approve", reason="yes", version=2),
+            Wish("approve", APPROVALS, Approve(ProposalId("p-1"), "f", OPERATOR.name, "yes", 2, idempotency_key="k")),
+        ),
+        (
+            framed("approval.decide", proposal="p-1", hash="f", decision="reject", reason="no"),
+            Wish("approve", APPROVALS, Reject(ProposalId("p-1"), "f", OPERATOR.name, "no")),
         ),
     ],
 )

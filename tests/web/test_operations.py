@@ -3,7 +3,7 @@
 import pytest
 
 from bus.errors import DeadlinePassed
-from bus.messages.base import AccountId, Done, Position, TransferId
+from bus.messages.base import AccountId, Done, Message, Position, TransferId
 from bus.messages.completions import BreakerOpened, DisableProvider, EnableProvider, ReadRouter, RouterView, SetBudget
 from bus.messages.ledger import (
     Balance,
@@ -16,6 +16,7 @@ from bus.messages.ledger import (
     TransferState,
     TransferView,
 )
+from bus.messages.monitor import MONITOR, Alert, HaltSystem, MonitorView, ReadMonitor, ResumeSystem
 from bus.messages.system import CheckpointPage, CheckpointView, ListCheckpoints, ReadJournal, SaveCheckpoint
 from tests.web.support import READER, World, bearer, call
 
@@ -134,3 +135,30 @@ async def test_metrics_tell_what_is_there(line: str) -> None:
 
 async def test_metrics_need_a_reader() -> None:
     assert (await call(World().app, "GET", "/metrics", client="10.0.0.9")).status == 401
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "asked"),
+    [
+        ("/api/system/halt", b'{"reason":"look first"}', HaltSystem("look first", "operator")),
+        ("/api/system/halt", b"", HaltSystem("", "operator")),
+        ("/api/system/resume", b"", ResumeSystem("operator")),
+    ],
+)
+async def test_an_operator_halts_and_resumes_everything(path: str, body: bytes, asked: Message) -> None:
+    world = World()
+    world.gateway.replies[type(asked)] = Done()
+    assert (await call(world.app, "POST", path, headers=bearer(), body=body)).status == 200
+    assert world.gateway.asked[-1] == (MONITOR, asked)
+    for headers, status in (({}, 401), (bearer(READER), 403)):
+        assert (await call(world.app, "POST", path, headers=headers, body=body)).status == status
+
+
+async def test_the_system_shows_alerts_actors_and_whether_all_is_halted() -> None:
+    world = World()
+    alert = Alert("disk", "disk", "1 MiB are free", 5)
+    world.gateway.replies[ReadMonitor] = MonitorView(True, "look first", "ana", (alert,))
+    system = (await call(world.app, "GET", "/api/system")).json()
+    assert (system["is_halted"], system["halted"]) == (True, {"reason": "look first", "by": "ana"})
+    assert system["alerts"] == [{"alert": "disk", "kind": "disk", "cause": "1 MiB are free", "raised_us": 5}]
+    assert system["actors"] == []

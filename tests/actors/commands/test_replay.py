@@ -31,7 +31,7 @@ async def test_an_event_that_a_checkpoint_does_not_know_of_is_a_difference(
 ) -> None:
     data = tmp_path / "data"
     await briefed(data, tmp_path / "documents", 1)
-    connection = sqlite3.connect(data / "journal.sqlite")
+    connection = sqlite3.connect(data / "segments" / "0000000000000001.sqlite")
     row = "type = (SELECT id FROM types WHERE name = 'transfer.posted') AND position > 10"
     text = "replace(CAST(data AS TEXT), 'agents/scout', 'agents/other')"
     changed = connection.execute(f"UPDATE events SET data = CAST({text} AS BLOB) WHERE {row}")

@@ -12,6 +12,7 @@ from actors.rules.breaker import (
     BreakerOptions,
     Closed,
     HalfOpened,
+    Mode,
     Opened,
     Outcome,
     Permit,
@@ -160,6 +161,7 @@ def test_each_transition_is_recorded_with_its_generation() -> None:
         {"failure_rate": 0.0},
         {"slow_rate": 1.1},
         {"calls_min": 21},
+        {"window_s": -1.0},
         {"slow_call_s": 0.0},
         {"wait_min_s": 0.0},
         {"wait_min_s": 61.0},
@@ -170,15 +172,52 @@ def test_options_under_which_it_would_never_open_or_never_close_are_refused(wron
         msgspec.convert(wrong, BreakerOptions)
 
 
+def test_an_outcome_that_is_older_than_the_window_no_longer_counts() -> None:
+    options = BreakerOptions(window_s=10.0, calls_min=3)
+    breaker = Breaker()
+    for now_s in (0.0, 1.0, 12.0, 13.0):
+        permit, _ = acquire(breaker, options, now_s)
+        assert permit is not None
+        assert record(breaker, options, permit, Outcome.FAILED, now_s, 0.0) is None
+    permit, _ = acquire(breaker, options, 14.0)
+    assert permit is not None
+    assert isinstance(record(breaker, options, permit, Outcome.FAILED, 14.0, 0.0), Opened)
+
+
+@pytest.mark.parametrize(
+    ("mode", "admitted", "watched"),
+    [("metrics_only", True, 20), ("disabled", True, 0), ("forced_open", False, 0)],
+)
+def test_a_mode_decides_by_itself(mode: Mode, admitted: bool, watched: int) -> None:
+    options = BreakerOptions(mode=mode)
+    breaker = Breaker()
+    for _ in range(30):
+        permit, _ = acquire(breaker, options, 0.0)
+        assert (permit is not None) is admitted
+        if permit is not None:
+            assert record(breaker, options, permit, Outcome.REFUSED, 0.0, 0.0) is None
+    assert (breaker.state, len(breaker.outcomes)) == (BreakerState.CLOSED, watched)
+
+
+def test_a_provider_that_was_open_is_asked_again_once_its_breaker_is_disabled() -> None:
+    breaker = Breaker(state=BreakerState.OPEN, reopens_s=1e9)
+    options = BreakerOptions(mode="disabled")
+    assert acquire(breaker, options, 0.0) == (Permit(0, is_probe=False), None)
+
+
 class BreakerMachine(RuleBasedStateMachine):
     """Calls of all kinds in any interleaving, on a clock that jumps; a recount from scratch stands beside it."""
+
+    options = OPTIONS
 
     def __init__(self) -> None:
         super().__init__()
         self.breaker = Breaker()
         self.now_s = 0.0
         self.out: list[Permit] = []
-        self.window: list[Outcome] = []
+        self.window: list[tuple[Outcome, float]] = []
+        self.streak = 0
+        """Refused connections in a row."""
         self.probes_out = 0
         self.probes_good = 0
         self.openings = 0
@@ -194,9 +233,9 @@ class BreakerMachine(RuleBasedStateMachine):
     @rule()
     def begin(self) -> None:
         expected = self._is_free()
-        assert admits(self.breaker, OPTIONS, self.now_s) is expected
+        assert admits(self.breaker, self.options, self.now_s) is expected
         was = self.breaker.state
-        permit, transition = acquire(self.breaker, OPTIONS, self.now_s)
+        permit, transition = acquire(self.breaker, self.options, self.now_s)
         assert (permit is not None) is expected
         assert (transition is not None) is (expected and was is BreakerState.OPEN)
         if transition is not None:
@@ -215,7 +254,7 @@ class BreakerMachine(RuleBasedStateMachine):
     def end(self, data: st.DataObject, outcome: Outcome, jitter: float) -> None:
         permit = self.out.pop(data.draw(st.integers(0, len(self.out) - 1)))
         was, generation = self.breaker.state, self.breaker.generation
-        transition = record(self.breaker, OPTIONS, permit, outcome, self.now_s, jitter)
+        transition = record(self.breaker, self.options, permit, outcome, self.now_s, jitter)
         if permit.generation != generation:
             assert transition is None
         elif was is BreakerState.CLOSED:
@@ -224,15 +263,17 @@ class BreakerMachine(RuleBasedStateMachine):
             self._ended_probe(outcome, transition)
         if isinstance(transition, Opened):
             self.openings += 1
-            assert OPTIONS.wait_min_s <= transition.wait_s <= OPTIONS.wait_max_s
+            assert self.options.wait_min_s <= transition.wait_s <= self.options.wait_max_s
             assert self.breaker.reopens_s == self.now_s + transition.wait_s
         if transition is not None:
             self.window.clear()
+            self.streak = 0
 
     @rule()
     def reset_by_hand(self) -> None:
         reset(self.breaker, "by hand")
         self.window.clear()
+        self.streak = 0
         self.openings = 0
 
     @rule(seconds=st.sampled_from([0.0, 1.0, 1_000.0]))
@@ -240,6 +281,7 @@ class BreakerMachine(RuleBasedStateMachine):
         """The monotonic clock begins anew, calls under way are lost, and the waits are what was left of them."""
         saved = snapshot(self.breaker, self.now_s)
         assert msgspec.json.decode(msgspec.json.encode(saved), type=type(saved)) == saved
+        self.window = [(outcome, time_s - self.now_s + seconds) for outcome, time_s in self.window]
         self.now_s = seconds
         self.breaker = restore(saved, self.now_s)
         assert snapshot(self.breaker, self.now_s) == saved
@@ -249,15 +291,16 @@ class BreakerMachine(RuleBasedStateMachine):
     @invariant()
     def the_window_is_the_recount(self) -> None:
         if self.breaker.state is BreakerState.CLOSED:
-            assert self.breaker.outcomes == self.window
-        assert len(self.breaker.outcomes) <= OPTIONS.window
+            assert self.breaker.outcomes == [outcome for outcome, _ in self.window]
+            assert len(self.breaker.times_s) == len(self.window)
+        assert len(self.breaker.outcomes) <= self.options.window
 
     @invariant()
     def no_permit_leaks(self) -> None:
         alive = [permit for permit in self.out if permit.generation == self.breaker.generation]
         if self.breaker.state is BreakerState.HALF_OPEN:
             assert self.breaker.probes_started == len(alive) + self.breaker.probes_succeeded
-            assert self.breaker.probes_started == self.probes_out <= OPTIONS.probes
+            assert self.breaker.probes_started == self.probes_out <= self.options.probes
         assert self.breaker.openings == self.openings
 
     def _is_free(self) -> bool:
@@ -269,18 +312,24 @@ class BreakerMachine(RuleBasedStateMachine):
             case BreakerState.OPEN:
                 return self.now_s >= self.breaker.reopens_s
             case BreakerState.HALF_OPEN:
-                return self.probes_out < OPTIONS.probes
+                return self.probes_out < self.options.probes
 
     def _ended_closed(self, outcome: Outcome, transition: Opened | Closed | None) -> None:
         if outcome is Outcome.NEUTRAL:
             assert transition is None
             return
-        self.window = [*self.window, outcome][-OPTIONS.window :]
-        size = len(self.window)
-        bad = sum(one in FAILURES for one in self.window)
-        slow = self.window.count(Outcome.SLOW)
-        is_sick = size >= OPTIONS.calls_min and (bad >= size * OPTIONS.failure_rate or slow >= size * OPTIONS.slow_rate)
-        is_dead = self.window[-OPTIONS.refusals_max :] == [Outcome.REFUSED] * OPTIONS.refusals_max
+        self.streak = (self.streak + 1) if outcome is Outcome.REFUSED else 0
+        span_s = self.options.window_s or 1e9
+        kept = [one for one in self.window if self.now_s - one[1] < span_s]
+        self.window = [*kept, (outcome, self.now_s)][-self.options.window :]
+        outcomes = [one for one, _ in self.window]
+        size = len(outcomes)
+        bad = sum(one in FAILURES for one in outcomes)
+        slow = outcomes.count(Outcome.SLOW)
+        options = self.options
+        is_failing = bad >= size * options.failure_rate or slow >= size * options.slow_rate
+        is_sick = size >= options.calls_min and is_failing
+        is_dead = self.streak >= self.options.refusals_max
         assert isinstance(transition, Opened) is (is_sick or is_dead)
 
     def _ended_probe(self, outcome: Outcome, transition: Opened | Closed | None) -> None:
@@ -288,12 +337,20 @@ class BreakerMachine(RuleBasedStateMachine):
             self.probes_out -= 1
         elif outcome is Outcome.OK:
             self.probes_good += 1
-        is_closing = self.probes_good == OPTIONS.probes
+        is_closing = self.probes_good == self.options.probes
         assert isinstance(transition, Opened) is (outcome not in (Outcome.OK, Outcome.NEUTRAL))
         assert isinstance(transition, Closed) is is_closing
         if is_closing:
             self.openings = 0
 
 
+class TimedBreakerMachine(BreakerMachine):
+    """The same with a window in seconds as well."""
+
+    options = msgspec.structs.replace(OPTIONS, window_s=3.5)
+
+
 TestBreakerMachine = BreakerMachine.TestCase
+TestTimedBreakerMachine = TimedBreakerMachine.TestCase
+TestTimedBreakerMachine.settings = settings(stateful_step_count=40)
 TestBreakerMachine.settings = settings(stateful_step_count=40)

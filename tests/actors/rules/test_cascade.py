@@ -16,12 +16,14 @@ from actors.rules.cascade import (
     GiveUp,
     Next,
     NextRound,
+    Policy,
     Queue,
     Standing,
     Try,
     apply,
     breaker_snapshot,
     choose,
+    in_order,
     standing,
     why_skipped,
 )
@@ -194,6 +196,43 @@ def test_a_cascade_of_failures_ends_in_time_and_in_bounded_attempts(
     assert len({(past.provider, past.round) for past in attempted}) == len(attempted)
     callable_ = {one.name for one in candidates if one.is_enabled and one.is_admitted}
     assert {past.provider for past in attempted} <= callable_
+
+
+@pytest.mark.parametrize(
+    ("policy", "order"),
+    [("ordered", ["a", "b", "c"]), ("latency", ["b", "c", "a"]), ("cost", ["c", "a", "b"])],
+)
+def test_a_policy_puts_the_candidates_in_its_order(policy: Policy, order: list[str]) -> None:
+    candidates = (
+        Candidate("a", latency_s=3.0, cost=2),
+        Candidate("b", latency_s=1.0, cost=3),
+        Candidate("c", latency_s=2.0, cost=1),
+    )
+    assert [one.name for one in in_order(candidates, policy, (), 0.5)] == order
+
+
+@pytest.mark.parametrize(
+    ("jitter", "attempted", "first"),
+    [(0.0, (), "a"), (0.24, (), "a"), (0.26, (), "b"), (0.99, (), "b"), (0.0, ("a",), "b"), (0.9, ("a", "b"), "a")],
+)
+def test_the_weighted_policy_draws_who_comes_first_by_weight(
+    jitter: float, attempted: tuple[str, ...], first: str
+) -> None:
+    candidates = Candidate("a", weight=1.0), Candidate("b", weight=3.0), Candidate("c", is_enabled=False, weight=9.0)
+    past = [Attempted(name, ErrorClass.SERVER) for name in attempted]
+    assert in_order(candidates, "weighted", past, jitter)[0].name == first
+
+
+@given(
+    st.sampled_from(["ordered", "latency", "cost", "weighted"]),
+    st.lists(st.sampled_from(["not local", ""]), min_size=1, max_size=5),
+    st.floats(0, 1, exclude_max=True),
+)
+def test_no_policy_ever_tries_who_is_unfit(policy: Policy, unfit: list[str], jitter: float) -> None:
+    candidates = [Candidate(f"p{number}", unfit=reason) for number, reason in enumerate(unfit)]
+    choice = choose(candidates, (), 0, 60.0, CascadeOptions(policy=policy), jitter)
+    fit = {one.name for one in candidates if not one.unfit}
+    assert choice.provider in fit if isinstance(choice, Try) else not fit
 
 
 def test_who_was_passed_over_is_told_why() -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from actors.rules.effects import EFFECTS, irreversible
 from bus.messages.agents import ActionExecuted
+from bus.messages.approvals import ProposalApplied, ProposalId, ProposalRolledBack
 from bus.messages.artifacts import ArtifactWritten
 from bus.messages.base import AccountId, AgentId, ArtifactId, BlobId, CompletionId, Event, TaskId, TransferId
 from bus.messages.completions import CompletionUnknown
@@ -30,6 +31,11 @@ EXECUTED = ActionExecuted(AgentId("scout"), TaskId("t-1"), "write_artifact", "ex
             TransferPosted(TransferId("x"), AccountId("a"), AccountId("b"), "msat", 5, TransferId(""), "a gift"),
             "5 msat went from a to b (x)",
         ),
+        (
+            ProposalApplied(ProposalId("p-1"), AgentId(""), 0, commit="c" * 40),
+            f"the branch of p-1 was moved to {'c' * 12}",
+        ),
+        (ProposalRolledBack(ProposalId("p-1"), AgentId(""), 0), "the branch of p-1 was moved back"),
         (TaskStarted(TaskId("t-1"), AgentId("scout"), 1), ""),
     ],
 )

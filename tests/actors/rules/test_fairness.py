@@ -15,19 +15,21 @@ def waiting(agents: str) -> list[tuple[CompletionId, AgentId]]:
 
 
 @pytest.mark.parametrize(
-    ("agents", "under_way", "expected"),
+    ("agents", "under_way", "turns", "expected"),
     [
-        ("", {}, None),
-        ("aab", {}, "m-0"),
-        ("aab", {"a": 1}, "m-2"),
-        ("aab", {"a": 1, "b": 1}, "m-0"),
-        ("ab", {"a": 1, "b": 2}, "m-0"),
+        ("", {}, {}, None),
+        ("aab", {}, {}, "m-0"),
+        ("aab", {"a": 1}, {}, "m-2"),
+        ("aab", {"a": 1, "b": 1}, {}, "m-0"),
+        ("ab", {"a": 1, "b": 2}, {"a": 2, "b": 1}, "m-0"),
+        ("aab", {}, {"a": 2, "b": 1}, "m-2"),
+        ("aab", {}, {"a": 2}, "m-2"),
     ],
 )
-def test_a_free_place_goes_to_the_agent_with_the_fewest_calls_then_to_the_oldest(
-    agents: str, under_way: dict[str, int], expected: str | None
+def test_a_free_place_goes_to_the_agent_with_the_fewest_calls_then_in_turn(
+    agents: str, under_way: dict[AgentId, int], turns: dict[AgentId, int], expected: str | None
 ) -> None:
-    assert next_of(waiting(agents), {AgentId(agent): count for agent, count in under_way.items()}) == expected
+    assert next_of(waiting(agents), under_way, turns) == expected
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=40), st.integers(1, 5))
@@ -35,7 +37,7 @@ def test_nobody_gets_a_second_place_while_another_who_waits_has_none(agents: lis
     line = waiting("".join(agents))
     under_way: Counter[AgentId] = Counter()
     for _ in range(places):
-        chosen = next_of(line, under_way)
+        chosen = next_of(line, under_way, {})
         if chosen is None:
             break
         agent = next(agent for completion, agent in line if completion == chosen)

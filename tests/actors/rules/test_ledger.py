@@ -10,11 +10,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from actors.rules import books, ledger
 from actors.rules.books import AMOUNT_MAX, UNLIMITED, Books
 from actors.rules.ledger import check_command, check_shape
-from bus.errors import IdempotencyConflict, InvalidField, NotFound
+from bus.errors import IdempotencyConflict, InsufficientFunds, InvalidField, NotFound
 from bus.messages.base import AccountId, Event, TransferId
 from bus.messages.ledger import (
     AccountOpened,
     MoneyCommand,
+    SetCredit,
     Transfer,
     TransferExpired,
     TransferPosted,
@@ -466,3 +467,37 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 TestLedgerMachine = pytest.mark.slow(LedgerMachine.TestCase)
+
+
+# Credit lines
+
+
+def credit(limit: int, account: str = "bob") -> SetCredit:
+    return SetCredit(AccountId(account), "msat", limit)
+
+
+def test_an_account_with_a_credit_line_may_go_so_far_below_zero_with_holds_counted() -> None:
+    state = filled(1_000)
+    fold(state, ledger.decide_credit(state, credit(500)))
+    carry_out(state, hold("h", 300, "bob", "ann"))
+    assert carry_out(state, transfer("a", 201, "bob", "ann")).state is REFUSED
+    assert carry_out(state, transfer("b", 200, "bob", "ann")).state is POSTED
+    assert (net(state, "bob"), available(state, "bob")) == (-200, 0)
+    assert books.prove(state).is_conserved
+
+
+def test_credit_that_is_in_use_cannot_be_taken_away_and_the_rest_can() -> None:
+    state = filled(1_000)
+    fold(state, ledger.decide_credit(state, credit(500)))
+    carry_out(state, transfer("a", 200, "bob", "ann"))
+    with pytest.raises(InsufficientFunds):
+        ledger.decide_credit(state, credit(199))
+    fold(state, ledger.decide_credit(state, credit(200)))
+    assert ledger.decide_credit(state, credit(200)) == ()
+    assert available(state, "bob") == 0
+
+
+@pytest.mark.parametrize("wrong", [credit(-1), credit(AMOUNT_MAX + 1), credit(5, "genesis"), credit(5, "no name")])
+def test_credit_that_makes_no_sense_is_refused(wrong: SetCredit) -> None:
+    with pytest.raises(InvalidField):
+        ledger.decide_credit(filled(1_000), wrong)

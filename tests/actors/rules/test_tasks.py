@@ -24,6 +24,7 @@ from bus.messages.tasks import (
     TaskSpec,
     TaskStarted,
     TaskState,
+    TaskWaiting,
 )
 from tests.support.market import NOW_US, complete, fail, renew, spec, start
 
@@ -65,6 +66,7 @@ def names(events: tuple[Event, ...]) -> list[str]:
 
 
 LEGAL = {
+    *((state, TaskWaiting) for state in (TaskState.CREATED, TaskState.BIDDING, TaskState.ASSIGNED, TaskState.RUNNING)),
     (TaskState.CREATED, TaskBidding),
     (TaskState.CREATED, TaskFailed),
     (TaskState.CREATED, TaskCancelled),

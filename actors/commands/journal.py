@@ -1,0 +1,72 @@
+"""`agora verify` and `agora prune`: prove the journal; let old events go.
+
+Proving reads the directory itself, whether a server runs on it or not. Pruning asks the server where one runs, which
+alone writes, and writes otherwise.
+"""
+
+import anyio
+import anyio.to_thread
+
+from actors.commands import presence
+from actors.commands.connection import joined
+from actors.commands.console import ExitCode, Shell
+from actors.commands.progress import progress
+from bus.clock import SystemClock
+from bus.codec import Catalogue
+from bus.errors import NotFound
+from bus.messages.base import Position
+from bus.messages.catalogue import EVENTS
+from bus.messages.system import PruneReport
+from storage import integrity
+from storage.checkpoints import CheckpointStore
+from storage.events import EventStore
+from storage.migration import JOURNAL_NAME
+from storage.pruning import Pruner
+
+
+async def verify(shell: Shell) -> ExitCode:
+    """Prove every row, blob, index and count: 0 if all is as it was written, 1 if something is not."""
+    await _check_there(shell)
+    with progress(shell, "events") as step:
+        found = await integrity.verify(shell.data, step)
+    if shell.is_json:
+        shell.print_json(found)
+    elif not found.problem:
+        shell.say(f"{found.events} events and {found.blobs} blobs are as they were written")
+    else:
+        where = f"position {found.position}: " if found.position else ""
+        shell.say(f"{where}{found.problem}")
+    return ExitCode.FAILED if found.problem else ExitCode.DONE
+
+
+async def prune(shell: Shell, upto: int) -> ExitCode:
+    """Let old events go, up to a position or by the limits that are set."""
+    await _check_there(shell)
+    if await anyio.to_thread.run_sync(presence.find, shell.data) is not None:
+        async with joined(shell) as agora:
+            report = await agora.prune_events(Position(upto))
+    else:
+        report = await _prune(shell, Position(upto))
+    if shell.is_json:
+        shell.print_json(report)
+    elif report.upto:
+        freed = f"{report.freed_bytes / 1e6:.1f} MB"
+        shell.say(f"{report.events} events up to {report.upto} are gone, {report.kept} stay; {freed} freed")
+    else:
+        shell.say(f"nothing is to go: whole files only, and nothing after position {report.floor}")
+    return ExitCode.DONE
+
+
+async def _prune(shell: Shell, upto: Position) -> PruneReport:
+    options = shell.config.journal
+    async with (
+        EventStore.open(shell.data, Catalogue(EVENTS), SystemClock(), options.segments) as events,
+        CheckpointStore.open(options.checkpoints_in(shell.data)) as checkpoints,
+    ):
+        return await Pruner(events, checkpoints, options.limits).prune(upto)
+
+
+async def _check_there(shell: Shell) -> None:
+    path = shell.data / JOURNAL_NAME
+    if not await anyio.Path(path).is_file():
+        raise NotFound("journal", str(path))

@@ -1,0 +1,144 @@
+"""Answers from the past, where nothing runs: what a society would have answered at the last event of its journal.
+
+Rules: what asks is answered, from the journal and from states that are folded from it; what would change something is
+refused, and so is what only a running society knows. Folding begins at nothing, so a journal alone suffices.
+"""
+
+from pathlib import Path
+from typing import Protocol
+
+import anyio
+
+from actors.commands.folding import Folded
+from actors.config import Config
+from actors.rules.overview import Overview
+from bus.address import Address
+from bus.envelope import Answer
+from bus.errors import NoSuchActor, NotFound, NotPermitted, StorageError
+from bus.messages.agents import ReadAgent
+from bus.messages.artifacts import (
+    ARTIFACTS,
+    ArtifactContent,
+    ArtifactView,
+    ListArtifacts,
+    ReadArtifact,
+    ReadArtifactContent,
+)
+from bus.messages.base import Message, Position, R, Request
+from bus.messages.ledger import CheckConservation, ReadBalances, ReadTransfer
+from bus.messages.system import (
+    JOURNAL,
+    Blob,
+    CheckpointPage,
+    JournalView,
+    ListCheckpoints,
+    ReadBlob,
+    ReadEvents,
+    ReadHistogram,
+    ReadJournal,
+    SummariseEvents,
+)
+from bus.messages.tasks import ListTasks, ReadTask
+from storage.checkpoints import CheckpointStore
+from storage.past import Past
+
+OF_STATES = (ListTasks, ReadTask, ListArtifacts, ReadArtifact, ReadBalances, ReadTransfer, CheckConservation, ReadAgent)
+"""Queries whose answer is in a state and in nothing else."""
+
+
+class Step(Protocol):
+    """Hears how far the fold has come."""
+
+    def __call__(self, done: int, of: int, /) -> None: ...
+
+
+class Lookout:
+    """The door to the past; what the web takes for its gateway."""
+
+    def __init__(self, past: Past, config: Config) -> None:
+        self._past = past
+        self._checkpoints = config.journal.checkpoints_in(Path(config.data))
+        self._folded = Folded(config)
+        providers = tuple(provider.name for provider in config.router.providers)
+        self.overview = Overview(None, providers=providers, budget_run_usd_micros=config.router.budget_run_usd_micros)
+
+    async def fold(self, step: Step) -> None:
+        """Read the whole journal. Raises StorageError."""
+        async for batch in self._past.facts(("#",), None, Position(0), self._past.head):
+            for record in batch:
+                self._folded.apply(record)
+                self.overview.apply(record)
+            step(self._folded.position, self._past.head)
+
+    async def exchange(self, to: Address, request: Request[R], *, timeout_s: float) -> Answer[R]:
+        """The answer as of the last event. Raises NotPermitted for what would change or needs somebody who runs."""
+        with anyio.fail_after(timeout_s):
+            reply: Message = await (self._of_journal(request) if to == JOURNAL else self._of_state(to, request))
+        answer: Answer[R] = Answer(reply, Position(0), self._past.head)  # type: ignore[arg-type]  # the request's type parameter is the contract of its handler
+        return answer
+
+    def tell(self, to: Address, message: Message) -> None:
+        """Nobody listens."""
+
+    async def _of_journal(self, request: Request[R]) -> Message:
+        match request:
+            case ReadEvents():
+                return await self._past.read(request)
+            case SummariseEvents():
+                return await self._past.summarise(request.minutes)
+            case ReadHistogram():
+                return await self._past.histogram(request.buckets)
+            case ReadBlob():
+                return Blob(request.blob, await self._past.blob(request.blob))
+            case ListCheckpoints():
+                return await self._list_checkpoints()
+            case ReadJournal():
+                return self._journal()
+            case _:
+                raise _refusal(request)
+
+    async def _of_state(self, to: Address, request: Request[R]) -> Message:
+        if to == ARTIFACTS and isinstance(request, ReadArtifactContent):
+            view = self._answer(to, ReadArtifact(request.artifact))
+            assert isinstance(view, ArtifactView), "the contract of that query"
+            return ArtifactContent(view, (await self._past.blob(view.blob)).decode())
+        if not isinstance(request, OF_STATES):
+            raise _refusal(request)
+        return self._answer(to, request)
+
+    def _answer(self, to: Address, query: Message) -> Message:
+        actor = self._folded.actor(to)
+        if actor is None:
+            raise NoSuchActor(to)
+        handler = actor.handlers().synchronous.get(type(query))
+        if handler is None:
+            raise _refusal(query)
+        reply = handler(actor, query)
+        assert isinstance(reply, Message), "these are answered at once"
+        return reply
+
+    async def _list_checkpoints(self) -> CheckpointPage:
+        try:
+            async with CheckpointStore.inspect(self._checkpoints) as store:
+                return CheckpointPage(await store.list())
+        except (NotFound, StorageError):  # a mirror has none, and those of a journal may be damaged: it stands alone
+            return CheckpointPage(())
+
+    def _journal(self) -> JournalView:
+        past = self._past
+        return JournalView(
+            epoch=past.epoch,
+            head=past.head,
+            watermark=past.head,
+            oldest=past.oldest,
+            buffered=0,
+            size_bytes=0,
+            commits=0,
+            commit_p99_ms=0.0,
+            watermark_age_ms=0.0,
+            step=self.overview.state.step,
+        )
+
+
+def _refusal(request: Message) -> NotPermitted:
+    return NotPermitted(f"nothing runs here, the past is only shown: {request.wire_name} needs a running society")

@@ -1,0 +1,146 @@
+"""What is wrong, told once: alerts, the stop-everything switch, and what the webhook is still owed.
+
+Rules: an alert is raised when its condition begins and cleared when it ends, once each, however often it is seen
+meanwhile. Facts raise and clear alerts about budgets and breakers; what is polled (stuck actors, the disk) and counted
+(dead letters) comes as the conditions that hold now, and what is missing among them has ended. Each raising and each
+clearing is owed to the webhook, where there is one, until an outcome is recorded.
+
+Pure: no clock, no network, no disk.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from bus.messages.base import Event, Microseconds
+from bus.messages.completions import BreakerClosed, BreakerOpened, BudgetRaised, BudgetSpent, ProviderDisabled
+from bus.messages.monitor import (
+    Alert,
+    AlertCleared,
+    AlertDelivered,
+    AlertKind,
+    AlertRaised,
+    AlertUndelivered,
+    HaltSystem,
+    MonitorView,
+    ResumeSystem,
+    SystemHalted,
+    SystemResumed,
+)
+
+ALERTS_MAX = 1_000
+"""Alerts at once; past it the system has one problem and not a thousand."""
+OWED_MAX = 1_000
+TEXT_MAX = 500
+POLLED: tuple[AlertKind, ...] = ("stuck", "dead_letters", "disk")
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """Something that is wrong now."""
+
+    kind: AlertKind
+    subject: str
+    cause: str
+
+    @property
+    def alert(self) -> str:
+        """The id of its alert."""
+        return f"{self.kind}/{self.subject}" if self.subject else self.kind
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """What the webhook is to be told."""
+
+    delivery: str
+    alert: Alert
+    is_raised: bool
+
+
+class Monitored(msgspec.Struct):
+    """All that the monitor knows."""
+
+    is_halted: bool = False
+    reason: str = ""
+    by: str = ""
+    alerts: dict[str, Alert] = {}
+    owed: dict[str, Notice] = {}
+    """Notices without an outcome, by delivery, oldest first."""
+    noticed: int = 0
+
+
+def apply(state: Monitored, event: Event) -> None:
+    """Take an event of the monitor."""
+    match event:
+        case SystemHalted():
+            state.is_halted, state.reason, state.by = True, event.reason, event.by
+        case SystemResumed():
+            state.is_halted, state.reason, state.by = False, "", ""
+        case AlertRaised():
+            alert = state.alerts[event.alert] = Alert(event.alert, event.kind, event.cause, event.raised_us)
+            if event.is_owed:
+                _owe(state, alert, is_raised=True)
+        case AlertCleared():
+            found = state.alerts.pop(event.alert, None)
+            if found is not None and event.is_owed:
+                _owe(state, found, is_raised=False)
+        case AlertDelivered() | AlertUndelivered():
+            state.owed.pop(event.delivery, None)
+        case _:
+            pass
+
+
+def decide_halt(state: Monitored, command: HaltSystem) -> tuple[Event, ...]:
+    """Throw the switch, once."""
+    return () if state.is_halted else (SystemHalted(command.reason[:TEXT_MAX], command.by),)
+
+
+def decide_resume(state: Monitored, command: ResumeSystem) -> tuple[Event, ...]:
+    """Throw it back, once."""
+    return (SystemResumed(command.by),) if state.is_halted else ()
+
+
+def decide_fact(state: Monitored, fact: Event, now_us: Microseconds) -> tuple[Event, ...]:
+    """What a fact says about budgets and breakers."""
+    match fact:
+        case BreakerOpened():
+            return _raise(state, Condition("breaker", fact.provider, fact.reason), now_us)
+        case BreakerClosed() | ProviderDisabled():
+            return _clear(state, f"breaker/{fact.provider}")
+        case BudgetSpent():
+            cause = f"{fact.spent_usd_micros} of {fact.limit_usd_micros} USD micros are spent"
+            return _raise(state, Condition("budget", fact.budget, cause), now_us)
+        case BudgetRaised():
+            return _clear(state, f"budget/{fact.budget}")
+        case _:
+            return ()
+
+
+def decide_polled(state: Monitored, conditions: Mapping[str, Condition], now_us: Microseconds) -> tuple[Event, ...]:
+    """Raise what is new among the conditions that hold now, and clear what holds no more."""
+    ended = [alert for alert, one in state.alerts.items() if one.kind in POLLED and alert not in conditions]
+    begun = [event for condition in conditions.values() for event in _raise(state, condition, now_us)]
+    room = max(0, ALERTS_MAX - len(state.alerts))
+    return (*(AlertCleared(alert) for alert in ended), *begun[:room])
+
+
+def view(state: Monitored) -> MonitorView:
+    """What is wrong now."""
+    return MonitorView(state.is_halted, state.reason, state.by, tuple(state.alerts.values()))
+
+
+def _raise(state: Monitored, condition: Condition, now_us: Microseconds) -> tuple[Event, ...]:
+    if condition.alert in state.alerts or len(state.alerts) >= ALERTS_MAX:
+        return ()
+    return (AlertRaised(condition.alert, condition.kind, condition.cause[:TEXT_MAX], now_us),)
+
+
+def _clear(state: Monitored, alert: str) -> tuple[Event, ...]:
+    return (AlertCleared(alert),) if alert in state.alerts else ()
+
+
+def _owe(state: Monitored, alert: Alert, *, is_raised: bool) -> None:
+    state.noticed += 1
+    delivery = f"n-{state.noticed}"
+    state.owed[delivery] = Notice(delivery, alert, is_raised)
+    while len(state.owed) > OWED_MAX:
+        del state.owed[next(iter(state.owed))]

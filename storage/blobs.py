@@ -1,0 +1,62 @@
+"""The contents that are too large for an event, named by their hash.
+
+Rules: a content is durable before the event that names it, so a crash leaves at worst a content that nobody names;
+each is kept once. They lie in a file of their own: segments come and go, and what they name may outlive them.
+
+Lives on the writing connection's thread.
+"""
+
+import sqlite3
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+
+from bus.messages.base import BlobId
+from storage import queries
+from storage.database import WalKeeper, connect, is_full
+from storage.schema import BLOBS, create_or_check
+from storage.transactions import transaction
+
+BLOBS_NAME = "blobs.sqlite"
+
+
+class Blobs:
+    """The contents of one journal."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / BLOBS_NAME
+        self._connection: sqlite3.Connection | None = None
+        self._wal = WalKeeper(self.path)
+
+    def open(self) -> None:
+        """Open the file, made where there is none. Raises UnknownSchema, CorruptDatabase, sqlite3.Error."""
+        self.close()
+        self._connection = connect(self.path, is_shared=True)
+        create_or_check(self._connection, self.path, BLOBS)
+
+    def put(self, blobs: Mapping[BlobId, bytes]) -> None:
+        """Make contents durable. Raises sqlite3.Error."""
+        assert self._connection is not None, "the file is open"
+        with transaction(self._connection):
+            for blob, content in blobs.items():
+                digest = sha256(content).digest()
+                assert digest.hex() == blob, "a blob is named by its content"
+                self._connection.execute(queries.INSERT_BLOB, (digest, content))
+        self._tend()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._connection is not None:
+            try:
+                self._connection.close()
+            finally:
+                self._connection = None
+
+    def _tend(self) -> None:
+        assert self._connection is not None, "the file is open"
+        try:
+            self._wal.after_commit(self._connection)
+        except sqlite3.Error as error:
+            if not is_full(error):
+                raise
+            # What is in the log is durable; it is copied once there is room for it.

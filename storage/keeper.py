@@ -1,0 +1,159 @@
+"""What is done with a segment once it is closed, beside the writer: its log, its kept rows, the index of its text.
+
+Rules: nothing here is needed for what was acknowledged; whatever is cut short is done again. A file is built under
+another name and takes its own when it is whole and durable. All the work is SQLite's own, which needs no interpreter,
+so that neither the loop nor the writer is slowed; long work is cut into slices, between which a stop is heard.
+
+Lives on one thread of its own.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+from typing import ParamSpec, TypeVar
+
+from storage import queries
+from storage.database import WalKeeper, connect
+from storage.errors import CorruptDatabase
+from storage.layout import Layout, Segment
+from storage.schema import SEGMENT, TEXT, create_or_check
+from storage.segments import remove, sync_directory
+from storage.transactions import transaction
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+TEXT_SLICE = 5_000
+"""Rows that are indexed in one transaction: a tenth of a second."""
+
+
+class Stopped(Exception):
+    """The journal is closing; what was under way is done at the next start."""
+
+
+class Keeper:
+    """The background thread of one journal."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal-keeper")
+        self._stop = Event()
+
+    def submit(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
+        """Do it after what was submitted before."""
+        return self._thread.submit(work, *args, **kwargs)
+
+    def close(self) -> None:
+        """Give up what is under way, and end the thread."""
+        self._stop.set()
+        self._thread.shutdown(cancel_futures=True)
+
+    def settle(self, layout: Layout, segment: Segment, rows: sqlite3.Connection | None) -> None:
+        """Finish a closed segment: empty its log, then make the file of its kept rows and the index of its text.
+
+        Raises sqlite3.Error, OSError, Stopped.
+        """
+        self._check()
+        path = layout.path(segment)
+        wal = path.with_name(path.name + "-wal")
+        if rows is not None or (wal.exists() and wal.stat().st_size):
+            connection = rows if rows is not None else connect(path)
+            try:
+                WalKeeper(path).empty(connection)
+            finally:
+                connection.close()
+        self.extract_kept(layout, segment)
+        self.index_text(layout, segment)
+
+    def extract_kept(self, layout: Layout, segment: Segment) -> None:
+        """Make the file that takes the segment's place when it is pruned. Raises sqlite3.Error, OSError."""
+        path = layout.directory / segment.kept_name
+        if path.exists():
+            return
+        self._check()
+        building = path.with_name(path.name + ".new")
+        building.unlink(missing_ok=True)
+        with_rows = builder(building)
+        try:
+            create_or_check(with_rows, building, SEGMENT)
+            with_rows.execute(queries.ATTACH, (f"{layout.path(segment).absolute().as_uri()}?mode=ro",))
+            with transaction(with_rows):
+                for statement in queries.COPY_KEPT:
+                    with_rows.execute(statement)
+            with_rows.execute(queries.DETACH)
+        finally:
+            with_rows.close()
+        _take_name(building, path)
+
+    def index_all(self, layout: Layout) -> None:
+        """Bring the indexes of all segments up to their rows. Raises sqlite3.Error, OSError, Stopped."""
+        for segment in layout.segments:
+            self.index_text(layout, segment)
+
+    def index_text(self, layout: Layout, segment: Segment) -> None:
+        """Bring the index of a segment's text up to its rows, anew where it is damaged.
+
+        Raises sqlite3.Error, OSError, Stopped.
+        """
+        path = layout.directory / segment.text_name
+        try:
+            self._index_text(layout, segment, path)
+        except (CorruptDatabase, sqlite3.DatabaseError) as error:
+            if isinstance(error, sqlite3.OperationalError):  # such as a full disk, which is not the index's fault
+                raise
+            remove(path)
+            self._index_text(layout, segment, path)
+
+    def _index_text(self, layout: Layout, segment: Segment, path: Path) -> None:
+        index = builder(path)
+        try:
+            create_or_check(index, path, TEXT)
+            index.execute(queries.ATTACH, (f"{layout.path(segment).absolute().as_uri()}?mode=ro",))
+            (done,) = index.execute(queries.TEXT_PROGRESS).fetchone()
+            while True:
+                self._check()
+                (upto,) = index.execute(queries.SOURCE_NEXT, (done, TEXT_SLICE)).fetchone()
+                if upto is None:
+                    break
+                with transaction(index):
+                    index.execute(queries.COPY_TEXT, (done, upto))
+                    index.execute(queries.SET_TEXT_PROGRESS, (upto,))
+                done = upto
+        finally:
+            index.close()
+
+    def _check(self) -> None:
+        if self._stop.is_set():
+            raise Stopped
+
+
+def remove_files(layout: Layout, segments: tuple[Segment, ...]) -> int:
+    """Remove what segments were stored in before they were pruned; how many bytes that gave back."""
+    freed = 0
+    for segment in segments:
+        for name in (segment.name, segment.text_name):
+            path = layout.directory / name
+            if path.exists():
+                freed += path.stat().st_size
+            remove(path)
+    return freed
+
+
+def builder(path: Path) -> sqlite3.Connection:
+    """A connection to what can be made again: no syncs, and no log beside it. Raises sqlite3.Error."""
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rwc", uri=True, isolation_level=None)
+    for pragma in queries.BUILDER_PRAGMAS:
+        connection.execute(pragma).fetchall()
+    return connection
+
+
+def _take_name(building: Path, path: Path) -> None:
+    descriptor = os.open(building, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.replace(building, path)
+    sync_directory(path.parent)

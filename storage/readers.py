@@ -1,0 +1,62 @@
+"""A few threads that read, each with the files that it has opened."""
+
+import sqlite3
+from collections.abc import Callable, Collection
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import anyio
+
+from storage.database import Database
+from storage.files import Files
+
+T = TypeVar("T")
+Read = Callable[[Files], T]
+
+
+class Readers:
+    """A fixed number of threads that only read; who finds none free waits for one."""
+
+    def __init__(self, path: Path, count: int) -> None:
+        self._free = [(Database(path, is_read_only=True), Files()) for _ in range(count)]
+        self._room = anyio.Semaphore(count)
+        self._count = count
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            for database, files in self._free:
+                await stack.enter_async_context(database)
+                stack.push_async_callback(database.run, _closing(files))
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def run(self, read: Read[T]) -> T:
+        """The result of `read(files)` on one of the threads. Raises StorageError."""
+        async with self._room:
+            database, files = self._free.pop()
+            try:
+                return await database.run(lambda _: read(files))
+            finally:
+                self._free.append((database, files))
+
+    async def forget(self, paths: Collection[Path]) -> None:
+        """Let go of files that are no longer part of the journal, on every thread."""
+        async with anyio.create_task_group() as tasks:
+            for database, files in tuple(self._free):
+                tasks.start_soon(database.run, _forgetting(files, paths))
+
+
+def _closing(files: Files) -> Callable[[sqlite3.Connection], None]:
+    return lambda _: files.close()
+
+
+def _forgetting(files: Files, paths: Collection[Path]) -> Callable[[sqlite3.Connection], None]:
+    return lambda _: files.forget(paths)

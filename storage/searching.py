@@ -1,0 +1,49 @@
+"""Full-text search over the events, newest first.
+
+The words come from a person: each must be there, in any order, and none of them is a command to the index. What is
+searched is the public text of the events; sealed and redacted fields are not in it.
+"""
+
+from bus.envelope import StoredEvent
+from bus.errors import InvalidField
+from bus.messages.base import Position
+from bus.messages.system import EVENTS_LIMIT_MAX, EventPage, SearchEvents
+from storage import queries
+from storage.reading import View
+
+WORDS_MAX = 16
+TEXT_CHARACTERS_MAX = 500
+
+
+def check_search(query: SearchEvents) -> None:
+    """Raises InvalidField for what no answer could make sense of."""
+    if not 1 <= query.limit <= EVENTS_LIMIT_MAX:
+        raise InvalidField("limit", f"must be between 1 and {EVENTS_LIMIT_MAX}, not {query.limit}")
+    if len(query.text) > TEXT_CHARACTERS_MAX or not 1 <= len(query.text.split()) <= WORDS_MAX:
+        raise InvalidField("text", f"must be 1 to {WORDS_MAX} words")
+    if not any(character.isalnum() for character in query.text):
+        raise InvalidField("text", "has no word in it")
+    if query.before < 0:
+        raise InvalidField("before", "is out of range")
+
+
+def search(view: View, query: SearchEvents) -> EventPage:
+    """The events with all words that are indexed, before a position, newest first."""
+    head = view.head
+    before = min(query.before or head + 1, head + 1)
+    wanted = " ".join(f'"{_plain(word)}"' for word in query.text.split() if _plain(word))
+    found: list[StoredEvent] = []
+    for segment in view.layout.between(0, before, is_newest_first=True):
+        index = view.files.get(view.layout.directory / segment.text_name)
+        positions = [row[0] for row in index.execute(queries.SEARCH, (wanted, before, query.limit - len(found)))]
+        rows = view.files.get(view.layout.path(segment))
+        for position in positions:
+            found += [StoredEvent(*row) for row in rows.execute(queries.ROWS_FROM, (position, position))]
+        if len(found) == query.limit:
+            break
+    scanned = found[-1].position if len(found) == query.limit else Position(min(1, head))
+    return EventPage(tuple(found), scanned, head)
+
+
+def _plain(word: str) -> str:
+    return "".join(character if character.isalnum() else " " for character in word).strip()

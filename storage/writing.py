@@ -1,0 +1,181 @@
+"""The end of the journal, where it grows: the open segment, the blobs, the epoch, the mark.
+
+Rules: blobs are durable before the events that name them; a batch of events is one transaction of the open segment;
+the next segment begins between two batches. A journal that came back shorter than its mark goes on as a new epoch.
+
+Lives on the writing connection's thread; that connection is the catalogue's.
+"""
+
+import logging
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from bus.clock import Clock
+from bus.codec import Catalogue
+from bus.envelope import EncodedEvent, StoredEvent
+from bus.messages.base import BlobId, Position
+from storage import queries
+from storage.blobs import Blobs
+from storage.database import is_full
+from storage.errors import CorruptJournal
+from storage.layout import Layout, Segment, epoch_hash
+from storage.mark import MARK_NAME, Mark, UnreadableMark, read_mark, write_mark
+from storage.migration import JOURNAL_NAME
+from storage.segments import SegmentLimits, Segments
+from storage.timeline import Timeline
+from storage.transactions import transaction
+
+logger = logging.getLogger(__name__)
+
+MARK_EVERY_S = 1.0
+
+OnClosed = Callable[[Segment, sqlite3.Connection], None]
+
+
+class JournalEnd:
+    """The writing end of one journal."""
+
+    def __init__(
+        self, directory: Path, catalogue: Catalogue, clock: Clock, limits: SegmentLimits, on_closed: OnClosed
+    ) -> None:
+        self.path = directory / JOURNAL_NAME
+        self._clock = clock
+        self._segments = Segments(self.path, limits)
+        self._blobs = Blobs(directory)
+        self._timeline = Timeline(catalogue)
+        self._on_closed = on_closed
+        self._mark_path = directory / MARK_NAME
+        self._marked_s = clock.monotonic_s()
+        self.epochs: tuple[tuple[int, Position], ...] = ()
+        self._warnings: list[str] = []
+
+    @property
+    def head(self) -> Position:
+        """The last position that is durable."""
+        return self._timeline.head
+
+    @property
+    def epoch(self) -> int:
+        """How often this timeline has lost its end, plus one."""
+        return self.epochs[-1][0]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was opened ever."""
+        return bool(self.epochs)
+
+    @property
+    def layout(self) -> Layout:
+        """The segments as they are now."""
+        return self._segments.layout
+
+    @property
+    def blobs_path(self) -> Path:
+        """The file with the blobs."""
+        return self._blobs.path
+
+    def take_warnings(self) -> tuple[str, ...]:
+        """What was not as it should be; each is given once."""
+        warnings, self._warnings = tuple(self._warnings), []
+        return warnings
+
+    def close(self) -> None:
+        """End the thread that chains."""
+        self._timeline.close()
+
+    def let_go(self, _: sqlite3.Connection) -> None:
+        """Close what is open."""
+        self._segments.close()
+        self._blobs.close()
+
+    def begin(self, catalogue: sqlite3.Connection) -> None:
+        """On the writer's thread: check the files, take up the end, and see whether it came back shorter."""
+        self._segments.open(catalogue)
+        self._blobs.open()
+        self._timeline.load(self._segments.rows, self._segments.path, self.layout.open)
+        epochs = [self._checked(row) for row in catalogue.execute(queries.EPOCHS)]
+        current = epochs[-1][0] if epochs else 0
+        mark = self._read_mark()
+        if mark is not None and (mark.position > self.head or mark.epoch > current):
+            self._warnings.append(
+                f"the journal ends at position {self.head} of epoch {current}, but position {mark.position} of epoch "
+                f"{mark.epoch} was reached before: its end is lost; epoch {max(current, mark.epoch) + 1} begins"
+            )
+            current = max(current, mark.epoch)
+        elif epochs:
+            self.epochs = tuple(epochs)
+            return
+        begun_us = self._clock.now_us()
+        with transaction(catalogue):
+            hash_ = epoch_hash(current + 1, self.head, begun_us)
+            catalogue.execute(queries.INSERT_EPOCH, (current + 1, self.head, begun_us, hash_))
+        self.epochs = (*epochs, (current + 1, self.head))
+        self._note_head()
+
+    def _checked(self, row: tuple[int, int, int, bytes]) -> tuple[int, Position]:
+        epoch, after, begun_us, hash_ = row
+        if epoch_hash(epoch, after, begun_us) != hash_:
+            raise CorruptJournal(self.path, 0, f"epoch {epoch} is not what its hash says")
+        return epoch, Position(after)
+
+    def finish(self, _: sqlite3.Connection) -> None:
+        """Note the head and empty the log, before all is closed. Raises sqlite3.Error."""
+        self._note_head()
+        self._empty_wal(self._segments.empty_wal)
+
+    def write(
+        self, catalogue: sqlite3.Connection, events: Sequence[EncodedEvent], blobs: Mapping[BlobId, bytes]
+    ) -> tuple[StoredEvent, ...]:
+        """Make a batch durable, all or nothing; its blobs before it. Raises sqlite3.Error, CorruptJournal."""
+        if blobs:
+            self._blobs.put(blobs)
+        stored = self._timeline.write(self._segments.rows, events)
+        self._empty_wal(self._segments.tend)
+        if self._segments.is_full(self.head):
+            self._rotate(catalogue)
+        if self._clock.monotonic_s() - self._marked_s >= MARK_EVERY_S:
+            self._note_head()
+        return stored
+
+    def _rotate(self, catalogue: sqlite3.Connection) -> None:
+        """Begin the next segment; where that fails, the open one goes on and the next batch tries again."""
+        try:
+            closed, rows = self._segments.rotate(catalogue, self.head, self._timeline.heads)
+        except (sqlite3.Error, OSError) as error:
+            logger.warning("the next segment could not be begun", extra={"error": str(error)})
+            return
+        self._timeline.begin(self._segments.path)
+        self._on_closed(closed, rows)
+
+    def keep_blobs(self, _: sqlite3.Connection, blobs: Mapping[BlobId, bytes]) -> None:
+        """Make blobs durable by themselves. Raises sqlite3.Error."""
+        self._blobs.put(blobs)
+
+    def prune(self, catalogue: sqlite3.Connection, upto: Position) -> tuple[Segment, ...]:
+        """Let the closed segments up to a position go. Raises sqlite3.Error."""
+        return self._segments.prune(catalogue, upto)
+
+    def _empty_wal(self, empty: Callable[[], bool]) -> None:
+        try:
+            empty()
+        except sqlite3.Error as error:
+            if not is_full(error):
+                raise
+            # What is in the log is durable; it is copied once there is room for it.
+
+    def _read_mark(self) -> Mark | None:
+        try:
+            return read_mark(self._mark_path)
+        except UnreadableMark as error:
+            self._warnings.append(
+                f"{self._mark_path} cannot be read ({error}); a lost end would go unnoticed this once"
+            )
+            return None
+
+    def _note_head(self) -> None:
+        self._marked_s = self._clock.monotonic_s()
+        # The mark lags at worst; an event whose commit stands is not refused because of it.
+        with suppress(OSError):
+            write_mark(self._mark_path, Mark(self.epoch, self.head))

@@ -1,0 +1,155 @@
+"""The journal under load: many producers that each wait for their commit, and how free the loop stays in a burst.
+
+Beside it: a commit per event through aiosqlite, with the same table, indexes and durability; and what one fdatasync of
+the same disk takes.
+"""
+
+import asyncio
+import os
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from actors.runtime import GroupCommitLog
+from bus.clock import SystemClock
+from bus.codec import Catalogue
+from bus.envelope import Recorded
+from bus.messages.catalogue import EVENTS
+from storage import queries
+from storage.database import Database
+from storage.events import EventStore
+from storage.schema import SEGMENT, create_or_check
+from storage.transactions import transaction
+from tests.bench.events import records
+from tests.bench.harness import Aim, Figure, Sample, Scale, compare_rates, figure, stopwatch
+from tests.bench.journal import Row, append_all, rows_of, saturated
+
+PRODUCERS = 100
+EVENTS_EACH = 60
+COMMITS = 1_500
+SYNCS = 300
+BURST = 100_000
+LAG_EVERY_S = 0.002
+
+
+async def figures(scale: Scale) -> AsyncIterator[Figure]:
+    """Producers, acknowledgements, lag."""
+    catalogue = Catalogue(EVENTS)
+    rows = rows_of(catalogue, records(scale.count(COMMITS, at_least=PRODUCERS)))
+    for name, is_saturated in (("idle", False), ("saturated", True)):
+        waits: list[float] = []
+        ours = partial(_produce, catalogue, scale.count(EVENTS_EACH), is_saturated, waits)
+        baseline = partial(_commit_each, rows, is_saturated)
+        async for found in compare_rates(
+            f"{PRODUCERS} producers, {name} loop", "events", ours, baseline, scale=scale, aim=Aim(10.0)
+        ):
+            yield found
+        bound_ms = 5 * _p99(await asyncio.to_thread(_sync_times)) * 1_000 + 5
+        aim = Aim(bound_ms, "at_most")
+        yield figure(f"acknowledge p99, {name} loop", "ms", _p99(waits) * 1_000, None, scale=scale, aim=aim)
+    idle = await _lags(asyncio.sleep(1.0))
+    events = records(scale.count(BURST))
+    burst = await _lags(_burst(catalogue, events))
+    aim = Aim(_p99(idle) * 1_000 + 5, "at_most")
+    yield figure("loop lag p99 in a burst", "ms", _p99(burst) * 1_000, None, scale=scale, aim=aim)
+    yield figure("loop lag max in a burst", "ms", max(burst) * 1_000, None, scale=scale, aim=Aim(20.0, "at_most"))
+
+
+async def _produce(catalogue: Catalogue, each: int, is_saturated: bool, waits: list[float]) -> Sample:
+    clock = SystemClock()
+    events = iter(records(each * PRODUCERS))
+    with TemporaryDirectory() as directory:
+        async with EventStore.open(Path(directory), catalogue, clock) as store, asyncio.TaskGroup() as tasks:
+            log = GroupCommitLog(store, head=store.head, epoch=store.epoch, clock=clock)
+            writing = tasks.create_task(log.run())
+
+            async def produce() -> None:
+                for record in islice(events, each):
+                    began_s = time.perf_counter()
+                    log.append((record,))
+                    await log.committed(record.position)
+                    waits.append(time.perf_counter() - began_s)
+
+            with saturated(is_saturated), stopwatch() as watch:
+                async with asyncio.TaskGroup() as producers:
+                    for _ in range(PRODUCERS):
+                        producers.create_task(produce())
+            log.close()
+            await writing
+    return watch.sample(each * PRODUCERS)
+
+
+async def _commit_each(rows: list[Row], is_saturated: bool) -> Sample:
+    left = iter(rows)
+    insert = queries.insert_events(1)
+    with TemporaryDirectory() as directory:
+        path = Path(directory) / "raw.sqlite"
+        async with Database(path) as database:
+            await database.run(partial(create_or_check, path=path, schema=SEGMENT))
+
+            async def produce() -> None:
+                for row in left:
+                    await database.run(partial(_insert, statement=insert, row=row))
+
+            with saturated(is_saturated), stopwatch() as watch:
+                async with asyncio.TaskGroup() as producers:
+                    for _ in range(PRODUCERS):
+                        producers.create_task(produce())
+    return watch.sample(len(rows))
+
+
+async def _burst(catalogue: Catalogue, events: Sequence[Recorded]) -> None:
+    clock = SystemClock()
+    with TemporaryDirectory() as directory:
+        async with EventStore.open(Path(directory), catalogue, clock) as store, asyncio.TaskGroup() as tasks:
+            log = GroupCommitLog(store, head=store.head, epoch=store.epoch, clock=clock)
+            writing = tasks.create_task(log.run())
+            await append_all(log, events, per_turn=200)
+            await log.committed(events[-1].position)
+            log.close()
+            await writing
+
+
+async def _lags(work: Awaitable[None]) -> list[float]:
+    """How late a callback that is due every two milliseconds comes while the work is done."""
+    loop = asyncio.get_running_loop()
+    lags: list[float] = []
+
+    async def look() -> None:
+        while True:
+            due = loop.time() + LAG_EVERY_S
+            await asyncio.sleep(LAG_EVERY_S)
+            lags.append(loop.time() - due)
+
+    looking = asyncio.create_task(look())
+    await work
+    looking.cancel()
+    return lags
+
+
+def _insert(connection: sqlite3.Connection, *, statement: str, row: Row) -> None:
+    with transaction(connection):
+        connection.execute(statement, row)
+
+
+def _sync_times() -> list[float]:
+    times: list[float] = []
+    with TemporaryDirectory() as directory:
+        descriptor = os.open(Path(directory) / "synced", os.O_RDWR | os.O_CREAT)
+        try:
+            for number in range(SYNCS):
+                os.pwrite(descriptor, bytes(4_096), number * 4_096)
+                began_s = time.perf_counter()
+                os.fdatasync(descriptor)
+                times.append(time.perf_counter() - began_s)
+        finally:
+            os.close(descriptor)
+    return times
+
+
+def _p99(times: Sequence[float]) -> float:
+    return sorted(times)[len(times) * 99 // 100]

@@ -1,0 +1,88 @@
+/* A disk that fails at a chosen moment, for a process that is started with it in LD_PRELOAD.
+ *
+ * FAULT="kill:N" ends the process in the middle of its Nth write or sync of a database, half of a write done;
+ * FAULT="eio:N" lets that one fail. What is written to other files is left alone. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+static atomic_long count;
+
+static int is_due(int fd) {
+    static long at = -1;
+    static int is_kill;
+    char link[64], path[4096];
+    if (at == -1) {
+        const char *fault = getenv("FAULT");
+        is_kill = fault && strncmp(fault, "kill:", 5) == 0;
+        at = fault ? atol(strchr(fault, ':') + 1) : 0;
+    }
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    if (length < 0) return 0;
+    path[length] = 0;
+    if (!strstr(path, ".sqlite")) return 0;
+    if (atomic_fetch_add(&count, 1) + 1 != at) return 0;
+    return is_kill ? 1 : 2;
+}
+
+#define REAL(name) __typeof__(name) *real = (__typeof__(name) *)dlsym(RTLD_NEXT, #name)
+#define FAIL(half) switch (is_due(fd)) { case 1: half; kill(getpid(), SIGKILL); case 2: errno = EIO; return -1; }
+
+ssize_t pwrite64(int fd, const void *data, size_t size, off64_t offset) {
+    REAL(pwrite64);
+    FAIL(real(fd, data, size / 2, offset))
+    return real(fd, data, size, offset);
+}
+
+ssize_t pwrite(int fd, const void *data, size_t size, off_t offset) {
+    REAL(pwrite);
+    FAIL(real(fd, data, size / 2, offset))
+    return real(fd, data, size, offset);
+}
+
+ssize_t write(int fd, const void *data, size_t size) {
+    REAL(write);
+    FAIL(real(fd, data, size / 2))
+    return real(fd, data, size);
+}
+
+int fsync(int fd) {
+    REAL(fsync);
+    FAIL(0)
+    return real(fd);
+}
+
+int fdatasync(int fd) {
+    REAL(fdatasync);
+    FAIL(0)
+    return real(fd);
+}
+
+int ftruncate64(int fd, off64_t size) {
+    REAL(ftruncate64);
+    FAIL(0)
+    return real(fd, size);
+}
+
+int ftruncate(int fd, off_t size) {
+    REAL(ftruncate);
+    FAIL(0)
+    return real(fd, size);
+}
+
+__attribute__((destructor)) static void tell(void) {
+    const char *path = getenv("FAULT_COUNT");
+    FILE *file = path ? fopen(path, "w") : 0;
+    if (file) {
+        fprintf(file, "%ld", atomic_load(&count));
+        fclose(file);
+    }
+}

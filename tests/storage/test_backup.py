@@ -1,0 +1,58 @@
+"""A copy of a directory in one file; tests/actors/commands/test_exchange.py makes one beside a server."""
+
+import asyncio
+import os
+import sqlite3
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from bus.clock import VirtualClock
+from bus.errors import NotFound, StorageError
+from storage.backup import BackedUp, back_up
+from tests.storage.support import CATALOGUE, blob, everything, opened, records, segment_path, write
+
+
+def _nobody_looks(done: int, of: int) -> None:
+    """No bar."""
+
+
+async def _backed_up(data: Path, file: Path) -> BackedUp:
+    return await back_up(
+        data, data / "checkpoints", file, catalogue=CATALOGUE, clock=VirtualClock(), progress=_nobody_looks
+    )
+
+
+async def test_a_copy_is_of_one_moment_while_the_journal_is_written_to(tmp_path: Path) -> None:
+    data, file = tmp_path / "data", tmp_path / "backup.tar"
+    async with opened(data) as store:
+        await write(store, records(1, 5_000), blob(b"content" * 1_000))
+        async with asyncio.TaskGroup() as tasks:
+            copying = tasks.create_task(_backed_up(data, file))
+            while not copying.done():
+                await write(store, records(store.head + 1, 50))
+        before = await everything(store)
+    done = copying.result()
+    assert done.events == done.position >= 5_000
+    assert (done.blobs, done.checkpoints, done.size_bytes) == (1, 0, file.stat().st_size)
+    with tarfile.open(file) as archive:
+        archive.extractall(tmp_path / "other", filter="data")
+    async with opened(tmp_path / "other") as store:
+        assert await everything(store) == before[: done.position]
+    assert sorted(await asyncio.to_thread(os.listdir, tmp_path)) == ["backup.tar", "data", "other"]
+
+
+async def test_a_damaged_journal_gives_no_copy(tmp_path: Path) -> None:
+    data, file = tmp_path / "data", tmp_path / "backup.tar"
+    async with opened(data) as store:
+        await write(store, records(1, 50))
+    connection = sqlite3.connect(segment_path(data))
+    connection.execute("UPDATE events SET correlation = 'changed' WHERE position = 20")
+    connection.commit()
+    connection.close()
+    with pytest.raises(StorageError, match="damaged"):
+        await _backed_up(data, file)
+    with pytest.raises(NotFound):
+        await _backed_up(tmp_path / "none", file)
+    assert not file.exists()

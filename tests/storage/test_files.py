@@ -1,0 +1,37 @@
+"""The files that a thread has open."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from storage.errors import FileGone
+from storage.files import FILES_OPEN_MAX, Files
+
+
+def _made(path: Path) -> Path:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE numbers (number INTEGER PRIMARY KEY)")
+    return path
+
+
+def test_a_bounded_number_of_files_is_open(tmp_path: Path) -> None:
+    paths = [_made(tmp_path / f"{number}.sqlite") for number in range(FILES_OPEN_MAX + 3)]
+    before = _open_descriptors()
+    with closing(Files()) as files:
+        for path in [*paths, *paths]:
+            assert files.get(path).execute("SELECT count(*) FROM numbers").fetchone() == (0,)
+        assert files.get(paths[-1]) is files.get(paths[-1])
+        assert _open_descriptors() - before <= FILES_OPEN_MAX
+    assert _open_descriptors() == before
+
+
+def test_a_file_that_is_not_there_is_said_and_not_made(tmp_path: Path) -> None:
+    with closing(Files()) as files, pytest.raises(FileGone):
+        files.get(tmp_path / "none.sqlite")
+    assert list(tmp_path.iterdir()) == []
+
+
+def _open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))

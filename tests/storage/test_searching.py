@@ -1,0 +1,45 @@
+"""Full-text search."""
+
+from pathlib import Path
+
+import pytest
+
+from bus.errors import InvalidField
+from bus.messages.system import SearchEvents, SystemInfo
+from tests.storage.support import opened, record, write
+
+WORDS = ("apple", "Birne", "cherry", "naïve", "semi-colon; DROP")
+
+
+async def test_words_are_found_newest_first_across_segments_and_in_what_was_just_written(tmp_path: Path) -> None:
+    async with opened(tmp_path, segment_events=20) as store:
+        for first in range(1, 101, 10):
+            texts = [SystemInfo(f"{WORDS[p % 5]} number {p}") for p in range(first, first + 10)]
+            await write(store, [record(first + n, text) for n, text in enumerate(texts)])
+        page = await store.search(SearchEvents("birne NUMBER", limit=4))
+        assert [event.position for event in page.events] == [96, 91, 86, 81]
+        rest = await store.search(SearchEvents("birne number", before=page.scanned, limit=1_000))
+        assert [event.position for event in rest.events] == list(range(76, 0, -5))
+        assert [e.position for e in (await store.search(SearchEvents("number 17"))).events] == [17]
+        assert [e.position for e in (await store.search(SearchEvents("drop semi-colon 99"))).events] == [99]
+        await write(store, [record(101, SystemInfo("just now"))])
+        assert [e.position for e in (await store.search(SearchEvents("just"))).events] == [101]
+        assert (await store.search(SearchEvents("text"))).events == ()
+        assert (await store.verify()).problem == ""
+
+
+@pytest.mark.parametrize("text", ["a AND", "NEAR(", "x:y", "a^b", "a* \" '", "- x", "OR"])
+async def test_no_word_is_a_command(tmp_path: Path, text: str) -> None:
+    async with opened(tmp_path) as store:
+        await write(store, [record(1, SystemInfo("a and near x y or a b"))])
+        page = await store.search(SearchEvents(text))
+        assert [event.position for event in page.events] == [1]
+
+
+@pytest.mark.parametrize(
+    "query", [SearchEvents(""), SearchEvents("*"), SearchEvents("a", limit=0), SearchEvents("a " * 17)]
+)
+async def test_a_search_that_makes_no_sense_is_refused(tmp_path: Path, query: SearchEvents) -> None:
+    async with opened(tmp_path) as store:
+        with pytest.raises(InvalidField):
+            await store.search(query)

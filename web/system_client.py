@@ -1,0 +1,56 @@
+"""The part of the Python SDK for the process itself: who is there, what is wrong, and the stop-everything switch.
+
+Rules: each call is one request over HTTP, repeated as the client repeats all of them; a refusal raises `RequestFailed`.
+"""
+
+import msgspec
+
+from bus.messages.monitor import Alert
+from web.agent_client import Post
+from web.approvals_client import Get
+
+
+class ActorAnswer(msgspec.Struct, frozen=True):
+    """An actor as the introspection shows it."""
+
+    address: str
+    kind: str
+    state: str
+    handled: int
+    restarts: int
+    jobs: int
+    parent: str
+    parked_at: int
+    oldest_s: float
+    handle_p99_s: float
+    last_error: str
+
+
+class SystemAnswer(msgspec.Struct, frozen=True):
+    """How the process fares."""
+
+    epoch: int
+    is_halted: bool
+    alerts: tuple[Alert, ...]
+    complaints: tuple[str, ...]
+    actors: tuple[ActorAnswer, ...]
+
+
+class SystemClient:
+    """The process and its switch. Made by `AgoraClient.system`."""
+
+    def __init__(self, get: Get, post: Post) -> None:
+        self._get = get
+        self._post = post
+
+    async def show(self) -> SystemAnswer:
+        """The actors, the alerts, and whether all is halted."""
+        return await self._get("/api/system", SystemAnswer)
+
+    async def halt(self, reason: str = "") -> None:
+        """Stop everything: no new turn, call or assignment begins. A repeat changes nothing."""
+        await self._post("/api/system/halt", {"reason": reason}, dict[str, msgspec.Raw])
+
+    async def resume(self) -> None:
+        """Let everything go on where it stood. A repeat changes nothing."""
+        await self._post("/api/system/resume", {}, dict[str, msgspec.Raw])
