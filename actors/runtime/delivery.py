@@ -28,6 +28,10 @@ from bus.mailbox import Overflow, Verdict
 from bus.messages.base import Message
 from bus.messages.runtime import DeadLettered, Terminated
 
+OWN_BEYOND_MAX = 1_024
+"""What an actor tells itself, timers and the reports of its jobs included, has room beyond the mailbox's bound: it
+cannot wait for itself, and a lost timer would leave something undone for ever."""
+
 
 class Delivery:
     """The roads between all actors of a system."""
@@ -92,6 +96,10 @@ class Delivery:
         error = self._obstacle(to, cell, envelope)
         if error is not None or cell is None:
             self._bounce(to, envelope, error or NoSuchActor(to))
+            return
+        is_own = envelope.sender == to and cell.mailbox.overflow is Overflow.WAIT
+        if is_own and cell.mailbox.offer_beyond(envelope, OWN_BEYOND_MAX):
+            self._dispatcher.wake(cell)
             return
         verdict, displaced = cell.mailbox.offer(envelope)
         if displaced is not None:

@@ -8,6 +8,7 @@ the process, since actors never roll back singly.
 """
 
 import asyncio
+import heapq
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -146,7 +147,9 @@ class GroupCommitLog:
         self._in_flight = 0
         self._oldest_s = 0.0
         self._wake = asyncio.Event()
-        self._waiting: deque[tuple[Position, asyncio.Future[None]]] = deque()
+        self._waiting: list[tuple[Position, int, asyncio.Future[None]]] = []
+        """A heap by position, so that a commit pays for those whom it frees and not for all who wait."""
+        self._waits_begun = 0
         self._on_commit: list[Callable[[tuple[StoredEvent, ...]], None]] = []
         self._on_drained: list[Callable[[], None]] = []
         self._failure: StorageError | None = None
@@ -230,7 +233,8 @@ class GroupCommitLog:
         if self._is_over:
             raise SystemStopping
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((position, future))
+        self._waits_begun += 1
+        heapq.heappush(self._waiting, (position, self._waits_begun, future))
         await future
 
     def close(self) -> None:
@@ -298,15 +302,10 @@ class GroupCommitLog:
         self.commit_times_s.append(elapsed_s)
         for listener in self._on_commit:
             listener(stored)
-        still_waiting: deque[tuple[Position, asyncio.Future[None]]] = deque()
-        for position, future in self._waiting:
-            if future.done():
-                continue
-            if position <= self._watermark:
+        while self._waiting and self._waiting[0][0] <= self._watermark:
+            future = heapq.heappop(self._waiting)[2]
+            if not future.done():
                 future.set_result(None)
-            else:
-                still_waiting.append((position, future))
-        self._waiting = still_waiting
         if self._on_drained and not self.is_saturated:
             resumes, self._on_drained = self._on_drained, []
             for resume in resumes:
@@ -315,7 +314,7 @@ class GroupCommitLog:
     def _end(self, error: StorageError | SystemStopping) -> None:
         if isinstance(error, StorageError):
             self._failure = error
-        for _, future in self._waiting:
+        for _, _, future in self._waiting:
             if not future.done():
                 future.set_exception(error)
         self._waiting.clear()

@@ -27,6 +27,14 @@ class Small(Recorder):
         await asyncio.sleep(10)
 
 
+class Timed(Small):
+    """Starts a timer that passes while it hangs."""
+
+    async def on_hang(self, command: Hang) -> None:
+        self.start_timer("while busy", 1, Tell(3))
+        await asyncio.sleep(10)
+
+
 class Letters(Actor):
     """Reads the dead letters and what becomes of those it watches."""
 
@@ -67,6 +75,20 @@ async def test_what_is_told_to_nobody_is_a_dead_letter_that_can_be_read(simulati
             await system.ask(NOBODY_THERE, ReadSum())
         await simulation.pass_time(1)
     assert letters.read == [DeadLettered(NOBODY_THERE, Address(""), "test.tell", "no actor at 'nobody'")]
+
+
+@in_virtual_time
+async def test_a_timer_that_meets_a_full_mailbox_is_heard_all_the_same(simulation: Simulation) -> None:
+    actor = Timed()
+    async with system_in(simulation) as system, asyncio.TaskGroup() as tasks:
+        await system.start(child("one", lambda: actor))
+        tasks.create_task(system.ask(ONE, Hang(), timeout_s=60))
+        await simulation.pass_time(0.5)
+        for number in (1, 2):
+            system.tell(ONE, Tell(number))
+        await simulation.pass_time(20)
+        assert system.dead_letters == 0
+    assert actor.told == [1, 2, 3]
 
 
 @in_virtual_time
