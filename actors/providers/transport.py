@@ -71,25 +71,22 @@ class Transport:
     """The client. Open it with `async with`."""
 
     def __init__(self) -> None:
-        self._session: aiohttp.ClientSession | None = None
+        self._is_open = False
+        self._pool: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        """Open the connection pool. How many calls may run at once is the router's rule, so the pool has none."""
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers=HEADERS,
-            trust_env=False,
-        )
+        """Take calls from now on; the connection pool is opened by the first."""
+        self._is_open = True
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        self._is_open = False
+        if self._pool is not None:
+            await self._pool.close()
+            self._pool = None
 
     async def post(self, request: HttpRequest, *, connect_s: float, limit_s: float) -> HttpReply:
         """Send a request and read its whole reply within `limit_s`.
@@ -126,9 +123,20 @@ class Transport:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise _fault_of(error, clock) from error
 
+    def _session(self) -> aiohttp.ClientSession:
+        """The pool. How many calls may run at once is the router's rule, so it has no limit."""
+        assert self._is_open, "the transport is open"
+        if self._pool is None:
+            self._pool = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers=HEADERS,
+                trust_env=False,
+            )
+        return self._pool
+
     def _asked(self, method: str, request: HttpRequest, limits: Limits) -> "aiohttp.client._RequestContextManager":
-        assert self._session is not None, "the transport is open"
-        return self._session.request(
+        return self._session().request(
             method,
             request.url,
             data=request.body or None,
