@@ -176,10 +176,13 @@ class _Walk:
                 if noted.get(chain) != (self._positions[chain], self._hashes[chain]):
                     raise Wrong(0, f"the end of chain {chain} is not the one noted")
         else:
+            anchors = {PRUNABLE: segment.prunable, KEPT: segment.kept}
             for chain, position, hash_ in rows.execute(queries.CHAINS).fetchall():
-                if position >= segment.first and rows.execute(queries.HASH_AT, (position, chain)).fetchall() != [
-                    (hash_,)
-                ]:
+                if position >= segment.first:
+                    is_sound = rows.execute(queries.HASH_AT, (position, chain)).fetchall() == [(hash_,)]
+                else:  # nothing was written on this chain since the segment began
+                    is_sound = (position, hash_.hex()) == (anchors[chain].position, anchors[chain].hash)
+                if not is_sound:
                     raise Wrong(0, f"the end of chain {chain} is not the one noted")
         _prove_rollup(rows, path)
         _prove_structure(rows, path, SEGMENT)
