@@ -55,7 +55,7 @@ GROUPS = (
         ((str(Path(PYTHON).with_name("lint-imports")), "--no-cache", "--no-logo"),),
         minutes_max=1,
     ),
-    Group("fast", "tests of under a second each", _pytest("not slow and not browser and not long", "-n", "2"), 5),
+    Group("fast", "tests of under a second each", _pytest("not slow and not browser and not long", "-n", "auto"), 5),
     Group("slow", "tests with real processes, disks and sockets", _pytest("slow and not browser and not long"), 12),
     Group("browser", "tests in a real Chromium", _pytest("browser and not long"), 8, needs_chromium=True),
     Group("bench", "every benchmark once, in small", ((PYTHON, "-m", "tests.bench", "--quick"),), minutes_max=5),
