@@ -14,7 +14,6 @@ from actors.steps import (
     InputMeasured,
 )
 from actors.workbench import Workbench
-from bus.errors import IllegalTransition, NotFound
 from bus.messages.agents import (
     ActionExecuted,
     AgentJoined,
@@ -44,6 +43,7 @@ from bus.messages.tasks import (
     TaskFailed,
     TaskWaiting,
 )
+from bus.refusals import IllegalTransition, NotFound
 from bus.switch import Switch
 
 MEASURING_MAX = 256

@@ -18,7 +18,7 @@ from actors.rules.approvals import Terms
 from actors.rules.docket import OPEN, Docket, proposal_of
 from actors.rules.policies import Policy
 from actors.runtime import Deferred, Job, PersistentActor
-from bus.errors import AgoraError, InvalidField, NotFound, Overloaded
+from bus.errors import AgoraError
 from bus.messages.approvals import (
     CONTENT_BYTES_MAX,
     Approve,
@@ -43,6 +43,7 @@ from bus.messages.approvals import (
 )
 from bus.messages.base import BlobId, Event, Message
 from bus.messages.system import JOURNAL, ReadBlob
+from bus.refusals import InvalidField, NotFound, Overloaded
 
 WAITING_MAX = 1_024
 """Askers that wait for decisions at once."""

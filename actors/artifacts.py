@@ -14,7 +14,7 @@ import msgspec
 from actors.rules import artifacts
 from actors.rules.artifacts import Shelf
 from actors.runtime import Deferred, Job, PersistentActor
-from bus.errors import AgoraError, Overloaded, StorageError
+from bus.errors import AgoraError, StorageError
 from bus.messages.artifacts import (
     ArtifactContent,
     ArtifactPage,
@@ -26,6 +26,7 @@ from bus.messages.artifacts import (
 )
 from bus.messages.base import BlobId, Event, Message
 from bus.messages.system import JOURNAL, ReadBlob
+from bus.refusals import Overloaded
 
 READS_MAX = 64
 """Contents that are read at once: 256 MiB at their largest."""

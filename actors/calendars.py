@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
-from bus.errors import InvalidField
 from bus.messages.base import Microseconds
+from bus.refusals import InvalidField
 
 CRON_CHARS_MAX = 200
 ZONES_MAX = 2_000

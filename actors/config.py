@@ -29,8 +29,9 @@ from actors.rules import settings
 from actors.rules.checkpoints import check_leave_out
 from actors.rules.settings import Tree
 from actors.steps import AgentOptions
-from bus.errors import ConfigError, InvalidField
+from bus.errors import ConfigError
 from bus.messages.agents import Persona
+from bus.refusals import InvalidField
 from web.options import WebOptions
 
 PREFIX = "AGORA_"

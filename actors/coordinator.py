@@ -14,7 +14,6 @@ from actors.rules import market, tasks
 from actors.rules.board import Board
 from actors.rules.settlement import task_of_hold
 from actors.runtime import PersistentActor, Subscription
-from bus.errors import NotEligible, NotFound
 from bus.messages.agents import AgentJoined, AgentLeft, AgentStatus
 from bus.messages.base import Event
 from bus.messages.ledger import TransferHeld, TransferRefused
@@ -36,6 +35,7 @@ from bus.messages.tasks import (
     TaskPage,
     TaskView,
 )
+from bus.refusals import NotEligible, NotFound
 from bus.switch import Switch
 
 __all__ = ["Coordinator", "CoordinatorOptions"]

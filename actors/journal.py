@@ -20,7 +20,7 @@ from actors.rules.checkpoints import Since
 from actors.runtime import Actor, Copy, Deferred, GroupCommitLog, Job, Stamp
 from bus.address import Address
 from bus.envelope import StoredEvent
-from bus.errors import AgoraError, DeadlinePassed, NotFound, Overloaded, Refused, StorageError, SystemStopping
+from bus.errors import AgoraError, DeadlinePassed, Refused, StorageError, SystemStopping
 from bus.messages.agents import StepCompleted
 from bus.messages.base import BlobId, Event, Message, Position, Reply, RunId
 from bus.messages.system import (
@@ -49,6 +49,7 @@ from bus.messages.system import (
     SystemStarted,
     SystemWarning,
 )
+from bus.refusals import NotFound, Overloaded
 from storage.checkpoints import CheckpointStore
 from storage.events import EventStore
 from storage.manifests import ActorState, Description

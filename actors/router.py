@@ -34,17 +34,7 @@ from actors.rules.retries import Retries
 from actors.rules.routing import RouterState
 from actors.rules.spending import Limits
 from actors.runtime import Deferred, PersistentActor
-from bus.errors import (
-    AgoraError,
-    AllProvidersFailed,
-    Halted,
-    IllegalTransition,
-    InvalidField,
-    NotFound,
-    Overloaded,
-    RequestRejected,
-    StreamBroken,
-)
+from bus.errors import AgoraError
 from bus.messages.base import CompletionId, Done, Event, Position
 from bus.messages.completions import (
     AllowanceDrawn,
@@ -69,6 +59,16 @@ from bus.messages.completions import (
     StreamPart,
 )
 from bus.messages.system import JOURNAL, SaveCheckpoint
+from bus.refusals import (
+    AllProvidersFailed,
+    Halted,
+    IllegalTransition,
+    InvalidField,
+    NotFound,
+    Overloaded,
+    RequestRejected,
+    StreamBroken,
+)
 from bus.switch import Switch
 
 __all__ = ["Router", "RouterOptions", "RouterState"]

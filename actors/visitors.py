@@ -14,7 +14,6 @@ from actors.rules import agency
 from actors.rules import visitors as rules
 from actors.rules.agency import Agency
 from actors.runtime import ChildSpec, PersistentActor, Subscription
-from bus.errors import IllegalTransition, NotFound
 from bus.messages.agents import (
     ActionExecuted,
     AgentAccepted,
@@ -48,6 +47,7 @@ from bus.messages.tasks import (
     TaskStarted,
     TaskWaiting,
 )
+from bus.refusals import IllegalTransition, NotFound
 
 
 class Welcome(Command[Done], frozen=True):

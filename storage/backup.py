@@ -18,8 +18,9 @@ import msgspec
 
 from bus.clock import Clock
 from bus.codec import Catalogue
-from bus.errors import BadUsage, NotFound, StorageError
+from bus.errors import BadUsage, StorageError
 from bus.messages.base import Position
+from bus.refusals import NotFound
 from storage import queries
 from storage.checkpoints import CHECKPOINTS_NAME, CheckpointStore
 from storage.database import Database

@@ -5,9 +5,9 @@ so they are found among the few that do. Both are bounded.
 """
 
 from bus.envelope import StoredEvent
-from bus.errors import NotFound
 from bus.messages.base import Position
 from bus.messages.system import EventChain, ReadChain, ReadEvents
+from bus.refusals import NotFound
 from storage import queries
 from storage.reading import View, select
 

@@ -20,9 +20,10 @@ import anyio.to_thread
 import msgspec
 
 from bus.address import Address
-from bus.errors import NotFound, StorageError
+from bus.errors import StorageError
 from bus.messages.base import Position
 from bus.messages.system import CheckpointView
+from bus.refusals import NotFound
 from storage import manifests, queries
 from storage.chunks import Compression
 from storage.database import Database, WalKeeper, is_full

@@ -24,7 +24,7 @@ from bus.address import Address
 from bus.clock import Clock
 from bus.codec import Catalogue
 from bus.envelope import EncodedEvent, Recorded, StoredEvent
-from bus.errors import NotFound, StorageError
+from bus.errors import StorageError
 from bus.messages.base import BlobId, Position
 from bus.messages.system import (
     EventChain,
@@ -35,6 +35,7 @@ from bus.messages.system import (
     ReadEvents,
     SearchEvents,
 )
+from bus.refusals import NotFound
 from storage import causes, integrity, queries, reading, searching
 from storage.database import Database, translated
 from storage.directory import DirectoryLock

@@ -17,9 +17,9 @@ from bus.address import Address
 from bus.clock import Clock
 from bus.codec import Catalogue
 from bus.envelope import EncodedEvent, Recorded, StoredEvent
-from bus.errors import NotFound
 from bus.messages.base import BlobId, Position
 from bus.messages.system import EventHistogram, EventPage, EventSummary, ReadEvents
+from bus.refusals import NotFound
 from storage import queries, reading
 from storage.blobs import BLOBS_NAME
 from storage.errors import CorruptDatabase, CorruptJournal

@@ -15,7 +15,6 @@ import msgspec
 from bus.address import Address
 from bus.codec import Catalogue
 from bus.envelope import Recorded, StoredEvent
-from bus.errors import InvalidField
 from bus.messages.agents import StepCompleted, StepStarted
 from bus.messages.base import Position, TaskId
 from bus.messages.system import (
@@ -26,6 +25,7 @@ from bus.messages.system import (
     HistogramBucket,
     ReadEvents,
 )
+from bus.refusals import InvalidField
 from bus.topics import is_valid_pattern, matches_any
 from storage import queries
 from storage.files import Files

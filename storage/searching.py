@@ -5,9 +5,9 @@ searched is the public text of the events; sealed and redacted fields are not in
 """
 
 from bus.envelope import StoredEvent
-from bus.errors import InvalidField
 from bus.messages.base import Position
 from bus.messages.system import EVENTS_LIMIT_MAX, EventPage, SearchEvents
+from bus.refusals import InvalidField
 from storage import queries
 from storage.reading import View
 

@@ -9,11 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bus.errors import InvalidField, NoSuchActor, NotFound, NotPermitted
+from bus.errors import NoSuchActor
 from bus.messages.agents import AgentView, PauseAgent, ReadAgent, ResumeAgent, agent_address
 from bus.messages.artifacts import ARTIFACTS, ListArtifacts, ReadArtifact, ReadArtifactContent, WriteArtifact
 from bus.messages.base import AgentId, ArtifactId, Command, Done, TaskId
 from bus.messages.tasks import COORDINATOR, CancelTask, CreateTask, ListTasks, ReadTask, TaskSpec, TaskState
+from bus.refusals import InvalidField, NotFound, NotPermitted
 from web.edge import Edge, accepted, json, raw_json, read_body
 from web.parameters import TEXT_MAX, Parameters
 from web.wire import decode

@@ -13,7 +13,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bus.errors import InvalidField
 from bus.messages.approvals import (
     APPROVALS,
     CHANGE,
@@ -32,6 +31,7 @@ from bus.messages.approvals import (
     Withdraw,
 )
 from bus.messages.base import Command
+from bus.refusals import InvalidField
 from web.api import CONTENT_HEADERS, idempotency_key
 from web.auth import Principal
 from web.edge import Edge, accepted, json, read_body

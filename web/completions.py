@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from bus.errors import AgoraError, InvalidField, Overloaded
+from bus.errors import AgoraError
 from bus.messages.base import AgentId, CompletionId
 from bus.messages.completions import (
     ROUTER,
@@ -32,6 +32,7 @@ from bus.messages.completions import (
     StreamCompletion,
     StreamPart,
 )
+from bus.refusals import InvalidField, Overloaded
 from web.edge import Edge, json, read_body
 from web.problems import code_of, detail_of, problem_response, status_of
 from web.wire import encode

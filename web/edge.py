@@ -14,9 +14,9 @@ from starlette.responses import Response
 from bus.address import Address
 from bus.clock import Clock
 from bus.envelope import Answer
-from bus.errors import NotAuthenticated, NotPermitted, Overloaded
 from bus.messages.base import Message, R
 from bus.messages.base import Request as ActorRequest
+from bus.refusals import NotAuthenticated, NotPermitted, Overloaded
 from web.auth import ANONYMOUS, Keyring, Principal, Scope, is_loopback
 from web.gateway import Gateway
 from web.hub import Hub

@@ -17,9 +17,10 @@ from anyio.abc import TaskGroup
 from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from bus.errors import AgoraError, NotAuthenticated, Overloaded
+from bus.errors import AgoraError
 from bus.messages.base import Position
 from bus.messages.system import JOURNAL, EventPage, ReadEvents
+from bus.refusals import NotAuthenticated, Overloaded
 from web.auth import Principal
 from web.edge import ASK_TIMEOUT_S, Edge, with_position
 from web.frames import (

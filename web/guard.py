@@ -12,7 +12,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bus.errors import AgoraError, Malformed, NotPermitted, TooLarge
+from bus.errors import AgoraError
+from bus.refusals import Malformed, NotPermitted, TooLarge
 from web.auth import is_loopback
 from web.options import WebOptions
 from web.problems import Problem, problem_response

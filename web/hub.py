@@ -17,8 +17,8 @@ import msgspec
 
 from bus.clock import Clock
 from bus.envelope import StoredEvent
-from bus.errors import Overloaded
 from bus.messages.base import Position
+from bus.refusals import Overloaded
 from web.frames import Horizon, ReadRing, ReadState
 from web.framing import ReadyFrame
 from web.ring import Batch, Ring

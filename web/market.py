@@ -9,10 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bus.errors import InvalidField, NoSuchActor, NotFound, NotPermitted
+from bus.errors import NoSuchActor
 from bus.messages.agents import RetireAgent, agent_address
 from bus.messages.artifacts import ARTIFACTS, WriteArtifact
 from bus.messages.base import AgentId, TaskId
+from bus.refusals import InvalidField, NotFound, NotPermitted
 from web.auth import Principal
 from web.edge import Edge, accepted, read_body
 from web.work import Say, request_of

@@ -9,13 +9,13 @@ Pure: no socket, loop or clock.
 import msgspec
 
 from bus.address import Address
-from bus.errors import InvalidField
 from bus.messages.approvals import APPROVALS, Approve, ProposalId, Reject
 from bus.messages.base import Message, Position, Request, TaskId
 from bus.messages.completions import ROUTER, ReadRouter
 from bus.messages.ledger import LEDGER, ReadBalances
 from bus.messages.system import EVENTS_LIMIT_MAX, JOURNAL, ReadEvents
 from bus.messages.tasks import COORDINATOR, CancelTask, CreateTask, ListTasks, ReadTask, TaskSpec
+from bus.refusals import InvalidField
 from web import work
 from web.auth import Principal, Scope
 from web.frames import NAME_MAX, Cancel, Decide, Frame, Look

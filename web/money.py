@@ -11,7 +11,6 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from bus.errors import InvalidField
 from bus.messages.base import AccountId, Position, TransferId
 from bus.messages.ledger import (
     LEDGER,
@@ -25,6 +24,7 @@ from bus.messages.ledger import (
     VoidTransfer,
 )
 from bus.messages.system import JOURNAL, EventPage, ReadEvents
+from bus.refusals import InvalidField
 from web import statements
 from web.edge import Edge, accepted, read_body
 from web.parameters import Parameters

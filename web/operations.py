@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bus.errors import AgoraError, NotFound
+from bus.errors import AgoraError
 from bus.messages.base import AccountId, TransferId
 from bus.messages.completions import ROUTER, DisableProvider, EnableProvider, ReadRouter, ReorderProviders, SetBudget
 from bus.messages.ledger import LEDGER, CheckConservation, ReadBalances, ReadTransfer, Transfer
@@ -29,6 +29,7 @@ from bus.messages.system import (
     ReadJournal,
     SaveCheckpoint,
 )
+from bus.refusals import NotFound
 from web.edge import Edge, accepted, json, read_body
 from web.feed import Feed
 from web.problems import code_of

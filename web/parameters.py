@@ -2,9 +2,9 @@
 
 from starlette.requests import Request
 
-from bus.errors import InvalidField
 from bus.messages.base import Microseconds, Position
 from bus.messages.system import EVENTS_LIMIT_MAX
+from bus.refusals import InvalidField
 from web.wire import check_patterns, parse_time
 
 TEXT_MAX = 256

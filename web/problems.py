@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from starlette.responses import Response
 
-from bus import errors
+from bus import errors, refusals
 from bus.errors import AgoraError
 from web.wire import encode
 
@@ -17,24 +17,24 @@ MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:agora:problem:"
 
 STATUS: dict[type[AgoraError], int] = {
-    errors.Malformed: 400,
+    refusals.Malformed: 400,
     errors.ProtocolViolation: 400,
-    errors.NotAuthenticated: 401,
-    errors.InsufficientFunds: 402,
-    errors.BudgetExhausted: 402,
-    errors.NotPermitted: 403,
-    errors.NotFound: 404,
-    errors.IllegalTransition: 409,
-    errors.IdempotencyConflict: 409,
-    errors.StaleEpoch: 409,
-    errors.TooLarge: 413,
-    errors.InvalidField: 422,
-    errors.RequestRejected: 422,
+    refusals.NotAuthenticated: 401,
+    refusals.InsufficientFunds: 402,
+    refusals.BudgetExhausted: 402,
+    refusals.NotPermitted: 403,
+    refusals.NotFound: 404,
+    refusals.IllegalTransition: 409,
+    refusals.IdempotencyConflict: 409,
+    refusals.StaleEpoch: 409,
+    refusals.TooLarge: 413,
+    refusals.InvalidField: 422,
+    refusals.RequestRejected: 422,
     errors.Refused: 422,
-    errors.Halted: 503,
-    errors.Overloaded: 429,
-    errors.AllProvidersFailed: 502,
-    errors.StreamBroken: 502,
+    refusals.Halted: 503,
+    refusals.Overloaded: 429,
+    refusals.AllProvidersFailed: 502,
+    refusals.StreamBroken: 502,
     errors.MailboxFull: 503,
     errors.ActorStopped: 503,
     errors.NoSuchActor: 503,
@@ -48,10 +48,10 @@ STATUS_BY_CODE = {"disk_full": 507}
 """For errors of floors that the web does not see."""
 
 RETRYABLE = (
-    errors.Halted,
-    errors.Overloaded,
-    errors.AllProvidersFailed,
-    errors.StreamBroken,
+    refusals.Halted,
+    refusals.Overloaded,
+    refusals.AllProvidersFailed,
+    refusals.StreamBroken,
     errors.MailboxFull,
     errors.ActorStopped,
     errors.NoSuchActor,
@@ -119,10 +119,10 @@ def problem_response(error: AgoraError) -> Response:
         "retryable": is_retryable(error),
     }
     headers: dict[str, str] = {"cache-control": "no-store"}
-    if isinstance(error, errors.InvalidField):
+    if isinstance(error, refusals.InvalidField):
         document["path"] = error.path
     if status in (429, 503):
-        wait_s = error.retry_after_s if isinstance(error, errors.Overloaded) else RETRY_AFTER_S
+        wait_s = error.retry_after_s if isinstance(error, refusals.Overloaded) else RETRY_AFTER_S
         headers["retry-after"] = str(max(1, math.ceil(wait_s)))
     if status == 401:
         headers["www-authenticate"] = "Bearer"

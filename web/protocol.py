@@ -14,18 +14,9 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Literal
 
-from bus.errors import (
-    AgoraError,
-    InvalidField,
-    Malformed,
-    NotAuthenticated,
-    NotPermitted,
-    Overloaded,
-    ProtocolViolation,
-    Refused,
-    StaleEpoch,
-)
+from bus.errors import AgoraError, ProtocolViolation, Refused
 from bus.messages.base import Position
+from bus.refusals import InvalidField, Malformed, NotAuthenticated, NotPermitted, Overloaded, StaleEpoch
 from web import methods
 from web.auth import Principal
 from web.frames import (

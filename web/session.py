@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bus.errors import NotAuthenticated
+from bus.refusals import NotAuthenticated
 from web.auth import ANONYMOUS, SESSION_S, Principal
 from web.edge import Edge, json, read_body
 

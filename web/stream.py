@@ -14,9 +14,10 @@ import anyio
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from bus.errors import AgoraError, InvalidField, StaleEpoch
+from bus.errors import AgoraError
 from bus.messages.base import Position
 from bus.messages.system import JOURNAL, ReadEvents
+from bus.refusals import InvalidField, StaleEpoch
 from web.edge import ASK_TIMEOUT_S, Edge
 from web.frames import LAST_MAX, Horizon
 from web.hub import Hub

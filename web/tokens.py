@@ -20,7 +20,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bus.errors import ConfigError, IdempotencyConflict, InvalidField, NotFound, Overloaded
+from bus.errors import ConfigError
+from bus.refusals import IdempotencyConflict, InvalidField, NotFound, Overloaded
 from web.auth import TOKEN_BYTES, Keyring, Principal, Scope
 from web.edge import Edge, json, read_body
 

@@ -12,9 +12,9 @@ from typing import TypeVar
 import msgspec
 
 from bus.envelope import StoredEvent
-from bus.errors import InvalidField, Malformed
 from bus.messages.base import Microseconds, Position
 from bus.messages.system import EventChain, EventPage
+from bus.refusals import InvalidField, Malformed
 from bus.topics import is_valid_pattern, matches_any
 
 T = TypeVar("T")

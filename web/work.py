@@ -11,7 +11,6 @@ from typing import Final
 import msgspec
 
 from bus.address import Address
-from bus.errors import InvalidField, NotPermitted
 from bus.messages.agents import VISITORS, RegisterAgent
 from bus.messages.base import AgentId, ArtifactId, Message, Request, TaskId
 from bus.messages.tasks import (
@@ -23,6 +22,7 @@ from bus.messages.tasks import (
     StartWork,
     SubmitBid,
 )
+from bus.refusals import InvalidField, NotPermitted
 from web.auth import Principal
 from web.wire import decode
 

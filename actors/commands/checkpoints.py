@@ -18,9 +18,9 @@ from actors.commands.connection import joined
 from actors.commands.console import ExitCode, Shell
 from actors.rules import checkpoints as rules
 from actors.rules.differences import Difference, Keys, difference
-from bus.errors import NotFound
 from bus.messages.base import Microseconds
 from bus.messages.system import CheckpointView
+from bus.refusals import NotFound
 from storage.checkpoints import CheckpointStore
 
 

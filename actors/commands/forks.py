@@ -22,10 +22,11 @@ from actors.rules import checkpoints as rules
 from actors.rules.effects import EFFECTS, irreversible
 from bus.clock import SystemClock
 from bus.codec import Catalogue
-from bus.errors import BadUsage, NotFound
+from bus.errors import BadUsage
 from bus.messages.base import Position
 from bus.messages.catalogue import EVENTS
 from bus.messages.system import CheckpointView
+from bus.refusals import NotFound
 from storage.checkpoints import CheckpointStore
 from storage.directory import DirectoryLock
 from storage.forks import check_empty, fork_checkpoints, fork_journal

@@ -13,10 +13,10 @@ from actors.commands.console import ExitCode, Shell
 from actors.commands.progress import progress
 from bus.clock import SystemClock
 from bus.codec import Catalogue
-from bus.errors import NotFound
 from bus.messages.base import Position
 from bus.messages.catalogue import EVENTS
 from bus.messages.system import PruneReport
+from bus.refusals import NotFound
 from storage import integrity
 from storage.checkpoints import CheckpointStore
 from storage.events import EventStore

@@ -14,7 +14,7 @@ from actors.config import Config
 from actors.rules.overview import Overview
 from bus.address import Address
 from bus.envelope import Answer
-from bus.errors import NoSuchActor, NotFound, NotPermitted, StorageError
+from bus.errors import NoSuchActor, StorageError
 from bus.messages.agents import ReadAgent
 from bus.messages.artifacts import (
     ARTIFACTS,
@@ -39,6 +39,7 @@ from bus.messages.system import (
     SummariseEvents,
 )
 from bus.messages.tasks import ListTasks, ReadTask
+from bus.refusals import NotFound, NotPermitted
 from storage.checkpoints import CheckpointStore
 from storage.past import Past
 

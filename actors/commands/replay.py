@@ -17,9 +17,10 @@ from actors.rules.differences import is_same
 from bus.address import Address
 from bus.clock import SystemClock
 from bus.codec import Catalogue
-from bus.errors import BadUsage, NotFound
+from bus.errors import BadUsage
 from bus.messages.base import Position
 from bus.messages.catalogue import EVENTS
+from bus.refusals import NotFound
 from storage.checkpoints import Checkpoint, CheckpointStore
 from storage.errors import CorruptCheckpoint
 from storage.past import Past

@@ -21,8 +21,8 @@ from actors.commands.progress import progress
 from actors.config import Config
 from bus.clock import SystemClock
 from bus.codec import Catalogue
-from bus.errors import NotFound
 from bus.messages.catalogue import EVENTS
+from bus.refusals import NotFound
 from storage.exchange import import_lines
 from storage.jsonlines import EventLine
 from storage.past import Past

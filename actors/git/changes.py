@@ -12,8 +12,8 @@ import msgspec
 
 from actors.git.checks import Checked, check
 from actors.git.repository import Repository, Told
-from bus.errors import ChangeRefused, NotFound
 from bus.messages.approvals import CONTENT_BYTES_MAX, Change, Target
+from bus.refusals import ChangeRefused, NotFound
 
 CHECKS_AT_ONCE = 2
 """Checks are whole test runs; more at once would slow each other and the society."""

@@ -16,7 +16,7 @@ import anyio
 import msgspec
 from anyio.abc import ByteReceiveStream, Process
 
-from bus.errors import ChangeRefused
+from bus.refusals import ChangeRefused
 
 OUTPUT_MAX = 8 * 1024 * 1024
 """Listings of changed files and of working trees; texts that people read have a bound of their own."""

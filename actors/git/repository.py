@@ -15,9 +15,9 @@ import msgspec
 from actors.git.command import git
 from actors.git.worktrees import advance, check_clean, worktrees_at
 from actors.rules.changes import SYMLINK, check_symlink, check_touched, parse_raw
-from bus.errors import ChangeRefused
 from bus.messages.approvals import Change, Target
 from bus.messages.base import BlobId, Microseconds
+from bus.refusals import ChangeRefused
 
 ANCESTOR_NO = 1
 CONFLICT = 1

@@ -7,7 +7,7 @@ gone on with, as long as every file is as before or as after. Untracked files st
 from pathlib import Path
 
 from actors.git.command import git
-from bus.errors import ChangeRefused
+from bus.refusals import ChangeRefused
 
 
 async def worktrees_at(repository: Path, branch: str, *, timeout_s: float) -> list[Path]:

@@ -18,9 +18,9 @@ from actors.rules.breaker import Breaker, BreakerOptions, Outcome, Permit
 from actors.rules.cascade import Candidate, Cascade
 from actors.rules.rates import Rate
 from actors.rules.spending import Price, cost
-from bus.errors import NotFound
 from bus.messages.base import Event, Microseconds
 from bus.messages.completions import BreakerState, Complete, ProviderView
+from bus.refusals import NotFound
 
 LATENCY_WEIGHT = 0.2
 """Of the newest answer, in what an answer takes lately: a change shows within some ten."""

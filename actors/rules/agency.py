@@ -19,7 +19,7 @@ from enum import StrEnum
 import msgspec
 
 from actors.rules.fields import shorten
-from bus.errors import AgoraError, AllProvidersFailed, BudgetExhausted, Halted, IllegalTransition, Overloaded, Refused
+from bus.errors import AgoraError, Refused
 from bus.messages.agents import (
     ActionExecuted,
     AgentJoined,
@@ -34,6 +34,7 @@ from bus.messages.agents import (
 from bus.messages.base import AgentId, ArtifactId, Event, Microseconds, TaskId
 from bus.messages.completions import ChatMessage
 from bus.messages.tasks import AuctionClosed, TaskBidding, TaskSpec
+from bus.refusals import AllProvidersFailed, BudgetExhausted, Halted, IllegalTransition, Overloaded
 
 TRIES_MAX = 3
 """Beginnings of one assignment before it is given back: what ended the agent twice may well be the task."""

@@ -22,7 +22,6 @@ from actors.rules.docket import (
 )
 from actors.rules.fields import check_id, check_line, check_text
 from actors.rules.policies import Policy, approvers_needed
-from bus.errors import IdempotencyConflict, IllegalTransition, InvalidField, NotPermitted, OwnProposal, StaleDecision
 from bus.messages.approvals import (
     CHANGE,
     Approve,
@@ -55,6 +54,7 @@ from bus.messages.approvals import (
     Withdraw,
 )
 from bus.messages.base import AgentId, Microseconds
+from bus.refusals import IdempotencyConflict, IllegalTransition, InvalidField, NotPermitted, OwnProposal, StaleDecision
 
 S = ProposalState
 TITLE_CHARS_MAX = 200

@@ -14,7 +14,6 @@ import msgspec
 from actors.rules import idempotency
 from actors.rules.fields import check_id, check_integer, check_line
 from actors.rules.idempotency import Keys
-from bus.errors import IdempotencyConflict, InvalidField, NotFound
 from bus.messages.artifacts import (
     CONTENT_BYTES_MAX,
     ArtifactPage,
@@ -24,6 +23,7 @@ from bus.messages.artifacts import (
     WriteArtifact,
 )
 from bus.messages.base import AgentId, ArtifactId, BlobId, Event, Microseconds
+from bus.refusals import IdempotencyConflict, InvalidField, NotFound
 
 NAME_CHARS_MAX = 200
 PAGE_MAX = 200

@@ -17,7 +17,6 @@ import msgspec
 from actors.rules import books as folding
 from actors.rules import ledger
 from actors.rules.books import Books
-from bus.errors import IdempotencyConflict, InvalidField
 from bus.messages.base import AccountId, Event, Microseconds, TransferId
 from bus.messages.ledger import (
     CreateTransfers,
@@ -31,6 +30,7 @@ from bus.messages.ledger import (
     TransferView,
     VoidTransfer,
 )
+from bus.refusals import IdempotencyConflict, InvalidField
 
 BATCH_MAX = 1_000
 """Transfers of one batch: some 20 ms of the loop."""

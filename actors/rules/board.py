@@ -15,7 +15,6 @@ from actors.rules.auction import Record
 from actors.rules.fields import check_integer
 from actors.rules.idempotency import Keys
 from actors.rules.tasks import LIVE, OPEN, Task
-from bus.errors import InvalidField
 from bus.messages.base import AgentId, Event, TaskId
 from bus.messages.tasks import (
     AuctionClosed,
@@ -35,6 +34,7 @@ from bus.messages.tasks import (
     TaskState,
     TaskWaiting,
 )
+from bus.refusals import InvalidField
 
 PAGE_MAX = 200
 """The most tasks on one page."""

@@ -11,7 +11,6 @@ from typing import get_args
 
 import msgspec
 
-from bus.errors import NotFound
 from bus.messages.base import AccountId, Event, Microseconds, TransferId
 from bus.messages.ledger import (
     AccountOpened,
@@ -30,6 +29,7 @@ from bus.messages.ledger import (
     TransferVoided,
     VoidTransfer,
 )
+from bus.refusals import NotFound
 
 AMOUNT_MAX = 2**53
 """The largest integer that every JSON reader, a browser included, reads exactly."""

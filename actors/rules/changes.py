@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from bus.errors import ChangeRefused
+from bus.refusals import ChangeRefused
 
 FILES_MAX = 5_000
 SYMLINK: Final = "120000"

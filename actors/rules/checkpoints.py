@@ -13,9 +13,9 @@ from fnmatch import fnmatchcase
 import msgspec
 
 from bus.address import Address
-from bus.errors import InvalidField, NotFound
 from bus.messages.base import Microseconds
 from bus.messages.system import CheckpointView
+from bus.refusals import InvalidField, NotFound
 
 NEVER_LEFT_OUT = ("ledger", "coordinator", "approvals")
 """The books, the tasks with their auctions, and what people have decided."""

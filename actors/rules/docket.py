@@ -16,7 +16,6 @@ from actors.rules import idempotency
 from actors.rules.fields import check_integer
 from actors.rules.idempotency import Keys
 from bus.canonical import canonical
-from bus.errors import InvalidField, NotFound
 from bus.messages.approvals import (
     Change,
     ListProposals,
@@ -45,6 +44,7 @@ from bus.messages.approvals import (
     Vote,
 )
 from bus.messages.base import BlobId, Event, Microseconds
+from bus.refusals import InvalidField, NotFound
 
 S = ProposalState
 OPEN: Final = frozenset({S.PROPOSED, S.CHECKING, S.READY})

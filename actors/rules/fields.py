@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import msgspec
 
-from bus.errors import InvalidField
+from bus.refusals import InvalidField
 
 ID_CHARS_MAX = 128
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+/-]{0,127}")

@@ -27,7 +27,7 @@ from actors.rules.books import (
     entry_view,
 )
 from actors.rules.fields import check_account, check_id, check_integer, check_seconds
-from bus.errors import IdempotencyConflict, IllegalTransition, InsufficientFunds, InvalidField, NotFound, Refused
+from bus.errors import Refused
 from bus.messages.base import AccountId, Event, Microseconds, TransferId
 from bus.messages.ledger import (
     GENESIS,
@@ -48,6 +48,7 @@ from bus.messages.ledger import (
     TransferVoided,
     VoidTransfer,
 )
+from bus.refusals import IdempotencyConflict, IllegalTransition, InsufficientFunds, InvalidField, NotFound
 
 TOTAL_MAX = 2**63 - 1
 """The largest total that an account may reach on one side."""

@@ -13,7 +13,6 @@ import msgspec
 from actors.rules import auction, idempotency, tasks
 from actors.rules.board import Board, Member, task_id
 from actors.rules.tasks import BIDDING, CREATED, Task
-from bus.errors import IdempotencyConflict, IllegalTransition, NotEligible, NotFound
 from bus.messages.agents import AgentJoined, AgentLeft, AgentStatus, AgentStatusName
 from bus.messages.base import AgentId, Event, Microseconds, TaskId
 from bus.messages.tasks import (
@@ -32,6 +31,7 @@ from bus.messages.tasks import (
     TaskCreated,
     TaskState,
 )
+from bus.refusals import IdempotencyConflict, IllegalTransition, NotEligible, NotFound
 
 
 class Terms(msgspec.Struct, frozen=True):

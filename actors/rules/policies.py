@@ -10,8 +10,8 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from bus.errors import ForbiddenByPolicy
 from bus.messages.approvals import Impact
+from bus.refusals import ForbiddenByPolicy
 
 Need = Literal["automatic", "one", "two", "forbidden"]
 _APPROVERS: dict[Need, int] = {"automatic": 0, "one": 1, "two": 2}

@@ -6,8 +6,8 @@ Pure.
 """
 
 from actors.rules.schema import check_schema
-from bus.errors import InvalidField
 from bus.messages.completions import Complete
+from bus.refusals import InvalidField
 
 STOPS_MAX = 16
 

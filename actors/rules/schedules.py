@@ -15,7 +15,6 @@ import msgspec
 from actors.rules import idempotency, tasks
 from actors.rules.fields import check_seconds
 from actors.rules.idempotency import Keys
-from bus.errors import IdempotencyConflict, InvalidField, NotFound, Overloaded
 from bus.messages.base import Event, Microseconds
 from bus.messages.schedules import (
     CancelSchedule,
@@ -27,6 +26,7 @@ from bus.messages.schedules import (
     ScheduleSpec,
     ScheduleView,
 )
+from bus.refusals import IdempotencyConflict, InvalidField, NotFound, Overloaded
 
 OPEN_MAX = 10_000
 LATE_US = 60_000_000

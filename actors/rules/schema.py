@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import orjson
 
-from bus.errors import InvalidField
+from bus.refusals import InvalidField
 
 DEPTH_MAX = 32
 SCHEMA_BYTES_MAX = 16 * 1024

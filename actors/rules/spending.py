@@ -15,7 +15,7 @@ from decimal import Decimal
 
 import msgspec
 
-from bus.errors import BudgetExhausted, Overloaded, Refused
+from bus.errors import Refused
 from bus.messages.base import AgentId, CompletionId, Event, Microseconds, TaskId
 from bus.messages.completions import (
     AllowanceDrawn,
@@ -31,6 +31,7 @@ from bus.messages.completions import (
     CompletionRequested,
     CompletionUnknown,
 )
+from bus.refusals import BudgetExhausted, Overloaded
 
 WARN_SHARE_PERCENT = 80
 RESERVED_RETRY_S = 1.0

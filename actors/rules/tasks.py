@@ -20,7 +20,6 @@ import msgspec
 
 from actors.rules.auction import Auction, place
 from actors.rules.fields import check_id, check_integer, check_line, check_seconds, check_text, shorten
-from bus.errors import IllegalTransition, InvalidField, LeaseNotHeld
 from bus.messages.base import AgentId, ArtifactId, Event, Microseconds, TaskId
 from bus.messages.ledger import GENESIS
 from bus.messages.tasks import (
@@ -47,6 +46,7 @@ from bus.messages.tasks import (
     TaskView,
     TaskWaiting,
 )
+from bus.refusals import IllegalTransition, InvalidField, LeaseNotHeld
 
 TITLE_CHARS_MAX = 200
 INSTRUCTIONS_BYTES_MAX = 16 * 1024

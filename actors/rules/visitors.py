@@ -12,9 +12,9 @@ from collections.abc import Collection
 import msgspec
 
 from actors.rules.fields import check_integer, check_line
-from bus.errors import InvalidField, NotPermitted, Overloaded
 from bus.messages.agents import AgentRegistered, Persona, RegisterAgent
 from bus.messages.base import AgentId, Event
+from bus.refusals import InvalidField, NotPermitted, Overloaded
 
 VISITORS_MAX = 1_000
 CAPABILITIES_MAX = 32

@@ -6,7 +6,7 @@ Pure: no clock, no loop.
 from enum import StrEnum
 from typing import Final
 
-from bus.errors import IllegalTransition
+from bus.refusals import IllegalTransition
 
 
 class Lifecycle(StrEnum):

@@ -1,7 +1,6 @@
 """An agent among scripted others: how it joins, bids, learns, pauses and leaves."""
 
 from actors.runtime.simulation import MemoryJournal
-from bus.errors import IllegalTransition, NotFound
 from bus.messages.agents import (
     ActionExecuted,
     AgentJoined,
@@ -23,6 +22,7 @@ from bus.messages.tasks import (
     SubmitBid,
     TaskBidding,
 )
+from bus.refusals import IllegalTransition, NotFound
 from tests.support.society import BY_LENGTH, FLAT, SCOUT, T1, T2, Heard, Society, society
 
 

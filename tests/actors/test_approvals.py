@@ -13,7 +13,7 @@ from actors.git.changes import ChangesOptions, RepositoryOptions
 from actors.rules.policies import Policy
 from actors.runtime import Actor, ActorSystem, ChildSpec
 from actors.runtime.simulation import MemoryJournal
-from bus.errors import IllegalTransition, InvalidField, NotFound, Refused, StaleDecision
+from bus.errors import Refused
 from bus.messages.approvals import (
     APPROVALS,
     Approve,
@@ -32,6 +32,7 @@ from bus.messages.approvals import (
 )
 from bus.messages.base import Message, Position, Request
 from bus.messages.system import JOURNAL, Blob, ReadBlob
+from bus.refusals import IllegalTransition, InvalidField, NotFound, StaleDecision
 from tests.support.repositories import Sandbox
 
 R = TypeVar("R", bound=Message)

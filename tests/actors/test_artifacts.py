@@ -10,7 +10,7 @@ import pytest
 from actors.artifacts import READS_MAX, Artifacts, ArtifactsOptions
 from actors.runtime import Actor, ActorSystem, ChildSpec, Deferred
 from actors.runtime.simulation import MemoryJournal
-from bus.errors import DeadlinePassed, IdempotencyConflict, InvalidField, NotFound, Overloaded, StorageError
+from bus.errors import DeadlinePassed, StorageError
 from bus.messages.artifacts import (
     ARTIFACTS,
     ArtifactView,
@@ -21,6 +21,7 @@ from bus.messages.artifacts import (
 )
 from bus.messages.base import ArtifactId, Message, Request
 from bus.messages.system import JOURNAL, Blob, ReadBlob
+from bus.refusals import IdempotencyConflict, InvalidField, NotFound, Overloaded
 
 R = TypeVar("R", bound=Message)
 

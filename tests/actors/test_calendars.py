@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from actors.calendars import check_cron, is_loaded, load, next_time_us
-from bus.errors import InvalidField
+from bus.refusals import InvalidField
 
 
 def times(cron: str, zone: str, after: str, count: int) -> list[str]:

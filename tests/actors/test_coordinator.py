@@ -5,7 +5,6 @@ import pytest
 
 from actors.floor import CoordinatorOptions
 from actors.ledger import LedgerOptions
-from bus.errors import IdempotencyConflict, InvalidField, NotFound
 from bus.messages.base import AgentId, Position, TaskId
 from bus.messages.ledger import TransferHeld, TransferPosted, TransferVoided
 from bus.messages.tasks import (
@@ -21,6 +20,7 @@ from bus.messages.tasks import (
     TaskEnded,
     TaskState,
 )
+from bus.refusals import IdempotencyConflict, InvalidField, NotFound
 from tests.support.market import complete, fail, spec, start
 from tests.support.marketplace import Marketplace
 

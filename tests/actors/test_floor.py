@@ -4,7 +4,6 @@ import pytest
 from msgspec.structs import replace
 
 from actors.floor import CoordinatorOptions
-from bus.errors import LeaseNotHeld, NotEligible
 from bus.messages.agents import AgentStatus, AgentStatusName
 from bus.messages.base import AgentId, ArtifactId
 from bus.messages.ledger import TransferVoided
@@ -20,6 +19,7 @@ from bus.messages.tasks import (
     TaskState,
     TaskWaiting,
 )
+from bus.refusals import LeaseNotHeld, NotEligible
 from tests.support.market import complete, renew, spec
 from tests.support.marketplace import LONG_S, Marketplace
 

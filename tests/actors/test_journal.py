@@ -19,7 +19,7 @@ from bus.clock import SystemClock
 from bus.codec import Catalogue
 from bus.dice import Dice
 from bus.envelope import StoredEvent
-from bus.errors import AgoraError, InvalidField, NotFound, StorageError
+from bus.errors import AgoraError, StorageError
 from bus.messages.agents import StepCompleted
 from bus.messages.base import AgentId, BlobId, Command, Done, Event, Position, RunId, TaskId
 from bus.messages.catalogue import EVENTS
@@ -38,6 +38,7 @@ from bus.messages.system import (
     SearchEvents,
     SummariseEvents,
 )
+from bus.refusals import InvalidField, NotFound
 from storage.checkpoints import CheckpointStore
 from storage.errors import CorruptJournal
 from storage.events import EventStore

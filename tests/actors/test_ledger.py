@@ -8,7 +8,7 @@ from actors.ledger import Ledger, LedgerOptions
 from actors.runtime import ActorSystem, ChildSpec
 from actors.runtime.simulation import MemoryJournal
 from bus.envelope import Recorded
-from bus.errors import ConservationBroken, IdempotencyConflict, InvalidField, NotFound
+from bus.errors import ConservationBroken
 from bus.messages.base import AccountId, Position, TransferId
 from bus.messages.ledger import (
     LEDGER,
@@ -20,6 +20,7 @@ from bus.messages.ledger import (
     TransferPosted,
     TransferState,
 )
+from bus.refusals import IdempotencyConflict, InvalidField, NotFound
 from tests.support.books import hold, post, transfer, void
 from tests.support.marketplace import Marketplace
 

@@ -1,11 +1,12 @@
 """The command line: options anywhere, errors as one line, exit codes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 
-from actors.main import hoisted, main
+from actors.main import app, main
 
 
 def ended(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int | str | None, str, str]:
@@ -13,20 +14,6 @@ def ended(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int | st
         main(arguments)
     said = capsys.readouterr()
     return leaving.value.code, said.out, said.err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        ((), []),
-        (("serve", "--port", "0"), ["--port", "0", "serve"]),
-        (("brief", "a", "--data=x", "--json", "b"), ["--data=x", "--json", "brief", "a", "b"]),
-        (("brief", "--", "--json"), ["brief", "--", "--json"]),
-        (("serve", "--port"), ["--port", "serve"]),
-    ],
-)
-def test_global_options_are_understood_wherever_they_stand(arguments: Sequence[str], expected: list[str]) -> None:
-    assert hoisted(arguments) == expected
 
 
 def test_a_setting_that_cannot_be_used_ends_with_2_and_one_line(
@@ -53,9 +40,18 @@ def test_wrong_usage_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Usage:" in err
 
 
-@pytest.mark.parametrize("command", ["serve", "brief", "post", "wait", "tail", "status", "link", "config"])
-def test_every_command_has_help(capsys: pytest.CaptureFixture[str], command: str) -> None:
-    code, out, err = ended(capsys, command, "--help")
+def commands_of(group: typer.Typer, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for command in group.registered_commands:
+        assert command.callback is not None
+        yield *before, command.name or command.callback.__name__
+    for below in group.registered_groups:
+        assert below.typer_instance is not None
+        yield from commands_of(below.typer_instance, (*before, below.name) if isinstance(below.name, str) else before)
+
+
+@pytest.mark.parametrize("command", tuple(commands_of(app)), ids=" ".join)
+def test_every_command_has_help(capsys: pytest.CaptureFixture[str], command: tuple[str, ...]) -> None:
+    code, out, err = ended(capsys, *command, "--help")
     assert (code, err) == (0, "")
     assert "Usage:" in out
 

@@ -13,15 +13,7 @@ from actors.rules.breaker import BreakerOptions
 from actors.rules.cascade import CONSEQUENCES, ErrorClass
 from actors.runtime.simulation import MemoryJournal
 from bus.clock import VirtualClock
-from bus.errors import (
-    AgoraError,
-    AllProvidersFailed,
-    BudgetExhausted,
-    InvalidField,
-    NotFound,
-    Overloaded,
-    RequestRejected,
-)
+from bus.errors import AgoraError
 from bus.messages.completions import (
     ROUTER,
     AllowanceDrawn,
@@ -49,6 +41,7 @@ from bus.messages.completions import (
     SetBudget,
 )
 from bus.messages.system import SaveCheckpoint
+from bus.refusals import AllProvidersFailed, BudgetExhausted, InvalidField, NotFound, Overloaded, RequestRejected
 from tests.support.fault_server import TEXT, FaultServer, Sickness, refusing_url
 from tests.support.routing import DOCUMENT, FIRST, QUICK, behind, request, routing
 

@@ -9,7 +9,6 @@ from actors.providers.discovery import EXTRACTIVE
 from actors.providers.options import DialectName
 from actors.providers.settings import RouterOptions
 from actors.rules.cascade import ErrorClass
-from bus.errors import IllegalTransition, InvalidField, NotFound, StreamBroken
 from bus.messages.base import CompletionId
 from bus.messages.completions import (
     ROUTER,
@@ -20,6 +19,7 @@ from bus.messages.completions import (
     ReadStream,
     StreamCompletion,
 )
+from bus.refusals import IllegalTransition, InvalidField, NotFound, StreamBroken
 from tests.support.fault_server import TEXT, TOKENS_IN, TOKENS_OUT, FaultServer, Sickness, refusing_url
 from tests.support.routing import DOCUMENT, behind, request, routing
 

@@ -11,9 +11,9 @@ from actors.runtime import ActorSystem, ChildSpec
 from actors.runtime.simulation import MemoryJournal
 from actors.scheduler import Scheduler
 from bus.clock import SystemClock
-from bus.errors import InvalidField
 from bus.messages.schedules import SCHEDULER, CancelSchedule, CreateSchedule, ListSchedules, ScheduleFired, ScheduleSpec
 from bus.messages.tasks import COORDINATOR, TaskCreated, TaskSpec
+from bus.refusals import InvalidField
 
 TASK = TaskSpec("Water the plants")
 UNTIL_MAX_S = 10.0

@@ -1,6 +1,5 @@
 """One step of an agent, from the reading to the report, and the errors on its way."""
 
-from bus.errors import AllProvidersFailed, RequestRejected
 from bus.messages.agents import (
     ActionExecuted,
     AgentStatusName,
@@ -24,6 +23,7 @@ from bus.messages.tasks import (
     SubmitBid,
     TaskBidding,
 )
+from bus.refusals import AllProvidersFailed, RequestRejected
 from tests.support.society import ANSWER, BY_LENGTH, SCOUT, T1, T2, completed, society
 
 

@@ -11,7 +11,6 @@ from actors.ledger import Ledger, LedgerOptions
 from actors.runtime import ActorSystem, ChildSpec
 from actors.runtime.simulation import MemoryJournal
 from actors.visitors import Visitors
-from bus.errors import LeaseNotHeld, NotEligible, NotPermitted
 from bus.messages.agents import (
     VISITORS,
     AgentStatusName,
@@ -26,6 +25,7 @@ from bus.messages.agents import (
 from bus.messages.base import AccountId, AgentId, ArtifactId, TaskId
 from bus.messages.ledger import LEDGER, ReadBalances
 from bus.messages.tasks import COORDINATOR, CompleteTask, CreateTask, RenewLease, SubmitBid, TaskState
+from bus.refusals import LeaseNotHeld, NotEligible, NotPermitted
 from tests.support.market import spec
 
 GREETER = AgentId("greeter")

@@ -2,7 +2,6 @@
 
 from actors.runtime.simulation import MemoryJournal
 from actors.steps import AgentOptions
-from bus.errors import BudgetExhausted
 from bus.messages.agents import (
     ActionExecuted,
     AgentStatus,
@@ -19,6 +18,7 @@ from bus.messages.tasks import (
     RenewLease,
     TaskCancelled,
 )
+from bus.refusals import BudgetExhausted
 from tests.support.society import ANSWER, SCOUT, T1, Heard, completed, society
 
 

@@ -6,8 +6,14 @@ from tests.house.tree import ROOT, modules
 
 WITHOUT_TESTS_OF_THEIR_OWN: dict[str, str] = {
     "actors/composition.py": "tested whole, by the commands' tests and tests/acceptance",
+    "actors/line/approvals.py": "words; tests/actors/test_main.py asks every command for its help",
+    "actors/line/checkpoints.py": "words; tests/actors/test_main.py asks every command for its help",
+    "actors/line/journal.py": "words; tests/actors/test_main.py asks every command for its help",
+    "actors/line/ledger.py": "words; tests/actors/test_main.py asks every command for its help",
+    "actors/line/tokens.py": "words; tests/actors/test_main.py asks every command for its help",
     "bus/address.py": "one type and one constant",
     "bus/errors.py": "declarations; tests/house/test_readme.py checks their codes, their users test the rest",
+    "bus/refusals.py": "declarations; tests/house/test_readme.py checks their codes, their users test the rest",
     "bus/envelope.py": "declarations; tested through the runtime",
     "bus/switch.py": "one flag; tested through those who look at it",
     "bus/messages/base.py": "declarations; the catalogue test covers every message",

@@ -19,11 +19,11 @@ from actors.runtime.simulation import MemoryJournal
 from bus.clock import Clock
 from bus.dice import Dice
 from bus.envelope import EncodedEvent, Recorded, StoredEvent
-from bus.errors import NotFound
 from bus.messages.base import CompletionId, TaskId
 from bus.messages.completions import CompletionCompleted, CompletionFailed, CompletionRequested, CompletionUnknown
 from bus.messages.system import Blob, ReadBlob
 from bus.messages.tasks import TaskCreated
+from bus.refusals import NotFound
 
 WRITE_S_MAX = 0.4
 """The slowest commit: much is in flight when a process crashes."""

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from bus.clock import VirtualClock
-from bus.errors import NotFound, StorageError
+from bus.errors import StorageError
+from bus.refusals import NotFound
 from storage.backup import BackedUp, back_up
 from tests.storage.support import CATALOGUE, blob, everything, opened, records, segment_path, write
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from bus.errors import NotFound
 from bus.messages.base import Position
 from bus.messages.system import ReadChain, SystemInfo
+from bus.refusals import NotFound
 from tests.storage.support import opened, record, write
 
 

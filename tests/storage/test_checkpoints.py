@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from bus.address import Address
-from bus.errors import NotFound
 from bus.messages.base import Position
+from bus.refusals import NotFound
 from storage.checkpoints import CheckpointStore, Finding
 from storage.errors import DirectoryInUse, UnknownSchema
 from storage.manifests import ActorState, state_hash

@@ -13,9 +13,10 @@ import pytest
 from bus.address import Address
 from bus.clock import VirtualClock
 from bus.codec import EventTooLarge
-from bus.errors import InvalidField, NotFound, StorageError
+from bus.errors import StorageError
 from bus.messages.base import BlobId, Position
 from bus.messages.system import ReadEvents, SystemInfo
+from bus.refusals import InvalidField, NotFound
 from storage.errors import CorruptJournal, DirectoryInUse, DiskFull, UnknownSchema
 from storage.events import EventStore
 from tests.storage.support import CATALOGUE, START_US, blob, everything, opened, record, records, segment_path, write

@@ -6,9 +6,9 @@ import pytest
 
 from bus.address import Address
 from bus.clock import VirtualClock
-from bus.errors import InvalidField, NotFound
 from bus.messages.base import BlobId, Position
 from bus.messages.system import ReadEvents
+from bus.refusals import InvalidField, NotFound
 from storage.past import Past, encoded
 from tests.storage.support import CATALOGUE, blob, everything, opened, records, write
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.envelope import StoredEvent
-from bus.errors import InvalidField
 from bus.messages.base import Position
 from bus.messages.system import EventPage, ReadEvents
+from bus.refusals import InvalidField
 from bus.topics import matches_any
 from storage import reading
 from storage.reading import View

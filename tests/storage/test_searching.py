@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bus.errors import InvalidField
 from bus.messages.system import SearchEvents, SystemInfo
+from bus.refusals import InvalidField
 from tests.storage.support import opened, record, write
 
 WORDS = ("apple", "Birne", "cherry", "naïve", "semi-colon; DROP")

@@ -11,7 +11,7 @@ from actors.agent import Agent
 from actors.runtime import Actor, ActorSystem, ChildSpec, PersistentActor
 from actors.runtime.simulation import MemoryJournal
 from actors.steps import AgentOptions
-from bus.errors import IllegalTransition, NotFound, Refused
+from bus.errors import Refused
 from bus.messages.agents import Persona, agent_address
 from bus.messages.artifacts import (
     ARTIFACTS,
@@ -41,6 +41,7 @@ from bus.messages.tasks import (
     TaskState,
     TaskView,
 )
+from bus.refusals import IllegalTransition, NotFound
 
 AGENT = "scout"
 UNTIL_MAX_S = 10.0

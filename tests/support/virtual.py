@@ -11,8 +11,8 @@ from actors.runtime.simulation import MemoryJournal
 from actors.runtime.virtual_time import Simulation, simulate
 from actors.runtime.weather import Weather
 from bus.address import Address
-from bus.errors import IllegalTransition
 from bus.messages.base import Command, Done, Event, Message, Query, Reply
+from bus.refusals import IllegalTransition
 
 SEEDS = 5
 """Orders that each test of the runtime is run in."""

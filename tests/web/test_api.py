@@ -3,7 +3,6 @@
 import msgspec
 import pytest
 
-from bus.errors import IllegalTransition, InsufficientFunds, NotFound
 from bus.messages.agents import AgentStatusName, AgentView, PauseAgent, Persona, ReadAgent
 from bus.messages.artifacts import (
     ArtifactContent,
@@ -26,6 +25,7 @@ from bus.messages.tasks import (
     TaskState,
     TaskView,
 )
+from bus.refusals import IllegalTransition, InsufficientFunds, NotFound
 from tests.web.support import READER, World, bearer, call
 
 VIEW = TaskView(TaskId("t-1"), TaskState.BIDDING, TaskSpec(title="<b>x</b>"), 1, 2)

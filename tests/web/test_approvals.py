@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from bus.errors import IllegalTransition, OwnProposal, Refused, StaleDecision
+from bus.errors import Refused
 from bus.messages.approvals import (
     Approve,
     ListProposals,
@@ -21,6 +21,7 @@ from bus.messages.approvals import (
     Withdraw,
 )
 from bus.messages.base import Message, Position
+from bus.refusals import IllegalTransition, OwnProposal, StaleDecision
 from tests.web.support import READER, World, bearer, call
 
 VIEW = ProposalView(

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from bus.errors import InsufficientFunds, Overloaded
 from bus.messages.artifacts import (
     ArtifactContent,
     ArtifactPage,
@@ -29,6 +28,7 @@ from bus.messages.tasks import (
     TaskState,
     TaskView,
 )
+from bus.refusals import InsufficientFunds, Overloaded
 from tests.web.support import TOKEN, World, served
 from web.client import AgoraClient, Unreachable
 from web.live_feed import RequestFailed

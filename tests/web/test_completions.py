@@ -10,9 +10,9 @@ import pytest
 
 from actors.providers import ProviderOptions
 from actors.providers.discovery import EXTRACTIVE
-from bus.errors import InvalidField
 from bus.messages.base import AgentId
 from bus.messages.completions import CompletionCompleted, CompletionFailed
+from bus.refusals import InvalidField
 from tests.support.cascade_server import cascade_server
 from tests.support.fault_server import TEXT, TOKENS_IN, TOKENS_OUT, FaultServer, Sickness
 from tests.support.routing import DOCUMENT, Routing, behind

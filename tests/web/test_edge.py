@@ -5,9 +5,9 @@ from starlette.requests import Request
 
 from bus.clock import VirtualClock
 from bus.envelope import Answer
-from bus.errors import NotAuthenticated, NotPermitted, Overloaded
 from bus.messages.base import Done, Position, TaskId
 from bus.messages.tasks import TaskAccepted, TaskState
+from bus.refusals import NotAuthenticated, NotPermitted, Overloaded
 from tests.web.support import READER, TOKEN, World, bearer
 from web.auth import ANONYMOUS, Scope
 from web.edge import CLIENTS_MAX, Throttle, with_position

@@ -8,9 +8,10 @@ import pytest
 from actors.runtime import Actor, ActorSystem, ChildSpec
 from actors.runtime.simulation import MemoryJournal
 from bus.address import Address
-from bus.errors import NoSuchActor, NotFound
+from bus.errors import NoSuchActor
 from bus.messages.base import Done, TaskId
 from bus.messages.tasks import COORDINATOR, ListTasks, ReadTask, TaskPage
+from bus.refusals import NotFound
 from tests.web.support import ScriptedGateway
 from web.gateway import Gateway
 

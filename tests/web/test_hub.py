@@ -4,9 +4,9 @@ import anyio
 import msgspec
 import pytest
 
-from bus.errors import Overloaded
 from bus.messages.base import Position
 from bus.messages.system import SystemInfo
+from bus.refusals import Overloaded
 from tests.web.support import World, stored, virtual
 from web.frames import ReadRing, ReadState, Subscription
 from web.hub import FRAMES_CACHED_MAX, GAUGES_MAX

@@ -5,7 +5,7 @@ import hashlib
 import msgspec
 import pytest
 
-from bus.errors import LeaseNotHeld, NoSuchActor
+from bus.errors import NoSuchActor
 from bus.messages.agents import AgentAccepted, RegisterAgent, RetireAgent
 from bus.messages.artifacts import ArtifactView, WriteArtifact
 from bus.messages.base import AgentId, ArtifactId, BlobId, Done, Message, TaskId
@@ -20,6 +20,7 @@ from bus.messages.tasks import (
     TaskAccepted,
     TaskState,
 )
+from bus.refusals import LeaseNotHeld
 from tests.web.support import READER, World, bearer, call
 from web.auth import Principal
 

@@ -3,13 +3,13 @@
 import msgspec
 import pytest
 
-from bus.errors import InvalidField
 from bus.messages.approvals import APPROVALS, Approve, ProposalId, Reject
 from bus.messages.base import Position, TaskId
 from bus.messages.completions import ROUTER, ReadRouter
 from bus.messages.ledger import LEDGER, ReadBalances
 from bus.messages.system import JOURNAL, ReadEvents
 from bus.messages.tasks import COORDINATOR, CancelTask, CreateTask, ListTasks, ReadTask, TaskSpec
+from bus.refusals import InvalidField
 from web.auth import SCOPES, Principal
 from web.frames import Frame, Look
 from web.methods import Wish, command, query

@@ -3,7 +3,7 @@
 import pytest
 from starlette.requests import Request
 
-from bus.errors import InvalidField
+from bus.refusals import InvalidField
 from web.parameters import Parameters
 
 

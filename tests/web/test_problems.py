@@ -3,29 +3,29 @@
 import msgspec
 import pytest
 
-from bus import errors
+from bus import errors, refusals
 from bus.errors import AgoraError
 from web.problems import MEDIA_TYPE, Problem, detail_of, is_retryable, problem_response, status_of
 
 CASES: list[tuple[AgoraError, int]] = [
-    (errors.Malformed("the body", "is not JSON"), 400),
-    (errors.NotAuthenticated("who are you"), 401),
-    (errors.InsufficientFunds("treasury", 1, 2, "msat"), 402),
-    (errors.BudgetExhausted("run", 1, 2), 402),
-    (errors.NotPermitted("no"), 403),
-    (errors.NotFound("task", "t-9"), 404),
-    (errors.IllegalTransition("task t-1", "completed", "cancelled"), 409),
-    (errors.IdempotencyConflict("key"), 409),
-    (errors.StaleEpoch(1, 2), 409),
-    (errors.TooLarge("the body", 5), 413),
+    (refusals.Malformed("the body", "is not JSON"), 400),
+    (refusals.NotAuthenticated("who are you"), 401),
+    (refusals.InsufficientFunds("treasury", 1, 2, "msat"), 402),
+    (refusals.BudgetExhausted("run", 1, 2), 402),
+    (refusals.NotPermitted("no"), 403),
+    (refusals.NotFound("task", "t-9"), 404),
+    (refusals.IllegalTransition("task t-1", "completed", "cancelled"), 409),
+    (refusals.IdempotencyConflict("key"), 409),
+    (refusals.StaleEpoch(1, 2), 409),
+    (refusals.TooLarge("the body", 5), 413),
     (Problem(421, "misdirected", "no"), 421),
-    (errors.InvalidField("title", "is empty"), 422),
-    (errors.RequestRejected("ollama", "no such model"), 422),
+    (refusals.InvalidField("title", "is empty"), 422),
+    (refusals.RequestRejected("ollama", "no such model"), 422),
     (errors.Refused("no"), 422),
-    (errors.Overloaded("x", 2.4), 429),
+    (refusals.Overloaded("x", 2.4), 429),
     (errors.ActorFault("ledger", "Transfer", "KeyError('secret')"), 500),
     (AgoraError("secret"), 500),
-    (errors.AllProvidersFailed(()), 502),
+    (refusals.AllProvidersFailed(()), 502),
     (errors.MailboxFull("ledger", 5), 503),
     (errors.ActorStopped("ledger"), 503),
     (errors.SystemStopping(), 503),
@@ -60,17 +60,17 @@ def test_a_full_disk_is_507_whatever_floor_it_comes_from() -> None:
 
 
 def test_a_wrong_field_is_named_beside_the_words() -> None:
-    body = msgspec.json.decode(bytes(problem_response(errors.InvalidField("title", "is empty")).body))
+    body = msgspec.json.decode(bytes(problem_response(refusals.InvalidField("title", "is empty")).body))
     assert (body["path"], body["detail"]) == ("title", "title: is empty")
 
 
 def test_a_limit_says_when_to_come_back() -> None:
-    assert problem_response(errors.Overloaded("x", 2.4)).headers["retry-after"] == "3"
+    assert problem_response(refusals.Overloaded("x", 2.4)).headers["retry-after"] == "3"
     assert problem_response(errors.SystemStopping()).headers["retry-after"] == "1"
-    assert problem_response(errors.NotAuthenticated("no")).headers["www-authenticate"] == "Bearer"
+    assert problem_response(refusals.NotAuthenticated("no")).headers["www-authenticate"] == "Bearer"
 
 
 def test_text_of_a_client_is_data_in_a_document_that_no_browser_draws() -> None:
-    response = problem_response(errors.NotFound("task", "<img src=x onerror=alert(1)>"))
+    response = problem_response(refusals.NotFound("task", "<img src=x onerror=alert(1)>"))
     assert response.media_type == MEDIA_TYPE
     assert "<img" in str(msgspec.json.decode(bytes(response.body))["detail"])

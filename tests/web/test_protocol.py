@@ -8,10 +8,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from bus.errors import InsufficientFunds, Overloaded
 from bus.messages.base import Position
 from bus.messages.system import JOURNAL, ReadEvents
 from bus.messages.tasks import COORDINATOR, CancelTask, CreateTask
+from bus.refusals import InsufficientFunds, Overloaded
 from web.auth import ANONYMOUS, SCOPES, Principal
 from web.frames import (
     FORBIDDEN,

@@ -7,7 +7,8 @@ import anyio.to_thread
 import pytest
 
 from bus.clock import SystemClock
-from bus.errors import ConfigError, IdempotencyConflict, InvalidField, NotFound
+from bus.errors import ConfigError
+from bus.refusals import IdempotencyConflict, InvalidField, NotFound
 from web.auth import Keyring, Scope
 from web.tokens import Tokens
 

@@ -3,10 +3,10 @@
 import msgspec
 import pytest
 
-from bus.errors import InvalidField, Malformed
 from bus.messages.base import AgentId, Position, TaskId
 from bus.messages.system import EventPage, SystemInfo
 from bus.messages.tasks import BidSubmitted, TaskSpec
+from bus.refusals import InvalidField, Malformed
 from tests.web.support import stored
 from web.wire import Filter, WireEvent, check_patterns, decode, encode_event, encode_page, parse_time, timestamp
 

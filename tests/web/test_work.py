@@ -3,10 +3,10 @@
 import pytest
 
 from bus.address import Address
-from bus.errors import InvalidField, NotPermitted
 from bus.messages.agents import VISITORS, RegisterAgent
 from bus.messages.base import AgentId, ArtifactId, Message, TaskId
 from bus.messages.tasks import COORDINATOR, CompleteTask, DeclineBid, FailTask, RenewLease, StartWork, SubmitBid
+from bus.refusals import InvalidField, NotPermitted
 from web.auth import SCOPES, Principal
 from web.wire import encode
 from web.work import METHODS, said

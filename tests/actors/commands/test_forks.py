@@ -9,7 +9,8 @@ from actors.commands import forks
 from actors.commands.console import ExitCode
 from actors.commands.forks import Forked
 from actors.commands.replay import Replayed, replay
-from bus.errors import BadUsage, NotFound
+from bus.errors import BadUsage
+from bus.refusals import NotFound
 from storage.errors import DirectoryInUse
 from tests.support.inside import briefed, serving, shell_at
 

@@ -8,7 +8,7 @@ import pytest
 
 from actors.commands import journal
 from actors.commands.console import ExitCode
-from bus.errors import NotFound
+from bus.refusals import NotFound
 from tests.storage.support import opened, records, segment_path, write
 from tests.support.inside import decoded, serving, shell_at
 

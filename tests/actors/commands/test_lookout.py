@@ -8,13 +8,14 @@ from actors.commands.lookout import Lookout
 from bus.address import Address
 from bus.clock import SystemClock
 from bus.codec import Catalogue
-from bus.errors import NoSuchActor, NotPermitted
+from bus.errors import NoSuchActor
 from bus.messages.agents import PauseAgent, ReadAgent, agent_address
 from bus.messages.artifacts import ARTIFACTS, ReadArtifactContent
 from bus.messages.base import AgentId, ArtifactId, TaskId
 from bus.messages.catalogue import EVENTS
 from bus.messages.system import JOURNAL, ReadBlob, ReadJournal, SaveCheckpoint, SummariseEvents
 from bus.messages.tasks import COORDINATOR, CancelTask, ListTasks
+from bus.refusals import NotPermitted
 from storage.past import Past
 from tests.support.inside import briefed, config_at
 

@@ -9,10 +9,10 @@ import pytest
 from actors.commands import system
 from actors.commands.console import ExitCode
 from actors.composition import Running
-from bus.errors import Halted
 from bus.messages.base import Position
 from bus.messages.completions import ROUTER, ChatMessage, Complete
 from bus.messages.tasks import TaskSpec
+from bus.refusals import Halted
 from tests.support.inside import decoded, serving, shell_at
 from web.client import AgoraClient
 

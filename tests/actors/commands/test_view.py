@@ -9,8 +9,8 @@ import pytest
 
 from actors.commands.exchange import export
 from actors.commands.view import completed, viewing
-from bus.errors import NotFound
 from bus.messages.base import Position
+from bus.refusals import NotFound
 from storage.jsonlines import EventLine
 from tests.support.inside import briefed, shell_at
 from web.client import AgoraClient

@@ -6,8 +6,8 @@ import pytest
 
 from actors.git.changes import Changes, ChangesOptions, RepositoryOptions
 from actors.git.repository import Told
-from bus.errors import ChangeRefused, NotFound
 from bus.messages.approvals import Target
+from bus.refusals import ChangeRefused, NotFound
 from tests.support.repositories import Sandbox
 
 TOLD = Told("Change\n", 1_750_000_000_000_000)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from actors.git.command import clean_environment, git, run
-from bus.errors import ChangeRefused
+from bus.refusals import ChangeRefused
 
 
 async def python(

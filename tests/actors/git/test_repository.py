@@ -7,9 +7,9 @@ import pytest
 
 from actors.git.repository import Repository, Told
 from actors.rules.docket import blob_id
-from bus.errors import ChangeRefused
 from bus.messages.approvals import Change, Target
 from bus.messages.base import BlobId
+from bus.refusals import ChangeRefused
 from tests.support.repositories import Sandbox
 
 TOLD = Told("Change a.txt\n\nProposal: p-1\n", 1_750_000_000_000_000)

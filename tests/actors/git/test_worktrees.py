@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from actors.git.worktrees import advance, check_clean, worktrees_at
-from bus.errors import ChangeRefused
+from bus.refusals import ChangeRefused
 from tests.support.repositories import Sandbox
 
 

@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from actors.providers.discovery import EXTRACTIVE
-from bus.errors import AllProvidersFailed
 from bus.messages.completions import ROUTER, CompletionAttemptFailed, CompletionRequested
+from bus.refusals import AllProvidersFailed
 from tests.support.fault_server import FaultServer, Sickness
 from tests.support.routing import DOCUMENT, behind, request, routing
 

@@ -12,9 +12,9 @@ from actors.providers.seats import Seat, Seats
 from actors.providers.transport import Transport
 from actors.rules.breaker import BreakerOptions, Outcome
 from actors.rules.cascade import Attempted, Cascade, ErrorClass, Standing
-from bus.errors import NotFound
 from bus.messages.base import Event
 from bus.messages.completions import BreakerOpened, BreakerState, ChatMessage, Complete, Privacy
+from bus.refusals import NotFound
 
 BREAKER = BreakerOptions(refusals_max=2, window=4, calls_min=4)
 NOW = (10.0, 5_000_000)

@@ -7,17 +7,7 @@ from hypothesis import strategies as st
 
 from actors.rules import agency
 from actors.rules.agency import Agency, Stage, Verdict
-from bus.errors import (
-    AgoraError,
-    AllProvidersFailed,
-    BudgetExhausted,
-    DeadlinePassed,
-    IllegalTransition,
-    NoSuchActor,
-    NotFound,
-    Overloaded,
-    RequestRejected,
-)
+from bus.errors import AgoraError, DeadlinePassed, NoSuchActor
 from bus.messages.agents import (
     ActionExecuted,
     AgentJoined,
@@ -31,6 +21,7 @@ from bus.messages.agents import (
 )
 from bus.messages.base import AgentId, ArtifactId, Event, TaskId
 from bus.messages.tasks import AuctionClosed, Bid, TaskBidding, TaskSpec
+from bus.refusals import AllProvidersFailed, BudgetExhausted, IllegalTransition, NotFound, Overloaded, RequestRejected
 
 SCOUT = AgentId("scout")
 PERSONA = Persona(name="scout", capabilities=("summarise",), prompt="You read.", price_msat=300, concurrency_max=2)

@@ -10,16 +10,7 @@ from actors.rules import approvals, docket
 from actors.rules.approvals import Terms
 from actors.rules.docket import Docket
 from actors.rules.policies import Policy
-from bus.errors import (
-    ForbiddenByPolicy,
-    IdempotencyConflict,
-    IllegalTransition,
-    InvalidField,
-    NotPermitted,
-    OwnProposal,
-    Refused,
-    StaleDecision,
-)
+from bus.errors import Refused
 from bus.messages.approvals import (
     Approve,
     Change,
@@ -40,6 +31,15 @@ from bus.messages.approvals import (
     Withdraw,
 )
 from bus.messages.base import BlobId
+from bus.refusals import (
+    ForbiddenByPolicy,
+    IdempotencyConflict,
+    IllegalTransition,
+    InvalidField,
+    NotPermitted,
+    OwnProposal,
+    StaleDecision,
+)
 
 TERMS = Terms(
     policies=(

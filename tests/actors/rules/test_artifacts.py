@@ -8,10 +8,10 @@ import pytest
 from actors.rules import artifacts
 from actors.rules.artifacts import PAGE_MAX, Shelf, decide_write, encoded
 from actors.rules.idempotency import KEPT_US
-from bus.errors import IdempotencyConflict, InvalidField, NotFound
 from bus.messages.artifacts import CONTENT_BYTES_MAX, ArtifactView, ListArtifacts, WriteArtifact
 from bus.messages.base import ArtifactId, TaskId
 from bus.messages.system import SystemInfo
+from bus.refusals import IdempotencyConflict, InvalidField, NotFound
 
 NOW_US = 1_800_000_000_000_000
 

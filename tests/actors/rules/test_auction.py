@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.rules.auction import NEWCOMER, RANKING_MAX, Auction, Record, Terms, check_price, choose, is_replacing, place
-from bus.errors import InvalidField
 from bus.messages.base import AgentId
 from bus.messages.tasks import AuctionRule, Bid
+from bus.refusals import InvalidField
 
 
 def auction(*bids: tuple[str, int]) -> Auction:

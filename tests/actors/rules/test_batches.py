@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from actors.rules import batches, books
 from actors.rules.batches import BATCH_MAX, check_batch, decide_batch
 from actors.rules.books import Books
-from bus.errors import IdempotencyConflict, InvalidField, NotFound
 from bus.messages.ledger import CreateTransfers, MoneyCommand, TransferState, TransferView
+from bus.refusals import IdempotencyConflict, InvalidField, NotFound
 from tests.support.books import NOW_US, available, carry_out, filled, fold, hold, net, post, transfer, void
 
 HELD, POSTED, REFUSED, VOIDED = TransferState.HELD, TransferState.POSTED, TransferState.REFUSED, TransferState.VOIDED

@@ -5,11 +5,11 @@ import pytest
 
 from actors.rules import board as boards
 from actors.rules.board import PAGE_MAX, number_of, page, task_id
-from bus.errors import InvalidField
 from bus.messages.agents import AgentStatusName
 from bus.messages.base import AgentId, TaskId
 from bus.messages.system import SystemInfo
 from bus.messages.tasks import ListTasks, TaskState
+from bus.refusals import InvalidField
 from tests.support.market import Desk, spec, status
 
 SCOUT = AgentId("scout")

@@ -5,10 +5,10 @@ import pytest
 
 from actors.rules import books
 from actors.rules.books import AMOUNT_MAX, Book, Books
-from bus.errors import NotFound
 from bus.messages.base import AccountId, TransferId
 from bus.messages.ledger import TransferPosted, TransferState
 from bus.messages.system import SystemInfo
+from bus.refusals import NotFound
 from tests.support.books import carry_out, filled, fold, hold, post, through_json, transfer, void
 
 

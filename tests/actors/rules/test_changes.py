@@ -3,7 +3,7 @@
 import pytest
 
 from actors.rules.changes import FILES_MAX, Touched, check_symlink, check_touched, parse_raw
-from bus.errors import ChangeRefused
+from bus.refusals import ChangeRefused
 
 BLOB = "a" * 40
 

@@ -16,9 +16,9 @@ from actors.rules.checkpoints import (
     next_look_s,
 )
 from bus.address import Address
-from bus.errors import InvalidField, NotFound
 from bus.messages.base import Position
 from bus.messages.system import CheckpointView
+from bus.refusals import InvalidField, NotFound
 
 SCHEDULE = Schedule(every_events=100, every_s=60.0, every_steps=5, retry_s=10.0)
 OFF = Schedule(every_events=0, every_s=0.0, every_steps=0, retry_s=10.0)

@@ -6,7 +6,6 @@ import pytest
 from actors.rules import docket
 from actors.rules.approvals import Terms, decide_request
 from actors.rules.docket import TABLE, Docket, change_hash
-from bus.errors import InvalidField, NotFound
 from bus.messages import approvals as messages
 from bus.messages.approvals import (
     Change,
@@ -19,6 +18,7 @@ from bus.messages.approvals import (
     Target,
 )
 from bus.messages.base import BlobId
+from bus.refusals import InvalidField, NotFound
 
 CHANGE = Change("b" * 40, "h" * 40, "t" * 40, BlobId("d" * 64), 100, 1)
 TARGET = Target("agora", "main", "feature")

@@ -3,7 +3,7 @@
 import pytest
 
 from actors.rules.fields import check_id, check_integer, check_line, check_seconds, check_text, shorten
-from bus.errors import InvalidField
+from bus.refusals import InvalidField
 
 
 @pytest.mark.parametrize("value", ["treasury", "agents/scout", "t-1", "A.b_c:d@e+f", "x" * 128])

@@ -4,7 +4,7 @@ import pytest
 
 from actors.rules import idempotency
 from actors.rules.idempotency import KEPT_US, KEYS_MAX, Keys, check_key, remember, subject_of
-from bus.errors import InvalidField
+from bus.refusals import InvalidField
 
 
 def test_a_key_leads_to_what_it_was_first_used_for() -> None:

@@ -10,7 +10,6 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from actors.rules import books, ledger
 from actors.rules.books import AMOUNT_MAX, UNLIMITED, Books
 from actors.rules.ledger import check_command, check_shape
-from bus.errors import IdempotencyConflict, InsufficientFunds, InvalidField, NotFound
 from bus.messages.base import AccountId, Event, TransferId
 from bus.messages.ledger import (
     AccountOpened,
@@ -22,6 +21,7 @@ from bus.messages.ledger import (
     TransferState,
     TransferVoided,
 )
+from bus.refusals import IdempotencyConflict, InsufficientFunds, InvalidField, NotFound
 from tests.support.books import (
     NOW_US,
     available,

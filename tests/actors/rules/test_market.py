@@ -10,15 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from actors.rules import market
 from actors.rules.idempotency import KEPT_US
 from actors.rules.tasks import LIVE, OPEN
-from bus.errors import (
-    IdempotencyConflict,
-    IllegalTransition,
-    InvalidField,
-    LeaseNotHeld,
-    NotEligible,
-    NotFound,
-    Refused,
-)
+from bus.errors import Refused
 from bus.messages.agents import AgentStatusName
 from bus.messages.base import AgentId, TaskId
 from bus.messages.tasks import (
@@ -31,6 +23,7 @@ from bus.messages.tasks import (
     TaskFailed,
     TaskState,
 )
+from bus.refusals import IdempotencyConflict, IllegalTransition, InvalidField, LeaseNotHeld, NotEligible, NotFound
 from tests.support.market import (
     NOW_US,
     TERMS,

@@ -3,8 +3,8 @@
 import pytest
 
 from actors.rules.policies import Policy, approvers_needed
-from bus.errors import ForbiddenByPolicy
 from bus.messages.approvals import Impact
+from bus.refusals import ForbiddenByPolicy
 
 POLICIES = (
     Policy("spend", "low", "automatic"),

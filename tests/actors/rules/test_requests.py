@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from actors.rules.requests import STOPS_MAX, check
-from bus.errors import InvalidField
 from bus.messages.completions import ChatMessage, Complete
+from bus.refusals import InvalidField
 
 GOOD = Complete((ChatMessage("user", "Hello."),), tokens_max=1, deadline_s=1.0)
 

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from actors.rules import schedules
 from actors.rules.schedules import LATE_US, OPEN_MAX, RUNS_MAX, Schedules, decide_cancel, decide_create, decide_fire
-from bus.errors import IdempotencyConflict, InvalidField, NotFound, Overloaded
 from bus.messages.base import TaskId
 from bus.messages.schedules import CancelSchedule, CreateSchedule, Missed, ScheduleFired, ScheduleSpec
 from bus.messages.tasks import TaskSpec
+from bus.refusals import IdempotencyConflict, InvalidField, NotFound, Overloaded
 
 S = 1_000_000
 NOW = 1_800_000_000 * S

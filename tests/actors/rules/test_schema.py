@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.rules.schema import DEPTH_MAX, SCHEMA_BYTES_MAX, check_schema, fault_of
-from bus.errors import InvalidField
+from bus.refusals import InvalidField
 
 PERSON = (
     '{"type": "object", "properties": {"name": {"type": "string", "minLength": 1}, "age": {"type": "integer",'

@@ -29,7 +29,6 @@ from actors.rules.spending import (
     unknown,
     warnings,
 )
-from bus.errors import BudgetExhausted, Overloaded
 from bus.messages.base import AgentId, CompletionId, Event, TaskId
 from bus.messages.completions import (
     BudgetRaised,
@@ -42,6 +41,7 @@ from bus.messages.completions import (
     CompletionRequested,
     CompletionUnknown,
 )
+from bus.refusals import BudgetExhausted, Overloaded
 
 SCOUT, EDITOR = AgentId("scout"), AgentId("editor")
 TASK = TaskId("t-1")

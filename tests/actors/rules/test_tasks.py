@@ -7,7 +7,6 @@ import pytest
 
 from actors.rules import tasks
 from actors.rules.tasks import INSTRUCTIONS_BYTES_MAX, LIVE, MOVES, OPEN, REWARD_MSAT_MAX, Task, sound
-from bus.errors import IllegalTransition, InvalidField, LeaseNotHeld
 from bus.messages.base import AgentId, ArtifactId, Event, TaskId
 from bus.messages.tasks import (
     AuctionClosed,
@@ -26,6 +25,7 @@ from bus.messages.tasks import (
     TaskState,
     TaskWaiting,
 )
+from bus.refusals import IllegalTransition, InvalidField, LeaseNotHeld
 from tests.support.market import NOW_US, complete, fail, renew, spec, start
 
 TASK = TaskId("t-1")

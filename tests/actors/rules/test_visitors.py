@@ -4,9 +4,9 @@ import pytest
 
 from actors.rules import visitors
 from actors.rules.visitors import Visitors, decide_register
-from bus.errors import InvalidField, NotPermitted, Overloaded
 from bus.messages.agents import AgentRegistered, RegisterAgent
 from bus.messages.base import AgentId
+from bus.refusals import InvalidField, NotPermitted, Overloaded
 
 OWN = frozenset({AgentId("scout")})
 

@@ -7,9 +7,9 @@ from msgspec.structs import replace
 
 from actors.rules import market, tasks
 from actors.rules.tasks import PRIORITY_AGE_S, Task
-from bus.errors import InvalidField, NotFound
 from bus.messages.base import TaskId
 from bus.messages.tasks import CreateTask, TaskSpec, TaskState, TaskWaiting
+from bus.refusals import InvalidField, NotFound
 from tests.support.market import NOW_US, TERMS, Desk, complete, fail, spec, start
 
 

@@ -7,8 +7,9 @@ import pytest
 from actors.runtime import Actor, ChildSpec, Deferred, Job, PersistentActor, Restart
 from actors.runtime.virtual_time import Simulation
 from bus.address import Address
-from bus.errors import ActorFault, ActorStopped, AskCycle, DeadlinePassed, IllegalTransition, UnhandledMessage
+from bus.errors import ActorFault, ActorStopped, AskCycle, DeadlinePassed, UnhandledMessage
 from bus.messages.base import Done, Event, Message
+from bus.refusals import IllegalTransition
 from tests.support.virtual import (
     Add,
     Crash,

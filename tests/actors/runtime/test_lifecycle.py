@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from actors.runtime.lifecycle import TRANSITIONS, Lifecycle, moved
-from bus.errors import IllegalTransition
+from bus.refusals import IllegalTransition
 
 PAIRS = list(itertools.product(Lifecycle, Lifecycle))
 

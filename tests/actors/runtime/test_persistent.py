@@ -12,8 +12,9 @@ from actors.runtime.simulation import MemoryJournal
 from actors.runtime.virtual_time import Simulation, simulate
 from bus.address import Address
 from bus.codec import EVENT_BYTES_MAX
-from bus.errors import ActorFault, IllegalTransition
+from bus.errors import ActorFault
 from bus.messages.base import Position
+from bus.refusals import IllegalTransition
 from tests.support.virtual import (
     Add,
     Added,

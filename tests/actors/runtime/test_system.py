@@ -13,8 +13,9 @@ from actors.runtime.virtual_time import Simulation
 from bus.address import Address
 from bus.clock import SystemClock
 from bus.envelope import Recorded
-from bus.errors import DeadlinePassed, IllegalTransition, NoSuchActor, StorageError, SystemStopping
+from bus.errors import DeadlinePassed, NoSuchActor, StorageError, SystemStopping
 from bus.messages.base import Position
+from bus.refusals import IllegalTransition
 from tests.support.virtual import (
     Add,
     Adder,
