@@ -61,9 +61,15 @@ class Agent(Workbench):
     """The auctions from before it was there are over."""
 
     def __init__(
-        self, agent: AgentId, persona: Persona | None, options: AgentOptions, switch: Switch | None = None
+        self,
+        agent: AgentId,
+        persona: Persona | None,
+        options: AgentOptions,
+        switch: Switch | None = None,
+        *,
+        has_quotas: bool = False,
     ) -> None:
-        super().__init__(agent, options, switch)
+        super().__init__(agent, options, switch, has_quotas=has_quotas)
         self._persona = persona
         self._is_priced_by_length = persona is not None and persona.price_per_1000_characters_msat > 0
         self._quotes: dict[tuple[TaskId, int], tuple[str, str]] = {}
@@ -98,7 +104,8 @@ class Agent(Workbench):
             self._go_on()
         if event.closes_us + STALE_US < self.now_us:
             return
-        if agency.decline_reason(self.state, event, backlog_max=self._options.backlog_max):
+        is_skipped = self.monotonic_s < self._skips_until_s
+        if is_skipped or agency.decline_reason(self.state, event, backlog_max=self._options.backlog_max):
             self.tell(COORDINATOR, DeclineBid(event.task, self._agent))
         elif not self._is_priced_by_length or self._measuring >= MEASURING_MAX:
             self._bid(event, None)

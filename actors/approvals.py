@@ -3,33 +3,42 @@
 Its state is the docket (`actors.rules.docket`), a fold of its own events; who may decide what is in
 `actors.rules.approvals`. What happens outside, in `actors.git`, happens in jobs: a job begins after the commit of the
 event that announces it, and its outcome comes back as a message. After a restart what was announced and has no outcome
-is begun again; each of these steps can be done twice.
+is begun again; each of these steps can be done twice. Only what another history had begun, before a restore or in the
+origin of a fork, is looked up instead.
 """
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Concatenate, ParamSpec
 
 import msgspec
 
 from actors.git.changes import Changes, ChangesOptions
-from actors.git.repository import Told
+from actors.git.errands import (
+    ChecksEnded,
+    ChecksSaid,
+    Errands,
+    LookedUp,
+    Prepared,
+    RefsFound,
+    StepEnded,
+    Undone,
+)
 from actors.rules import approvals, docket
 from actors.rules.approvals import Terms
 from actors.rules.docket import OPEN, Docket, proposal_of
 from actors.rules.policies import Policy
 from actors.runtime import Deferred, Job, PersistentActor
-from bus.errors import AgoraError
 from bus.messages.approvals import (
     CONTENT_BYTES_MAX,
     Approve,
     AwaitDecision,
-    Change,
-    CheckResult,
     ListProposals,
-    ProposalContent,
+    ProposalApplied,
     ProposalEvent,
     ProposalId,
     ProposalPage,
+    ProposalRolledBack,
     ProposalState,
     ProposalView,
     ProposeChange,
@@ -42,13 +51,26 @@ from bus.messages.approvals import (
     Withdraw,
 )
 from bus.messages.base import BlobId, Event, Message
-from bus.messages.system import JOURNAL, ReadBlob
+from bus.messages.repositories import Branch, BranchPage, FollowOutput, ListBranches, OutputPart, ReadRepositoryFile
+from bus.messages.upgrades import SUPERVISOR, UpgradeAsked
 from bus.refusals import InvalidField, NotFound, Overloaded
+
+P = ParamSpec("P")
 
 WAITING_MAX = 1_024
 """Askers that wait for decisions at once."""
 READS_MAX = 32
-"""Contents that are read at once."""
+"""Diffs, outputs and files that are read at once."""
+FOLLOWERS_MAX = 64
+"""Watchers of running checks that wait at once."""
+FOLLOW_S = 10.0
+"""How long a watcher waits for something to be said."""
+SAID_BYTES_MAX = 64 * 1024
+"""What is kept of the words of running checks for who watches; all of it is kept when they have ended."""
+SWEEP_FIRST_S = 5.0
+SWEEP_S = 3_600.0
+"""Between two looks at what is kept of ended proposals."""
+SWEPT_MAX = 100
 TIMER_MAX_S = 86_400.0
 """A proposal's end is looked at daily at least: the wall clock may be set meanwhile."""
 
@@ -66,46 +88,6 @@ class ApprovalsOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Changes to git repositories."""
 
 
-class Prepared(Message, frozen=True):
-    """Told to oneself when a change has been worked out, with its diff."""
-
-    wire_name = "change.prepared"
-
-    proposal: ProposalId
-    change: Change
-    diff: bytes
-
-
-class ChecksEnded(Message, frozen=True):
-    """Told to oneself when checks have ended, with what they said."""
-
-    wire_name = "change.checks_ended"
-
-    proposal: ProposalId
-    result: CheckResult
-    output: bytes
-
-
-class StepEnded(Message, frozen=True):
-    """Told to oneself when a step outside has ended otherwise: where the branch stands, or why it does not."""
-
-    wire_name = "change.step_ended"
-
-    proposal: ProposalId
-    commit: str = ""
-    error: str = ""
-
-
-class Undone(Message, frozen=True):
-    """Told to oneself when a rollback has ended; `revert` is the head that would undo what others have built on."""
-
-    wire_name = "change.undone"
-
-    proposal: ProposalId
-    revert: str = ""
-    error: str = ""
-
-
 class ProposalDue(Message, frozen=True):
     """Told to oneself when a proposal may have waited long enough."""
 
@@ -114,19 +96,61 @@ class ProposalDue(Message, frozen=True):
     proposal: ProposalId
 
 
+class FollowDue(Message, frozen=True):
+    """Told to oneself when those who watch checks have waited long enough for nothing."""
+
+    wire_name = "proposal.follow_due"
+
+    proposal: ProposalId
+
+
+class SweepDue(Message, frozen=True):
+    """Told to oneself when it is time to look at what is kept of ended proposals."""
+
+    wire_name = "proposal.sweep"
+
+
+class Said:
+    """What the running checks of a proposal have said: the last of it, and where that begins."""
+
+    def __init__(self) -> None:
+        self.begins = 0
+        self.words = bytearray()
+
+    def add(self, words: bytes) -> None:
+        """Keep what was said, as far as there is room."""
+        self.words += words
+        over = max(0, len(self.words) - SAID_BYTES_MAX)
+        del self.words[:over]
+        self.begins += over
+
+    @property
+    def ends(self) -> int:
+        return self.begins + len(self.words)
+
+    def since(self, after: int) -> bytes:
+        """What came after so many bytes, as far as it is kept."""
+        return bytes(self.words[max(0, after - self.begins) :])
+
+
 class Approvals(PersistentActor[Docket]):
     """The one actor that knows what was approved."""
 
     state_type: ClassVar[type[Docket]] = Docket
 
-    def __init__(self, options: ApprovalsOptions, work: Path) -> None:
+    def __init__(self, options: ApprovalsOptions, work: Path, *, is_supervised: bool = False) -> None:
         self._options = options
         self._terms = Terms(options.policies, round(options.expiry_s * 1e6))
         self._git = Changes(options.changes, work)
+        at = work.parent if is_supervised else None
+        self._errands = Errands(self._git, read_timeout_s=options.read_timeout_s, supervised_at=at)
         self._waiting: dict[ProposalId, list[Deferred[ProposalView]]] = {}
         self._waiting_count = 0
         self._read_count = 0
         self._jobs: dict[ProposalId, Job] = {}
+        self._said: dict[ProposalId, Said] = {}
+        self._followers: dict[ProposalId, list[tuple[int, Deferred[OutputPart]]]] = {}
+        self._listing: list[Deferred[BranchPage]] = []
 
     def initial(self) -> Docket:
         return Docket()
@@ -135,6 +159,10 @@ class Approvals(PersistentActor[Docket]):
         docket.apply(self.state, event)
 
     def on_recovered(self) -> None:
+        elsewhere = approvals.decide_epoch(self.state, self._epoch)
+        if elsewhere and self.state.proposals:
+            self.persist(*elsewhere)
+        self.start_timer("sweep", SWEEP_FIRST_S, SweepDue())
         for view in self.state.proposals.values():
             self._go_on(view)
 
@@ -192,10 +220,30 @@ class Approvals(PersistentActor[Docket]):
             blob = view.checks.output
         if not blob:
             raise NotFound(query.part, query.proposal)
-        if self._read_count >= READS_MAX:
-            raise Overloaded("reading diffs", retry_after_s=1.0)
-        self._read_count += 1
-        self.perform(self._read, query.proposal, blob, self.defer())
+        self._begin_read()
+        self.perform(self._reading, self._errands.read_blob, query.proposal, blob, self.defer())
+
+    def on_read_repository_file(self, query: ReadRepositoryFile) -> None:
+        self._git.check_known(query.repository)
+        self._begin_read()
+        self.perform(self._reading, self._errands.read_file, query, self.defer())
+
+    def on_follow_output(self, query: FollowOutput) -> OutputPart | None:
+        view = proposal_of(self.state, query.proposal)
+        said = self._said.get(query.proposal)
+        if view.state is not ProposalState.CHECKING or (said is not None and said.ends != query.after):
+            return self._part(view, query.after)
+        if sum(map(len, self._followers.values())) >= FOLLOWERS_MAX:
+            raise Overloaded("watching checks", retry_after_s=5.0)
+        self._followers.setdefault(query.proposal, []).append((query.after, self.defer()))
+        self.start_timer(f"follow/{query.proposal}", FOLLOW_S, FollowDue(query.proposal))
+        return None
+
+    def on_list_branches(self, _: ListBranches) -> None:
+        if len(self._listing) >= READS_MAX:
+            raise Overloaded("listing branches", retry_after_s=1.0)
+        self._listing.append(self.defer())
+        self.perform_at_once(self._errands.find_refs)
 
     # What comes back from outside
 
@@ -209,16 +257,57 @@ class Approvals(PersistentActor[Docket]):
         view = proposal_of(self.state, message.proposal)
         self._record(approvals.decide_checked(view, message.result, self.now_us), (message.output,))
 
+    def on_checks_said(self, message: ChecksSaid) -> None:
+        view = proposal_of(self.state, message.proposal)
+        if view.state is ProposalState.CHECKING:
+            self._said.setdefault(view.proposal, Said()).add(message.said)
+            self._answer_followers(view)
+
+    def on_follow_due(self, message: FollowDue) -> None:
+        self._answer_followers(proposal_of(self.state, message.proposal))
+
     def on_step_ended(self, message: StepEnded) -> None:
         view = proposal_of(self.state, message.proposal)
-        self._record(approvals.decide_outcome(view, message.commit, message.error, self.now_us))
+        events = approvals.decide_outcome(view, message.commit, message.error, self.now_us)
+        self._record(events)
+        if view.change is not None and ProposalApplied in map(type, events):
+            self._ask_for_upgrade(view, view.change.base, message.commit)
+
+    def on_looked_up(self, message: LookedUp) -> None:
+        view = proposal_of(self.state, message.proposal)
+        if view.proposal in self.state.foreign:
+            self._record(approvals.decide_looked_up(view, message.commit, self.now_us))
+
+    def on_refs_found(self, message: RefsFound) -> None:
+        found = [
+            Branch(repository, ProposalId(name), commit, state.state if (state := self._known(name)) else "")
+            for repository, name, commit in message.refs
+        ]
+        for deferred in self._listing:
+            deferred.answer(BranchPage(tuple(found)))
+        self._listing.clear()
+        names = dict.fromkeys(branch.proposal for branch in found)
+        over = docket.forgettable(
+            self.state, tuple(names), self.now_us - round(self._options.changes.keep_refs_s * 1e6)
+        )
+        if over:
+            self.perform(self._errands.forget, over[:SWEPT_MAX])
+
+    def on_sweep_due(self, _: SweepDue) -> None:
+        self.start_timer("sweep", SWEEP_S, SweepDue())
+        if self.state.proposals:
+            self.perform_at_once(self._errands.find_refs)
 
     def on_undone(self, message: Undone) -> None:
         view = proposal_of(self.state, message.proposal)
         if message.revert:
             self._record(approvals.decide_revert(self.state, view, message.revert, self.now_us, self._terms))
-        else:
-            self._record(approvals.decide_undone(view, message.error, self.now_us))
+            return
+        events = approvals.decide_undone(view, message.error, self.now_us)
+        self._record(events)
+        is_by_a_person = next(step.by for step in reversed(view.history) if step.by) != SUPERVISOR
+        if view.change is not None and is_by_a_person and ProposalRolledBack in map(type, events):
+            self._ask_for_upgrade(view, view.commit, view.change.base)
 
     def on_proposal_due(self, message: ProposalDue) -> None:
         view = proposal_of(self.state, message.proposal)
@@ -235,7 +324,10 @@ class Approvals(PersistentActor[Docket]):
         """Persist, and do what follows for each proposal that moved. Returns the first of them."""
         if not events:
             return None
-        self.persist(*events, blobs=blobs)
+        self.persist(*events, *approvals.decide_epoch(self.state, self._epoch), blobs=blobs)
+        for event in events:
+            if isinstance(event, ProposalApplied | ProposalRolledBack):
+                self._outdate_beside(self.state.proposals[event.proposal])
         for proposal in dict.fromkeys(event.proposal for event in events):
             self._go_on(self.state.proposals[proposal])
         return self.state.proposals[events[0].proposal]
@@ -248,15 +340,34 @@ class Approvals(PersistentActor[Docket]):
             self._answer_waiting(view)
         if (job := self._jobs.pop(view.proposal, None)) is not None:
             job.cancel()  # it has ended, or nobody waits for it any more
+        if view.proposal in self._said or view.proposal in self._followers:
+            self._answer_followers(view)
+            self._said.pop(view.proposal, None)
+        if view.proposal in self.state.foreign:
+            self.perform(self._errands.look_up, view)
+            return
         match view.state:
             case ProposalState.PROPOSED:
-                self._jobs[view.proposal] = self.perform(self._prepare, view)
+                self._jobs[view.proposal] = self.perform(self._errands.prepare, view)
             case ProposalState.CHECKING:
-                self._jobs[view.proposal] = self.perform(self._check, view)
+                self._jobs[view.proposal] = self.perform(self._errands.check, view)
             case ProposalState.APPLYING:
-                self.perform(self._apply, view)
+                self.perform(self._errands.apply, view)
             case ProposalState.ROLLING_BACK:
-                self.perform(self._roll_back, view)
+                self.perform(self._errands.roll_back, view)
+
+    def _ask_for_upgrade(self, view: ProposalView, base: str, commit: str) -> None:
+        """If it is what the server runs on that has moved, it takes effect: recorded with the move itself."""
+        if view.target is not None and self._git.restarts(view.target):
+            path = self._git.path_of(view.target)
+            self.persist(UpgradeAsked(view.proposal, commit, view.hash, path, view.target.branch, base))
+
+    def _outdate_beside(self, moved: ProposalView) -> None:
+        """A branch has moved: what else is open for it is worked out anew."""
+        for view in [self.state.proposals[proposal] for proposal in self.state.open]:
+            if view.state is ProposalState.PROPOSED and approvals.is_beside(view, moved):
+                self._go_on(view)
+        self._record(approvals.decide_outdated(self.state, moved, self.now_us))
 
     def _await_end(self, view: ProposalView) -> None:
         if view.state in OPEN:
@@ -271,64 +382,34 @@ class Approvals(PersistentActor[Docket]):
             if deferred.is_open:
                 deferred.answer(view)
 
-    async def _prepare(self, job: Job, view: ProposalView) -> None:
-        assert view.target is not None, "only changes wait to be worked out"
-        try:
-            patch = b""
-            if view.target.patch:
-                query = ReadBlob(view.target.patch)
-                patch = (await job.ask(JOURNAL, query, timeout_s=self._options.read_timeout_s)).content
-            change, diff = await self._git.work_out(view.target, patch, told(view))
-        except AgoraError as error:  # whatever it is, it is the proposal's end and its reason
-            job.tell(self.address, StepEnded(view.proposal, error=str(error)))
-        else:
-            job.tell(self.address, Prepared(view.proposal, change, diff))
+    @property
+    def _epoch(self) -> int:
+        return self._context.core.log.epoch
 
-    async def _check(self, job: Job, view: ProposalView) -> None:
-        assert view.target is not None, "only changes have steps outside"
-        assert view.change is not None, "it has been worked out"
-        try:
-            checked = await self._git.check(view.target, view.change, told(view), view.proposal)
-        except AgoraError as error:  # as above
-            job.tell(self.address, StepEnded(view.proposal, error=str(error)))
-        else:
-            command = self._git.checks_of(view.target)
-            output = docket.blob_id(checked.output)
-            result = CheckResult(command, checked.exit_code, checked.took_ms, output, checked.reason)
-            job.tell(self.address, ChecksEnded(view.proposal, result, checked.output))
+    def _known(self, proposal: str) -> ProposalView | None:
+        return self.state.proposals.get(ProposalId(proposal))
 
-    async def _apply(self, job: Job, view: ProposalView) -> None:
-        assert view.target is not None, "only changes have steps outside"
-        assert view.change is not None, "it has been worked out"
-        try:
-            commit = await self._git.apply(view.target, view.change, told(view))
-        except AgoraError as error:  # as above; the branch is as it was
-            job.tell(self.address, StepEnded(view.proposal, error=str(error)))
-        else:
-            job.tell(self.address, StepEnded(view.proposal, commit=commit))
+    def _part(self, view: ProposalView, after: int) -> OutputPart:
+        """What was said since; who asks for more than was said watches checks that have begun again."""
+        said = self._said.get(view.proposal) or Said()
+        words = said.since(after if after <= said.ends else 0).decode(errors="replace")
+        return OutputPart(view.proposal, words, said.ends, view.state is not ProposalState.CHECKING)
 
-    async def _roll_back(self, job: Job, view: ProposalView) -> None:
-        assert view.target is not None, "only changes have steps outside"
-        assert view.change is not None, "it has been applied"
-        try:
-            revert = await self._git.roll_back(view.target, view.change, view.commit, told(view))
-        except AgoraError as error:  # as above; the branch is as it was
-            job.tell(self.address, Undone(view.proposal, error=str(error)))
-        else:
-            job.tell(self.address, Undone(view.proposal, revert=revert))
+    def _answer_followers(self, view: ProposalView) -> None:
+        self.cancel_timer(f"follow/{view.proposal}")
+        for after, deferred in self._followers.pop(view.proposal, []):
+            if deferred.is_open:
+                deferred.answer(self._part(view, after))
 
-    async def _read(self, job: Job, proposal: ProposalId, blob: BlobId, deferred: Deferred[ProposalContent]) -> None:
+    def _begin_read(self) -> None:
+        if self._read_count >= READS_MAX:
+            raise Overloaded("reading", retry_after_s=1.0)
+        self._read_count += 1
+
+    async def _reading(
+        self, job: Job, read: Callable[Concatenate[Job, P], Awaitable[None]], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
         try:
-            found = await job.ask(JOURNAL, ReadBlob(blob), timeout_s=self._options.read_timeout_s)
-        except AgoraError as error:  # whatever it is, it is the asker's answer
-            deferred.refuse(error)
-        else:
-            deferred.answer(ProposalContent(proposal, found.content.decode(errors="replace")))
+            await read(job, *args, **kwargs)
         finally:
             self._read_count -= 1
-
-
-def told(view: ProposalView) -> Told:
-    """What the commit of a proposal says: nothing that another attempt would say otherwise."""
-    text = f"{view.title}\n\n{view.detail}".strip()
-    return Told(f"{text}\n\nProposal: {view.proposal}\nProposed-by: {view.proposer}\n", view.created_us)

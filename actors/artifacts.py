@@ -39,7 +39,7 @@ class ArtifactsOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long the journal may take to find a content."""
 
 
-class ContentRead(Message, frozen=True):
+class ContentRead(Message, frozen=True, gc=True):
     """Told to oneself when a content has come from the journal, or has not."""
 
     wire_name = "content.read"

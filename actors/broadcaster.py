@@ -18,6 +18,7 @@ from bus.codec import Catalogue
 from bus.envelope import Recorded, StoredEvent
 from bus.messages.base import Message, Position
 from bus.messages.catalogue import EVENTS
+from bus.messages.routing import WordsSaid
 from bus.messages.system import BROADCASTER, EVENTS_LIMIT_MAX, JOURNAL, EventsCommitted, Gauge, ReadEvents
 from web.hub import Hub
 
@@ -68,6 +69,9 @@ class Broadcaster(Actor):
 
     def on_gauge(self, gauge: Gauge) -> None:
         self._hub.set_gauge(gauge.name, gauge.value)
+
+    def on_words_said(self, words: WordsSaid) -> None:
+        self._hub.words.say(words)
 
     def snapshot(self) -> Snapshot:
         """The overview for a checkpoint, as of the last committed event that it has taken."""

@@ -7,11 +7,13 @@ reverse order.
 
 import gc
 import logging
+import os
 import secrets
 import shutil
+import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +22,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
+from actors import supervised
 from actors.agent import Agent
 from actors.approvals import Approvals
 from actors.artifacts import Artifacts
@@ -29,12 +32,22 @@ from actors.coordinator import Coordinator
 from actors.history import JournalHistory
 from actors.journal import Journal, RunIdentity
 from actors.ledger import Ledger
+from actors.lightning import Lightning
 from actors.monitor import Health, Monitor
+from actors.nodes import check_key, open_node
 from actors.providers import ProviderOptions, discover, probe_http
-from actors.router import Router
-from actors.runtime import ActorSystem, ChildSpec, GroupCommitLog, PersistentActor
+from actors.quotas import Quotas
+from actors.router import Neighbours, Router
+from actors.rules.quotas import has_limits
+from actors.rules.visitors import JOIN
+from actors.runtime import ActorSystem, ChildSpec, GroupCommitLog, History, PersistentActor
 from actors.scheduler import Scheduler
+from actors.surroundings import ALONE, Around, Reread, surroundings
+from actors.tracer import TRACER, OpenExporter, Tracer, exporter_of
+from actors.triggers import Triggers
+from actors.upgrades import Upgrades
 from actors.visitors import Visitors
+from actors.webhooks import Webhooks, keys_of
 from bus.address import Address
 from bus.clock import SystemClock
 from bus.codec import Catalogue
@@ -47,10 +60,15 @@ from bus.messages.base import AgentId, Position, RunId
 from bus.messages.catalogue import EVENTS
 from bus.messages.completions import ROUTER
 from bus.messages.ledger import LEDGER
+from bus.messages.lightning import LIGHTNING
 from bus.messages.monitor import MONITOR
+from bus.messages.quotas import QUOTAS
 from bus.messages.schedules import SCHEDULER
 from bus.messages.system import BROADCASTER, JOURNAL, EventsCommitted, SaveCheckpoint, SystemStarted
 from bus.messages.tasks import COORDINATOR
+from bus.messages.triggers import TRIGGERS
+from bus.messages.upgrades import UPGRADES
+from bus.messages.webhooks import WEBHOOKS
 from bus.switch import Switch
 from storage.checkpoints import CheckpointStore
 from storage.events import EventStore
@@ -58,6 +76,7 @@ from web.app import build_app
 from web.auth import ADMIN_SCOPES, Keyring, check_reach, load_or_create_admin_token
 from web.edge import Edge
 from web.hub import Hub
+from web.options import WebOptions
 from web.ring import Ring
 from web.server import bound, listen, serving, url_of
 from web.tokens import Tokens
@@ -75,6 +94,7 @@ AGORA_VERSION = version("agora")
 DRAIN_MAX_S = 5.0
 """How long messages may go on flowing after a stop was asked for."""
 STOP_CHECKPOINT_MAX_S = 15.0
+EMPTY: Mapping[str, str] = {}
 SWITCH_INTERVAL_S = 0.0005
 """A busy loop gives the interpreter to the journal's thread this often; the default starves it (measured)."""
 
@@ -96,8 +116,12 @@ class Running(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def running(config: Config, environment: Mapping[str, str], *, web: bool) -> AsyncIterator[Running]:
+async def running(
+    config: Config, environment: Mapping[str, str], *, web: bool, reread: Reread | None = None
+) -> AsyncIterator[Running]:
     """Run the society of a data directory until the block ends; with `web`, serve it as the config says.
+
+    `reread` reads the settings again, where they can change while all runs.
 
     Raises CannotListen when the port is taken, StorageError when the directory cannot be used, and what a start raises.
     """
@@ -105,6 +129,9 @@ async def running(config: Config, environment: Mapping[str, str], *, web: bool) 
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(await _listening(config)) if web and config.web.enabled else None
+        keys_of(config.webhooks, environment)  # a secret that is missing is told before anything begins
+        check_key(config.lightning, environment)
+        open_exporter = exporter_of(config.otel, environment)
         providers = config.router.providers or await discover(environment, probe_http)
         past = await stack.enter_async_context(_past(config, clock))
         hub = Hub(
@@ -114,18 +141,28 @@ async def running(config: Config, environment: Mapping[str, str], *, web: bool) 
             clients_max=config.web.sockets_max,
         )
         log = GroupCommitLog(past.events, head=past.events.head, epoch=past.events.epoch, clock=clock)
-        dice, switch = Dice(secrets.token_hex(8)), Switch()
-        system = await stack.enter_async_context(ActorSystem(log=log, history=past.history, clock=clock, dice=dice))
-        await system.start(
-            _journal(config, past, system),
-            _monitor(config, system, switch, environment),
-            *_society(config, providers, environment, switch),
-            *[_agent(config, agent, switch) for agent in await _former_agents(config, past)],
-            _broadcaster(config, providers, past, system, hub),
+        around = await stack.enter_async_context(  # before the system, which ends before what it writes to
+            surroundings(config, environment, providers, MAIN_RUN, reread or (lambda: config))
         )
+        dice = Dice(secrets.token_hex(8))
+        system = await stack.enter_async_context(ActorSystem(log=log, history=past.history, clock=clock, dice=dice))
+        people = population(
+            config,
+            system=system,
+            journal=_journal(config, past, system),
+            history=past.history,
+            hub=hub,
+            providers=providers,
+            environment=environment,
+            former=await _former_agents(config, past),
+            free_bytes=lambda: shutil.disk_usage(config.data).free,
+            around=around,
+        )
+        await populate(system, people)
+        if open_exporter is not None:
+            await trace(system, open_exporter, past.events.epoch)
         gc.freeze()  # what was folded lives long: looking through all of it again would hold the loop up
         stack.callback(gc.unfreeze)
-        log.on_commit(lambda stored: system.tell(BROADCASTER, EventsCommitted(stored)))
         stack.push_async_callback(_wind_down, system)
         token_path = Path(config.data) / TOKEN_NAME
         keyring = Keyring(clock)
@@ -136,15 +173,7 @@ async def running(config: Config, environment: Mapping[str, str], *, web: bool) 
         url = ""
         if listener is not None:
             url = url_of(listener, config.web)
-            edge = Edge(
-                gateway=system,
-                hub=hub,
-                keyring=keyring,
-                options=bound(listener, config.web),
-                clock=clock,
-                complaints=lambda: _complaints(system),
-                actors=system.statistics,
-            )
+            edge = edge_of(system, hub, keyring, bound(listener, config.web))
             await stack.enter_async_context(serving(build_app(edge, tokens=tokens), hub, listener))
         yield Running(
             system=system,
@@ -154,6 +183,61 @@ async def running(config: Config, environment: Mapping[str, str], *, web: bool) 
             token_path=token_path,
             link=lambda: f"{url}/#token={keyring.issue_link()}",
         )
+
+
+def population(
+    config: Config,
+    *,
+    system: ActorSystem,
+    journal: ChildSpec,
+    history: History,
+    hub: Hub,
+    providers: tuple[ProviderOptions, ...] = (),
+    environment: Mapping[str, str] = EMPTY,
+    former: Sequence[AgentId] = (),
+    free_bytes: Callable[[], int] | None = None,
+    around: Around = ALONE,
+) -> tuple[ChildSpec, ...]:
+    """Everyone, in start order: who is depended on comes first.
+
+    What they stand on is given: the disk and its journal here, their twins where a society is simulated.
+    """
+    switch = Switch()
+    return (
+        journal,
+        _monitor(config, system, switch, free_bytes),
+        *around.before,
+        *_society(config, providers, environment, switch, around),
+        ChildSpec(TRIGGERS, lambda: Triggers(system.catch_up, system.log.committed)),
+        *[_agent(config, agent, switch) for agent in former],
+        _broadcaster(config, providers, history, system, hub),
+        *around.after,
+    )
+
+
+async def populate(system: ActorSystem, people: Sequence[ChildSpec]) -> None:
+    """Start everyone; from then on the broadcaster hears of each commit. Raises what a start raises."""
+    await system.start(*people)
+    system.log.on_commit(lambda stored: system.tell(BROADCASTER, EventsCommitted(stored)))
+
+
+async def trace(system: ActorSystem, open_exporter: OpenExporter, epoch: int) -> None:
+    """Start the tracer; it hears of each commit from then on."""
+    await system.start(ChildSpec(TRACER, lambda: Tracer(open_exporter, epoch)))
+    system.log.on_commit(lambda stored: system.tell(TRACER, EventsCommitted(stored)))
+
+
+def edge_of(system: ActorSystem, hub: Hub, keyring: Keyring, options: WebOptions) -> Edge:
+    """What the web's endpoints stand on."""
+    return Edge(
+        gateway=system,
+        hub=hub,
+        keyring=keyring,
+        options=options,
+        clock=system.clock,
+        complaints=lambda: _complaints(system),
+        actors=system.statistics,
+    )
 
 
 async def _listening(config: Config) -> socket.socket:
@@ -223,13 +307,13 @@ def _journal(config: Config, past: _Past, system: ActorSystem) -> ChildSpec:
 
 
 def _broadcaster(
-    config: Config, providers: tuple[ProviderOptions, ...], past: _Past, system: ActorSystem, hub: Hub
+    config: Config, providers: tuple[ProviderOptions, ...], history: History, system: ActorSystem, hub: Hub
 ) -> ChildSpec:
     options = BroadcasterOptions(
         providers=tuple(provider.name for provider in providers),
         budget_run_usd_micros=config.router.budget_run_usd_micros,
     )
-    return ChildSpec(BROADCASTER, lambda: Broadcaster(hub, past.history, system.log, options))
+    return ChildSpec(BROADCASTER, lambda: Broadcaster(hub, history, system.log, options))
 
 
 def _complaints(system: ActorSystem) -> list[str]:
@@ -238,22 +322,47 @@ def _complaints(system: ActorSystem) -> list[str]:
     found = [f"{actor.address} is parked at position {actor.parked_at}" for actor in parked]
     if system.log.has_failed:
         found.append("the journal cannot be written")
+    if (stalled := system.log.stalled) is not None:
+        found.append(f"the journal waits for the disk ({stalled.code.replace('_', ' ')}): the intake is paused")
     return found
 
 
 def _society(
-    config: Config, providers: tuple[ProviderOptions, ...], environment: Mapping[str, str], switch: Switch
+    config: Config,
+    providers: tuple[ProviderOptions, ...],
+    environment: Mapping[str, str],
+    switch: Switch,
+    around: Around = ALONE,
 ) -> tuple[ChildSpec, ...]:
     """Everyone but the journal and the monitor, in start order: who is depended on comes first."""
     router = msgspec.structs.replace(config.router, providers=providers)
+    known, recordings = Neighbours(ledger=LEDGER, log=around.log, audience=BROADCASTER), around.recordings
+    data, is_supervised = Path(config.data).absolute(), supervised.ENVIRONMENT in environment
     return (
         ChildSpec(LEDGER, lambda: Ledger(config.ledger)),
+        ChildSpec(LIGHTNING, lambda: Lightning(config.lightning, open_node(config.lightning, environment))),
+        ChildSpec(QUOTAS, lambda: Quotas(config.quotas)),
         ChildSpec(ARTIFACTS, lambda: Artifacts(config.artifacts)),
         ChildSpec(COORDINATOR, lambda: Coordinator(config.coordinator, switch)),
-        ChildSpec(ROUTER, lambda: Router(router, environment, switch)),
-        ChildSpec(APPROVALS, lambda: Approvals(config.approvals, Path(config.data).absolute() / CHECKS_NAME)),
+        ChildSpec(ROUTER, lambda: Router(router, environment, switch, neighbours=known, recordings=recordings)),
+        ChildSpec(APPROVALS, lambda: Approvals(config.approvals, data / CHECKS_NAME, is_supervised=is_supervised)),
+        ChildSpec(
+            UPGRADES,
+            lambda: Upgrades(
+                data,
+                ready_within_s=config.approvals.changes.ready_within_s,
+                restart=_restart if is_supervised else None,
+            ),
+        ),
         ChildSpec(SCHEDULER, Scheduler),
-        ChildSpec(VISITORS, lambda: Visitors(frozenset(AgentId(persona.name) for persona in config.society))),
+        ChildSpec(WEBHOOKS, lambda: Webhooks(config.webhooks, environment)),
+        ChildSpec(
+            VISITORS,
+            lambda: Visitors(
+                frozenset(AgentId(persona.name) for persona in config.society),
+                is_asked=any(policy.kind == JOIN for policy in config.approvals.policies),
+            ),
+        ),
         *(_agent(config, AgentId(persona.name), switch) for persona in config.society),
     )
 
@@ -266,6 +375,7 @@ def persistent_actor(config: Config, address: Address) -> PersistentActor[msgspe
     switch = Switch()
     specs = {spec.address: spec for spec in _society(config, (), {}, switch)}
     specs[MONITOR] = ChildSpec(MONITOR, lambda: Monitor(config.monitor, switch))
+    specs[TRIGGERS] = ChildSpec(TRIGGERS, Triggers)
     agent = AgentId(address.removeprefix("agents/"))
     spec = specs.get(address) or (_agent(config, agent, switch) if address == agent_address(agent) else None)
     actor = spec.factory() if spec is not None else None
@@ -275,7 +385,12 @@ def persistent_actor(config: Config, address: Address) -> PersistentActor[msgspe
     return actor
 
 
-def _monitor(config: Config, system: ActorSystem, switch: Switch, environment: Mapping[str, str]) -> ChildSpec:
+def _monitor(
+    config: Config,
+    system: ActorSystem,
+    switch: Switch,
+    free_bytes: Callable[[], int] | None,
+) -> ChildSpec:
     """The monitor comes first: whoever is started after it finds the switch as it was left."""
     return ChildSpec(
         MONITOR,
@@ -283,15 +398,20 @@ def _monitor(config: Config, system: ActorSystem, switch: Switch, environment: M
             config.monitor,
             switch,
             actors=lambda: [Health(one.address, one.oldest_s, one.parked_at) for one in system.statistics()],
-            free_bytes=lambda: shutil.disk_usage(config.data).free,
-            secret=environment.get(config.monitor.webhook_secret_env, "") if config.monitor.webhook_secret_env else "",
+            free_bytes=free_bytes,
         ),
     )
 
 
+def _restart() -> None:
+    """Ask the command that serves for a stop after which the process above starts it again."""
+    os.kill(os.getpid(), signal.SIGUSR1)
+
+
 def _agent(config: Config, agent: AgentId, switch: Switch) -> ChildSpec:
     persona = next((persona for persona in config.society if persona.name == agent), None)
-    return ChildSpec(agent_address(agent), lambda: Agent(agent, persona, config.agents, switch))
+    has_quotas = has_limits(config.quotas)
+    return ChildSpec(agent_address(agent), lambda: Agent(agent, persona, config.agents, switch, has_quotas=has_quotas))
 
 
 async def _wind_down(system: ActorSystem) -> None:

@@ -23,12 +23,17 @@ from actors.journal_options import JournalOptions
 from actors.ledger import LedgerOptions
 from actors.logs import LogOptions
 from actors.monitor import MonitorOptions
+from actors.nodes import LightningOptions
 from actors.personas import DEFAULT_PERSONAS
 from actors.providers.settings import RouterOptions
 from actors.rules import settings
 from actors.rules.checkpoints import check_leave_out
+from actors.rules.quotas import QuotasOptions
 from actors.rules.settings import Tree
+from actors.rules.webhooks import WebhookOptions
+from actors.rules.webhooks import problem as webhook_problem
 from actors.steps import AgentOptions
+from actors.tracer import TracingOptions
 from bus.errors import ConfigError
 from bus.messages.agents import Persona
 from bus.refusals import InvalidField
@@ -50,13 +55,18 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     journal: JournalOptions = JournalOptions()
     coordinator: CoordinatorOptions = CoordinatorOptions()
     ledger: LedgerOptions = LedgerOptions()
+    lightning: LightningOptions = LightningOptions()
     artifacts: ArtifactsOptions = ArtifactsOptions()
     router: RouterOptions = RouterOptions()
     agents: AgentOptions = AgentOptions()
+    quotas: QuotasOptions = QuotasOptions()
     approvals: ApprovalsOptions = ApprovalsOptions()
     monitor: MonitorOptions = MonitorOptions()
+    otel: TracingOptions = TracingOptions()
+    webhooks: tuple[WebhookOptions, ...] = ()
+    """Programs elsewhere that are told of events as they happen."""
     has_default_personas: bool = True
-    """Whether the three personas that come with Agora are there beside the configured ones."""
+    """Whether the personas that come with Agora are there beside the configured ones."""
     personas: tuple[Persona, ...] = ()
     """Further agents; one with the name of a default persona takes its place."""
 
@@ -169,6 +179,8 @@ class Settings:
             check_leave_out(config.journal.checkpoint_leave_out)
         except InvalidField as error:
             self._refuse(("journal", "checkpoint_leave_out"), error.reason)
+        if (found := webhook_problem(config.webhooks)) is not None:
+            self._refuse(("webhooks", found[0], found[1]), found[2])
         if not config.society:
             self._refuse(("has_default_personas",), "without them and without personas nobody would ever bid")
         for index, persona in enumerate(config.personas):

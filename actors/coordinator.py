@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from actors.floor import AuctionsDue, CoordinatorOptions, DeadlineDue, Floor, InvitationDue, LeaseDue, WaitDue
 from actors.rules import board as boards
-from actors.rules import market, tasks
+from actors.rules import market, tasks, triggers
 from actors.rules.board import Board
 from actors.rules.settlement import task_of_hold
 from actors.runtime import PersistentActor, Subscription
@@ -35,6 +35,7 @@ from bus.messages.tasks import (
     TaskPage,
     TaskView,
 )
+from bus.messages.triggers import TriggerFired
 from bus.refusals import NotEligible, NotFound
 from bus.switch import Switch
 
@@ -65,6 +66,7 @@ class Coordinator(PersistentActor[Board]):
             "agent.left",
             "agent.status",
             "schedule.fired",
+            "trigger.fired",
             "system.resumed",
         )
         return tuple(Subscription(topic) for topic in topics)
@@ -111,6 +113,12 @@ class Coordinator(PersistentActor[Board]):
         """A task for each time that has come, once: its key is the schedule's and the time's."""
         for due_us in fact.dues:
             command = CreateTask(fact.task, f"schedule/{fact.schedule}/{due_us}")
+            self._floor.record(market.decide_create(self.state, command, self.now_us))
+
+    def on_trigger_fired(self, fact: TriggerFired) -> None:
+        """A task for each firing that has one, once: its key is the trigger's and the position's."""
+        if fact.post is not None:
+            command = CreateTask(fact.post, triggers.task_key(fact.trigger, fact.position))
             self._floor.record(market.decide_create(self.state, command, self.now_us))
 
     def on_wait_due(self, message: WaitDue) -> None:
@@ -163,4 +171,5 @@ class Coordinator(PersistentActor[Board]):
         return LeaseRenewed(task.task, market.lease_s(task, self._terms))
 
     def on_lease_due(self, message: LeaseDue) -> None:
-        self._floor.record(market.decide_lapse(self.state, message.task, message.attempt, self.now_us, self._terms))
+        if self._floor.has_run_out(market.task_of(self.state, message.task)):
+            self._floor.record(market.decide_lapse(self.state, message.task, message.attempt, self.now_us, self._terms))

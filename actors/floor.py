@@ -115,6 +115,8 @@ class Floor:
         self._ended: deque[TaskId] = deque()
         """Tasks whose followers have not been looked at yet."""
         self._is_settling = False
+        self._leases_s: dict[TaskId, float] = {}
+        """Until when each lease runs, in monotonic seconds."""
         self._closes: Agenda[TaskId] = Agenda()
         self._wakes_s = math.inf
         """When the one timer for all auctions passes."""
@@ -220,8 +222,16 @@ class Floor:
     def await_heartbeat(self, task: Task) -> None:
         """Let the task's lease run for a full period, if somebody holds it."""
         if task.state in LIVE:
-            due = LeaseDue(task.task, task.attempt)
-            self._actor.start_timer(f"lease/{task.task}", market.lease_s(task, self.terms), due)
+            lease_s = market.lease_s(task, self.terms)
+            self._leases_s[task.task] = self._actor.monotonic_s + lease_s
+            self._actor.start_timer(f"lease/{task.task}", lease_s, LeaseDue(task.task, task.attempt))
+
+    def has_run_out(self, task: Task) -> bool:
+        """Whether the lease's period is over. It may have been renewed while the word of its end waited its turn."""
+        left_s = self._leases_s.get(task.task, 0.0) - self._actor.monotonic_s
+        if left_s > 0:
+            self._actor.start_timer(f"lease/{task.task}", left_s, LeaseDue(task.task, task.attempt))
+        return left_s <= 0
 
     def await_deadline(self, task: Task) -> None:
         """Await the task's deadline, if it has one."""
@@ -235,6 +245,10 @@ class Floor:
         if task.is_waiting and task.waits_until_us:
             left_s = max(0.0, (task.waits_until_us - self._actor.now_us) / 1_000_000)
             self._actor.start_timer(f"wait/{task.task}", left_s, WaitDue(task.task))
+
+    def _end_lease(self, task: TaskId) -> None:
+        self._leases_s.pop(task, None)
+        self._actor.cancel_timer(f"lease/{task}")
 
     def _lease_ended_by(self, event: Event) -> Task | None:
         """The task whose lease the event will end, if it does."""
@@ -252,10 +266,10 @@ class Floor:
             case TaskWaiting():
                 self._invitations.close(event.task)
                 self._closes.drop(event.task)
-                self._actor.cancel_timer(f"lease/{event.task}")
+                self._end_lease(event.task)
                 self.await_retry(self._board.tasks[event.task])
             case TaskBidding():
-                self._actor.cancel_timer(f"lease/{event.task}")
+                self._end_lease(event.task)
                 self._open(self._board.tasks[event.task])
             case TaskAssigned():
                 self._invitations.close(event.task)
@@ -264,7 +278,8 @@ class Floor:
             case TaskCompleted() | TaskFailed() | TaskCancelled() | TaskExpired():
                 self._invitations.close(event.task)
                 self._closes.drop(event.task)
-                for kind in ("lease", "deadline", "wait"):
+                self._end_lease(event.task)
+                for kind in ("deadline", "wait"):
                     self._actor.cancel_timer(f"{kind}/{event.task}")
                 if event.task in self._board.followers:
                     self._ended.append(event.task)

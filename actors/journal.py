@@ -91,7 +91,7 @@ class LookBack(Message, frozen=True):
     wire_name = "journal.look_back"
 
 
-class SaveEnded(Message, frozen=True):
+class SaveEnded(Message, frozen=True, gc=True):
     """Told to itself by the job that has saved a checkpoint, or could not."""
 
     wire_name = "journal.save_ended"
@@ -311,7 +311,7 @@ class Journal(Actor):
                 if report.upto:
                     elapsed_ms = (self.monotonic_s - began_s) * 1_000
                     freed = (report.upto, report.events, report.kept, report.freed_bytes)
-                    self._record(JournalPruned(*freed, elapsed_ms))
+                    self._record(JournalPruned(*freed, elapsed_ms, report.blobs))
                 if deferred is not None:
                     deferred.answer(report)
         self._look_back_later()
@@ -333,7 +333,9 @@ class Journal(Actor):
             taken = {address: copy for address, copy in copies.items() if address not in left_out}
             states = {address: self._state(address, copy) for address, copy in taken.items()}
             position = max((state.position for state in states.values()), default=Position(0))
-            view, error = await self._try_to_save(taken, states, self._describe(reason, label, copies, left_out))
+            behind = tuple(address for address, copy in taken.items() if copy.is_behind)
+            description = msgspec.structs.replace(self._describe(reason, label, copies, left_out), behind=behind)
+            view, error = await self._try_to_save(taken, states, description)
             if view is not None:
                 self._history.go_on_from(states)
                 self._stamps, self._states = {address: copy.stamp for address, copy in taken.items()}, states
@@ -382,6 +384,9 @@ class Journal(Actor):
         """Called by the log after each commit; a listener of an ended incarnation does nothing."""
         if not self._is_open:
             return
+        if (stall := self._log.take_stall()) is not None:
+            error, waited_s = stall
+            self._record(SystemWarning(f"{error}; the intake was paused for {waited_s:.1f} s", actor=self.address))
         steps = [event.position for event in committed if event.type == StepCompleted.wire_name]
         if self._early_steps is not None:
             self._early_steps.extend(steps)

@@ -1,19 +1,21 @@
 """The ledger: the one actor that knows who has what.
 
 Its state is the books (`actors.rules.books`), a fold of its own events; what may move is decided in
-`actors.rules.ledger`, and what the facts of tasks and completions demand in `actors.rules.settlement`.
+`actors.rules.ledger`, and what facts demand in `actors.rules.settlement`.
 
 Rules: at its first start it opens the declared accounts and makes the one genesis transfer. At each start it proves
 that the books add up, and does not start on books that do not. A command that is refused for want of money, or because
 a hold has ended, is answered with a refused transfer that sticks to its id; a malformed one is refused without a trace.
 """
 
+from itertools import islice
 from typing import Annotated, ClassVar
 
 import msgspec
 
-from actors.rules import batches, books, ledger, settlement
+from actors.rules import batches, books, ledger, model_money, settlement
 from actors.rules.books import Books
+from actors.rules.fields import check_integer
 from actors.runtime import PersistentActor, Subscription
 from bus.errors import ConservationBroken
 from bus.messages.base import Event, Message, TransferId
@@ -24,18 +26,28 @@ from bus.messages.ledger import (
     CheckConservation,
     Conservation,
     CreateTransfers,
+    HoldPage,
     HoldTransfer,
+    ListHolds,
     PostTransfer,
     ReadBalances,
     ReadTransfer,
     SetCredit,
     Transfer,
     TransferBatch,
+    TransferExpired,
     TransferHeld,
+    TransferPosted,
     TransferView,
+    TransferVoided,
     VoidTransfer,
 )
+from bus.messages.lightning import InvoiceSettled
+from bus.messages.routing import AllowanceLost, AllowanceReturned, SpendingReconciled
 from bus.messages.tasks import TaskCancelled, TaskCompleted, TaskCreated, TaskExpired, TaskFailed
+
+HOLDS_MAX = 1_000
+"""Open holds of one page."""
 
 
 class LedgerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,13 +73,17 @@ class Ledger(PersistentActor[Books]):
     def __init__(self, options: LedgerOptions) -> None:
         self._options = options
 
+        self._open: dict[TransferId, None] = {}
+        """The open holds in the order in which they were made; it follows from the books."""
+
     def initial(self) -> Books:
         return Books()
 
     def subscriptions(self) -> tuple[Subscription, ...]:
         ends = ("task.completed", "task.failed", "task.cancelled", "task.expired")
         costs = ("completion.completed", "completion.failed", "completion.unknown")
-        return tuple(Subscription(topic) for topic in ("task.created", *ends, *costs))
+        drawn = ("allowance.returned", "allowance.lost", "spending.reconciled")
+        return tuple(Subscription(topic) for topic in ("task.created", *ends, *costs, *drawn, "invoice.settled"))
 
     def apply(self, event: Event) -> None:
         books.apply(self.state, event)
@@ -77,6 +93,7 @@ class Ledger(PersistentActor[Books]):
         proof = books.prove(self.state)
         if not proof.is_conserved:
             raise ConservationBroken(proof.problems)
+        self._open = dict.fromkeys(books.open_holds(self.state))
         self._record(ledger.decide_genesis(self.state, self._options.genesis_msat))
         for hold in self.state.expiring:
             self._await_expiry(hold)
@@ -88,6 +105,12 @@ class Ledger(PersistentActor[Books]):
 
     def on_completion_fact(self, fact: CompletionCompleted | CompletionFailed | CompletionUnknown) -> None:
         self._record(settlement.decide_settlement(self.state, fact, self.now_us))
+
+    def on_allowance_fact(self, fact: AllowanceReturned | AllowanceLost | SpendingReconciled) -> None:
+        self._record(model_money.decide_allowance(self.state, fact, self.delivers_position, self.now_us))
+
+    def on_invoice_settled(self, fact: InvoiceSettled) -> None:
+        self._record(settlement.decide_income(self.state, fact))
 
     # Commands
 
@@ -115,6 +138,11 @@ class Ledger(PersistentActor[Books]):
     def on_read_balances(self, query: ReadBalances) -> Balances:
         return Balances(books.balances(self.state, query.account, query.currency))
 
+    def on_list_holds(self, query: ListHolds) -> HoldPage:
+        check_integer("limit", query.limit, 1, HOLDS_MAX)
+        newest = islice(reversed(self._open), query.limit)
+        return HoldPage(tuple(books.view(self.state, hold) for hold in newest), len(self._open))
+
     def on_read_transfer(self, query: ReadTransfer) -> TransferView:
         return books.view(self.state, query.transfer)
 
@@ -128,8 +156,16 @@ class Ledger(PersistentActor[Books]):
             return
         self.persist(*events)
         for event in events:
-            if isinstance(event, TransferHeld):
-                self._await_expiry(event.transfer)
+            match event:
+                case TransferHeld():
+                    self._open[event.transfer] = None
+                    self._await_expiry(event.transfer)
+                case TransferPosted() | TransferVoided():
+                    self._open.pop(event.hold, None)
+                case TransferExpired():
+                    self._open.pop(event.transfer, None)
+                case _:
+                    pass
 
     def _await_expiry(self, hold: TransferId) -> None:
         due_us = self.state.expiring.get(hold)

@@ -19,10 +19,11 @@ from actors.commands import system as system_commands
 from actors.commands import tasks as task_commands
 from actors.commands.brief import brief as run_brief
 from actors.commands.console import ExitCode, Shell, exit_code_of, first_of, message_of
+from actors.commands.serve import SUPERVISED, supervise
 from actors.commands.serve import serve as run_serve
 from actors.commands.tail import Filters
 from actors.commands.tail import tail as run_tail
-from actors.line import approvals, checkpoints, journal, ledger, tokens
+from actors.line import approvals, cascade, checkpoints, invoices, journal, ledger, schedules, tokens
 from actors.line.call import Call, call_of, hoisted
 from bus.messages.tasks import TaskSpec
 
@@ -58,9 +59,22 @@ def global_options(
         serve(context)
 
 
-@app.command()
-def serve(context: typer.Context) -> None:
+@app.command("serve")
+def serve_command(
+    context: typer.Context,
+    *,
+    supervised: Annotated[
+        bool, typer.Option(SUPERVISED, help="Under a small process that restarts it, and takes bad upgrades back.")
+    ] = False,
+) -> None:
     """Run the society and its pages until Ctrl-C or SIGTERM."""
+    if supervised:
+        supervise(call_of(context).shell(), sys.argv[1:])
+    serve(context)
+
+
+def serve(context: typer.Context) -> None:
+    """Serve in this process."""
     shell = call_of(context).shell()
     shell.run(partial(run_serve, shell), is_server=True)
 
@@ -170,6 +184,10 @@ app.add_typer(approvals.decisions)
 app.add_typer(checkpoints.app, name="checkpoints")
 app.add_typer(tokens.app, name="token")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(cascade.app)
+app.add_typer(cascade.completions, name="completions")
+app.add_typer(invoices.app, name="invoice")
+app.add_typer(schedules.app, name="schedule")
 app.add_typer(approvals.app, name="approvals")
 
 

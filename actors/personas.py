@@ -1,10 +1,15 @@
-"""The three personas of a society that nobody configured: they differ in what they can do and in what they ask."""
+"""The personas of a society that nobody configured: they differ in what they can do and in what they ask.
+
+Three of them brief documents, and whoever asks least gets the task; the librarian proposes what people may keep.
+"""
 
 from bus.messages.agents import Persona
 
 SUMMARISE = "summarise"
 ANALYSE = "analyse"
 WRITE = "write"
+FILE = "file"
+"""To brief a document and propose to keep the brief (`actors/rules/filing.py`)."""
 
 DEFAULT_PERSONAS: tuple[Persona, ...] = (
     Persona(
@@ -39,6 +44,15 @@ DEFAULT_PERSONAS: tuple[Persona, ...] = (
         price_msat=320,
         price_per_1000_characters_msat=3,
         concurrency_max=1,
+    ),
+    Persona(
+        name="librarian",
+        capabilities=(FILE,),
+        prompt=(
+            "You are Librarian. You write the page under which a text is kept: what it is, what it says in the order "
+            "of importance, and for whom, so that who looks for it finds it."
+        ),
+        price_msat=400,
     ),
 )
 """With nothing in hand Scout is cheapest up to 20,000 characters, Editor up to 40,000, Analyst beyond."""

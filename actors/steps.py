@@ -5,19 +5,24 @@ the assignment as it was when the job began. It changes nothing by itself. An er
 what the error means for the step (`actors.rules.agency.verdict`).
 """
 
+import contextlib
 from typing import Annotated
 
 import msgspec
 
-from actors.rules import agency
+from actors import proposing
+from actors.rules import agency, filing, spending
 from actors.rules.agency import Verdict, Work
+from actors.rules.filing import FilingOptions
 from actors.runtime import Job
 from bus.address import Address
 from bus.errors import AgoraError, Refused
 from bus.messages.agents import Persona, ThinkingCompleted, ToolCalled, ToolCompleted, ToolFailed, agent_address
+from bus.messages.approvals import ProposalId
 from bus.messages.artifacts import ARTIFACTS, ReadArtifact, ReadArtifactContent, WriteArtifact
 from bus.messages.base import AgentId, ArtifactId, Event, Message, TaskId
-from bus.messages.completions import ROUTER, Complete, Completion
+from bus.messages.completions import ROUTER, CancelCompletion, Complete, Completion
+from bus.messages.quotas import QUOTAS, ReserveQuota, SettleQuota
 from bus.messages.tasks import (
     COORDINATOR,
     CompleteTask,
@@ -28,6 +33,7 @@ from bus.messages.tasks import (
     TaskSpec,
     TaskState,
 )
+from bus.refusals import BudgetExhausted, Halted, Overloaded, QuotaExhausted
 
 COMPLETION_MARGIN_S = 5.0
 """What the ask waits beyond the deadline that it passes on, so that the router's own answer still arrives."""
@@ -52,6 +58,12 @@ class AgentOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Between looks at a spent budget, beside being told that it was raised."""
     ask_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0
     """For each answer of another actor, completions apart."""
+    is_thinking_shown: bool = True
+    """Whether models stream their answers, so that whoever watches can read along."""
+    filing: tuple[FilingOptions, ...] = (FilingOptions("librarian", "library"),)
+    """Which agents propose to keep their results in a repository, and where they may."""
+    spend_request_usd_micros: Annotated[int, msgspec.Meta(ge=0)] = 1_000_000
+    """What an agent asks people for when the run's budget is spent; 0 asks nobody."""
 
 
 class InputMeasured(Message, frozen=True):
@@ -82,6 +94,10 @@ class StepStopped(Message, frozen=True):
     work: Work
     verdict: Verdict
     reason: str
+    budget: str = ""
+    """The budget that was spent, if that was it."""
+    wait_s: float = 0.0
+    """How long until a quota that was used up has room again, if that was it."""
 
 
 class HeartbeatDue(Message, frozen=True):
@@ -115,10 +131,11 @@ class BudgetDue(Message, frozen=True):
 
 
 class Steps:
-    """The jobs of one agent."""
+    """The jobs of one agent. With quotas, what it uses of them is reserved before and settled after."""
 
-    def __init__(self, agent: AgentId, options: AgentOptions) -> None:
+    def __init__(self, agent: AgentId, options: AgentOptions, *, has_quotas: bool = False) -> None:
         self._agent = agent
+        self._has_quotas = has_quotas
         self._address: Address = agent_address(agent)
         self._options = options
 
@@ -163,11 +180,25 @@ class Steps:
             document = await self._read(job, work, spec)
             completion = await self._think(job, work, persona, spec, document)
             artifact = await self._write(job, work, spec, completion)
+            filed = await self._file(job, work, spec, completion)
         except AgoraError as error:
-            job.tell(self._address, StepStopped(work, agency.verdict(error), str(error)))
+            budget = error.budget if isinstance(error, BudgetExhausted) else ""
+            wait_s = error.retry_after_s if isinstance(error, QuotaExhausted) else 0.0
+            job.tell(self._address, StepStopped(work, agency.verdict(error), str(error), budget, wait_s))
         else:
-            summary = f"{len(completion.text)} characters by {completion.provider}"
+            summary = f"{len(completion.text)} characters by {completion.provider}{filed}"
             job.tell(self._address, StepWritten(work, artifact, summary))
+
+    async def ask_for_budget(self, job: Job, reason: str) -> None:
+        """Ask people for more money. No answer is no news: the next try of the step asks again."""
+        more = self._options.spend_request_usd_micros
+        timeout_s = self._options.ask_timeout_s
+        with contextlib.suppress(AgoraError):
+            await proposing.request_spend(job, self._agent, more_usd_micros=more, reason=reason, timeout_s=timeout_s)
+
+    async def withdraw_spend(self, job: Job, proposal: ProposalId) -> None:
+        """Take back what was asked for: the money came otherwise."""
+        await proposing.withdraw_spend(job, self._agent, proposal, timeout_s=self._options.ask_timeout_s)
 
     async def _start(self, job: Job, work: Work) -> TaskSpec:
         task = await job.ask(COORDINATOR, ReadTask(work.task), timeout_s=self._options.ask_timeout_s)
@@ -202,9 +233,18 @@ class Steps:
             agent=self._agent,
             task=work.task,
             model=persona.model,
+            ticket=f"{self._agent}/{work.task}/{work.attempt}/{work.attempt_try}",
+            is_shown=self._options.is_thinking_shown,
         )
         timeout_s = self._options.completion_deadline_s + COMPLETION_MARGIN_S
-        completion = await job.ask(ROUTER, request, timeout_s=timeout_s)
+        tokens = spending.estimate_prompt(request.messages) + request.tokens_max
+        use = await self._reserve(job, ReserveQuota(self._agent, calls=1, tokens=tokens))
+        try:
+            completion = await self._complete(job, request, timeout_s)
+        except (BudgetExhausted, Halted, Overloaded):
+            self._settle(job, SettleQuota(use))  # nothing was sent
+            raise
+        self._settle(job, SettleQuota(use, calls=1, tokens=completion.tokens_in + completion.tokens_out))
         self._note(
             job,
             work,
@@ -221,6 +261,20 @@ class Steps:
         )
         return completion
 
+    async def _complete(self, job: Job, request: Complete, timeout_s: float) -> Completion:
+        """Ask the router. Whoever ends the step, or has waited for too long, hangs up: the call is ended as well."""
+        is_answered = False
+        try:
+            completion = await job.ask(ROUTER, request, timeout_s=timeout_s)
+            is_answered = True
+        except Refused:
+            is_answered = True
+            raise
+        finally:
+            if not is_answered:
+                job.tell(ROUTER, CancelCompletion(ticket=request.ticket))
+        return completion
+
     async def _write(self, job: Job, work: Work, spec: TaskSpec, completion: Completion) -> ArtifactId:
         request = WriteArtifact(
             name=spec.title,
@@ -230,8 +284,53 @@ class Steps:
             # Each try has its own key: a later one may have been given other words by the model.
             idempotency_key=f"{work.task}/{work.attempt}/{work.attempt_try}",
         )
-        written = await job.ask(ARTIFACTS, request, timeout_s=self._options.ask_timeout_s)
+        size = len(completion.text.encode())
+        use = await self._reserve(job, ReserveQuota(self._agent, disk_bytes=size))
+        try:
+            written = await job.ask(ARTIFACTS, request, timeout_s=self._options.ask_timeout_s)
+        except Refused:
+            self._settle(job, SettleQuota(use))  # nothing was written
+            raise
+        self._settle(job, SettleQuota(use, disk_bytes=size))
         return written.artifact
+
+    async def _reserve(self, job: Job, wish: ReserveQuota) -> int:
+        """The number of the use, or 0 where there are no quotas. Raises QuotaExhausted."""
+        if not self._has_quotas:
+            return 0
+        # What follows from it waits for its commit by itself: it rests on the answer.
+        return (await job.ask(QUOTAS, wish, timeout_s=self._options.ask_timeout_s, is_edge=False)).use
+
+    def _settle(self, job: Job, said: SettleQuota) -> None:
+        if said.use:
+            job.tell(QUOTAS, said)
+
+    async def _file(self, job: Job, work: Work, spec: TaskSpec, completion: Completion) -> str:
+        """Propose to keep the result, if that is what the agent does with such tasks; what came of it, in words."""
+        options = next((one for one in self._options.filing if one.agent == self._agent), None)
+        if options is None or not spec.capability or spec.capability != options.capability:
+            return ""
+        tool = proposing.PROPOSE_CHANGE
+        by = f"By {self._agent} with {completion.provider}, for {work.task}"
+        try:
+            page = filing.page(options, title=spec.title, text=completion.text, source=spec.input, by=by)
+            self._note(job, work, ToolCalled(agent=self._agent, task=work.task, tool=tool, argument=page.path))
+            view = await proposing.propose_change(
+                job,
+                options,
+                (page,),
+                title=f"Keep {page.path}",
+                detail=f"{by}: {spec.title}",
+                key=f"{work.task}/{work.attempt}/{work.attempt_try}",
+                timeout_s=self._options.ask_timeout_s,
+            )
+        except AgoraError as error:
+            failed = ToolFailed(agent=self._agent, task=work.task, tool=tool, reason=str(error))
+            self._note(job, work, failed)
+            raise
+        result = f"proposed as {view.proposal}" if view is not None else "it is kept already"
+        self._note(job, work, ToolCompleted(agent=self._agent, task=work.task, tool=tool, result=result))
+        return f", {result}"
 
     def _note(self, job: Job, work: Work, event: Event) -> None:
         job.tell(self._address, StepNoted(work, event))

@@ -4,7 +4,8 @@ The register (`Visitors`) keeps who has come; each of them has an actor at its a
 any agent's would be: joined, won, completed, failed, left. What a program says about its work goes to the coordinator
 itself; nothing here decides for it. A program that falls silent loses its lease like any other agent.
 
-Retiring gives back what is held; registering again ends a retirement.
+Retiring gives back what is held; registering again ends a retirement. Where a policy of the settings speaks of the kind
+`agent`, who registers anew, or with other words, is told to come again when somebody has said yes.
 """
 
 from functools import partial
@@ -13,12 +14,15 @@ from typing import ClassVar
 from actors.rules import agency
 from actors.rules import visitors as rules
 from actors.rules.agency import Agency
-from actors.runtime import ChildSpec, PersistentActor, Subscription
+from actors.rules.docket import OPEN
+from actors.runtime import ChildSpec, Deferred, Job, PersistentActor, Subscription
+from bus.errors import AgoraError, Refused
 from bus.messages.agents import (
     ActionExecuted,
     AgentAccepted,
     AgentJoined,
     AgentLeft,
+    AgentRegistered,
     AgentStatus,
     AgentStatusName,
     AgentView,
@@ -32,6 +36,7 @@ from bus.messages.agents import (
     StepStarted,
     agent_address,
 )
+from bus.messages.approvals import APPROVALS, ProposalApproved, ProposalState
 from bus.messages.base import AgentId, Command, Done, Event
 from bus.messages.tasks import (
     COORDINATOR,
@@ -47,7 +52,9 @@ from bus.messages.tasks import (
     TaskStarted,
     TaskWaiting,
 )
-from bus.refusals import IllegalTransition, NotFound
+from bus.refusals import IllegalTransition, NotFound, NotPermitted
+
+ASK_TIMEOUT_S = 10.0
 
 
 class Welcome(Command[Done], frozen=True):
@@ -63,8 +70,10 @@ class Visitors(PersistentActor[rules.Visitors]):
 
     state_type: ClassVar[type[rules.Visitors]] = rules.Visitors
 
-    def __init__(self, own: frozenset[AgentId]) -> None:
+    def __init__(self, own: frozenset[AgentId], *, is_asked: bool = False) -> None:
+        """With `is_asked` a person's word, or a policy's, is needed before a program's agent is registered."""
         self._own = own
+        self._is_asked = is_asked
 
     def initial(self) -> rules.Visitors:
         return rules.Visitors()
@@ -77,16 +86,50 @@ class Visitors(PersistentActor[rules.Visitors]):
             if agent not in self._own:  # the society may have taken the name since
                 self._open(agent, persona)
 
-    def on_register_agent(self, command: RegisterAgent) -> AgentAccepted:
-        is_known = command.agent in self.state.personas
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        return (Subscription(ProposalApproved.wire_name),) if self._is_asked else ()
+
+    def on_register_agent(self, command: RegisterAgent) -> AgentAccepted | None:
         events = rules.decide_register(self.state, command, self._own)
+        if events and self._is_asked:
+            self.perform(self._ask, command, self.defer())
+            return None
+        return self._register(command.agent, events)
+
+    def on_proposal_approved(self, fact: ProposalApproved) -> None:
+        command = rules.requested(fact.subject) if fact.kind == rules.JOIN else None
+        if command is None:
+            return
+        try:
+            events = rules.decide_register(self.state, command, self._own)
+        except Refused:
+            return  # the name was taken, or the register filled, while people thought
+        self._register(command.agent, events)
+
+    def _register(self, agent: AgentId, events: tuple[AgentRegistered, ...]) -> AgentAccepted:
+        is_known = agent in self.state.personas
         if events:
             self.persist(*events)
-        persona = self.state.personas[command.agent]
+        persona = self.state.personas[agent]
         if not is_known:
-            self._open(command.agent, persona)
-        self.tell(agent_address(command.agent), Welcome(persona))
-        return AgentAccepted(command.agent, persona.capabilities, persona.concurrency_max)
+            self._open(agent, persona)
+        self.tell(agent_address(agent), Welcome(persona))
+        return AgentAccepted(agent, persona.capabilities, persona.concurrency_max)
+
+    async def _ask(self, job: Job, command: RegisterAgent, answer: Deferred[AgentAccepted]) -> None:
+        """Ask for a word; the registration itself follows from the fact that it was given."""
+        asked = rules.request(command, agent_address(command.agent))
+        try:
+            view = await job.ask(APPROVALS, asked, timeout_s=ASK_TIMEOUT_S)
+        except AgoraError as error:
+            answer.refuse(error)
+            return
+        if view.state is ProposalState.APPROVED:
+            answer.answer(AgentAccepted(command.agent, command.capabilities, command.concurrency_max))
+        elif view.state in OPEN:
+            answer.refuse(NotPermitted(f"{view.proposal} waits for a decision on {command.agent}; register again then"))
+        else:
+            answer.refuse(NotPermitted(f"{view.proposal} is {view.state}: {view.reason}"))
 
     def _open(self, agent: AgentId, persona: Persona) -> None:
         self.spawn(ChildSpec(agent_address(agent), partial(Visitor, agent, persona)))

@@ -8,8 +8,11 @@ until the coordinator confirms or refuses it; work that cannot go on for lack of
 cannot be done is given back with the reason. While all is halted no step begins.
 """
 
+import math
 from typing import ClassVar
 
+from actors import proposing
+from actors.proposing import SpendAsked
 from actors.rules import agency
 from actors.rules.agency import Agency, Stage, Verdict, Work
 from actors.runtime import Job, PersistentActor
@@ -27,6 +30,7 @@ from actors.steps import (
     complete_task,
 )
 from bus.messages.agents import ActionExecuted, AgentStatus, AgentStatusName, StepCompleted, StepStarted
+from bus.messages.approvals import ProposalId
 from bus.messages.base import AgentId, Event, TaskId
 from bus.messages.completions import BudgetRaised
 from bus.messages.monitor import SystemResumed
@@ -39,14 +43,21 @@ class Workbench(PersistentActor[Agency]):
 
     state_type: ClassVar[type[Agency]] = Agency
 
-    def __init__(self, agent: AgentId, options: AgentOptions, switch: Switch | None = None) -> None:
+    def __init__(
+        self, agent: AgentId, options: AgentOptions, switch: Switch | None = None, *, has_quotas: bool = False
+    ) -> None:
         self._switch = switch or Switch()
         self._agent = agent
         self._options = options
-        self._steps = Steps(agent, options)
+        self._steps = Steps(agent, options, has_quotas=has_quotas)
         self._jobs: dict[TaskId, Job] = {}
         self._resting: set[TaskId] = set()
         self._leases_s: dict[TaskId, float] = {}
+        self._skips_until_s = 0.0
+        """Until then a quota has no room, and it was said that the agent shall skip what it is offered."""
+        self._spend: Job | None = None
+        """What asks people for money, while it waits for their word."""
+        self._asked = ProposalId("")
 
     def initial(self) -> Agency:
         return Agency(agent=self._agent)
@@ -95,13 +106,17 @@ class Workbench(PersistentActor[Agency]):
             case Verdict.WAIT:
                 waits = AgentStatusName.WAITING
                 self.persist(AgentStatus(agent=self._agent, status=waits, reason=message.reason, task=work.task))
-                self.start_timer("budget", self._options.budget_retry_s, BudgetDue())
+                look_s = min(self._options.budget_retry_s, message.wait_s or math.inf)
+                self.start_timer("budget", look_s, BudgetDue())
+                if message.budget == proposing.RUN and self._options.spend_request_usd_micros and self._spend is None:
+                    self._spend = self.perform(self._steps.ask_for_budget, message.reason)
             case Verdict.TRY_AGAIN:
                 self._resting.add(work.task)
                 self.start_timer(f"retry/{work.task}", self._options.retry_wait_s, RetryDue(work.task))
             case Verdict.ABANDON:
                 self._end(work, agency.ABANDONED)
             case Verdict.GIVE_BACK | Verdict.GIVE_UP:
+                self._skips_until_s = max(self._skips_until_s, self.monotonic_s + message.wait_s)
                 self._give_back(work, message.reason, is_retryable=message.verdict is Verdict.GIVE_BACK)
         self._go_on()
 
@@ -109,8 +124,13 @@ class Workbench(PersistentActor[Agency]):
         self._resting.discard(message.task)
         self._go_on()
 
+    def on_spend_asked(self, message: SpendAsked) -> None:
+        self._asked = message.proposal
+
     def on_budget_changed(self, message: BudgetRaised | BudgetDue | SystemResumed) -> None:
         self.cancel_timer("budget")
+        if isinstance(message, BudgetRaised) and message.budget == proposing.RUN:
+            self._take_back_spend()
         if self._switch.is_halted:
             return  # `system.resumed` lets it go on
         for work in tuple(self.state.work.values()):
@@ -147,6 +167,13 @@ class Workbench(PersistentActor[Agency]):
         )
         self._end(work, agency.ABANDONED)
         self._go_on()
+
+    def _take_back_spend(self) -> None:
+        if self._spend is not None:
+            self._spend.cancel()
+        if self._asked:
+            self.perform(self._steps.withdraw_spend, self._asked)
+        self._spend, self._asked = None, ProposalId("")
 
     def _go_on(self) -> None:
         """Begin what can begin, and say what the agent is now."""

@@ -47,10 +47,12 @@ class BusSubscription:
 
     def pull(self) -> Envelope | None:
         """The next message; None when there is none left, and the next one wakes the owner again."""
-        envelope = self.queue.take()
-        if envelope is None:
-            self.is_waiting = False
-        return envelope
+        return self.queue.take() if self.has_more() else None
+
+    def has_more(self) -> bool:
+        """Whether there is something to pull; when there is nothing, the next message wakes the owner again."""
+        self.is_waiting = bool(self.queue.data)
+        return self.is_waiting
 
     def wants(self, kind: type[Message]) -> bool:
         """Whether messages of that class are of interest."""
@@ -88,15 +90,17 @@ class Bus:
 
     def publish(self, envelope: Envelope) -> int:
         """Offer to all whom it may concern; returns how many took it."""
-        kind = type(envelope.message)
+        kind = type(envelope[0])
         matching = self._matching.get(kind)
         if matching is None:
             matching = tuple(subscription for subscription in self._subscriptions if subscription.wants(kind))
             self._matching[kind] = matching
-        taken = 0
+        left_out = 0
         for subscription in matching:
-            if subscription.is_waiting and subscription.queue.put(envelope):  # the way of most messages
-                taken += 1
-            else:
-                taken += subscription.offer(envelope)
-        return taken
+            queue = subscription.queue
+            data = queue.data
+            if 0 < len(data) < queue.bound:  # its owner has been woken, and there is room: nobody needs to be asked
+                data.append(envelope)
+            elif not subscription.offer(envelope):
+                left_out += 1
+        return len(matching) - left_out

@@ -4,22 +4,18 @@ A stored event's meaning never changes. When a type's fields change, its `versio
 fields of the older version into those of the next; decoding applies them one after another.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
+from typing import get_args, get_type_hints
 
 import msgspec
 import orjson
 
-from bus.envelope import EncodedEvent, Recorded
+from bus.envelope import EncodedEvent, Recorded, StoredEvent
 from bus.errors import AgoraError
-from bus.messages.base import Event
+from bus.messages.base import BlobId, Event, Fields
 
 EVENT_BYTES_MAX = 32 * 1024
 """A fact is small; what is larger belongs in a blob."""
-
-Fields = dict[str, Any]  # untyped on purpose: the fields of a version that no class describes any more
-Upcaster = Callable[[Fields], Fields]
-
 
 class UnknownEvent(AgoraError):
     """A stored event has a type or version that this program does not know."""
@@ -55,18 +51,25 @@ class Attributes(msgspec.Struct, frozen=True):
 class Catalogue:
     """The event types of a journal."""
 
-    def __init__(
-        self, events: Iterable[type[Event]], upcasters: Mapping[tuple[str, int], Upcaster] | None = None
-    ) -> None:
+    def __init__(self, events: Iterable[type[Event]]) -> None:
         self._types = {kind.wire_name: kind for kind in events}
         self._decoders = {name: msgspec.json.Decoder(kind) for name, kind in self._types.items()}
         self._encoder = msgspec.json.Encoder()
-        self._upcasters = dict(upcasters or {})
         self._columns = {kind: _columns(kind) for kind in self._types.values()}
 
     def is_kept(self, type_: str) -> bool:
         """Whether events of the type stay for good."""
         return self._types[type_].is_kept
+
+    @property
+    def personal(self) -> dict[str, tuple[str, ...]]:
+        """The fields with personal text, of the types that have any."""
+        return {name: kind.personal for name, kind in self._types.items() if kind.personal}
+
+    @property
+    def with_blobs(self) -> tuple[str, ...]:
+        """The types whose events may name blobs."""
+        return tuple(name for name, kind in self._types.items() if _names_blobs(kind, set()))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -89,17 +92,27 @@ class Catalogue:
         kind = self._types.get(type_)
         if kind is None or version > kind.version:
             raise UnknownEvent(type_, version)
-        if version == kind.version and sealed is None:
-            return self._decoders[type_].decode(data)
+        if version == kind.version:
+            return self._decoders[type_].decode(data if sealed is None else _joined(data, sealed))
         fields: Fields = orjson.loads(data)
         if sealed is not None:
             fields.update(orjson.loads(sealed))
         for old in range(version, kind.version):
-            upcaster = self._upcasters.get((type_, old))
-            if upcaster is None:
+            if not 1 <= old <= len(kind.upcasters):
                 raise UnknownEvent(type_, old)
-            fields = upcaster(fields)
+            fields = kind.upcasters[old - 1](fields)
         return msgspec.convert(fields, kind)
+
+    def upcast(self, stored: StoredEvent) -> StoredEvent:
+        """A stored event with the fields that its type has today; the same where it has them.
+
+        One of a type that is not known any more, or not yet, is left as it is: who reads it sees what was recorded.
+        """
+        kind = self._types.get(stored.type)
+        if kind is None or stored.version >= kind.version:
+            return stored
+        data, sealed = self.encode(self.decode(stored.type, stored.version, stored.data, stored.sealed))
+        return msgspec.structs.replace(stored, version=kind.version, data=data, sealed=sealed)
 
     def encode_record(self, record: Recorded) -> EncodedEvent:
         """The event and its place, ready for the row. Raises EventTooLarge, or what says that it has no encoding."""
@@ -131,6 +144,24 @@ class Catalogue:
         """What the journal can query the event by."""
         subject, task, agent, run = (str(getattr(event, name)) if name else "" for name in self._columns[type(event)])
         return Attributes(subject, task, agent, run)
+
+
+def _joined(data: bytes, sealed: bytes) -> bytes:
+    """Public and sealed fields, both JSON objects, as one."""
+    if b"{}" in (data, sealed):
+        return sealed if data == b"{}" else data
+    return b"%b,%b" % (data[:-1], sealed[1:])
+
+
+def _names_blobs(annotation: object, seen: set[object]) -> bool:
+    """Whether a value of that type may have a blob's name in it, however deep."""
+    if annotation is BlobId:
+        return True
+    if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct) and annotation not in seen:
+        seen.add(annotation)
+        hints = get_type_hints(annotation)
+        return any(_names_blobs(hints[name], seen) for name in annotation.__struct_fields__)
+    return any(_names_blobs(one, seen) for one in get_args(annotation))
 
 
 def _columns(kind: type[Event]) -> tuple[str, str, str, str]:

@@ -1,8 +1,8 @@
 """What a message travels in, and the shapes in which events are recorded.
 
-`after` is the highest position that an envelope's content may rest on: edges let nothing out before the journal's
-watermark has passed it. `cause` is the position of the event that led to this message, `correlation` the name of the
-whole conversation, `hops` how often it was passed on, and `chain` who is waiting for the answer.
+An envelope is a message and its origin: who sends it, what it rests on, what led to it, who waits for an answer. One
+turn of an actor tells many messages, and all of that is the same for each of them; so an origin is made once and shared
+and a further message costs a pair. An ask has an origin of its own.
 """
 
 from collections.abc import Callable
@@ -38,25 +38,34 @@ class Failure(msgspec.Struct, frozen=True):
 Outcome = Answer[Message] | Failure
 
 
-class Envelope(msgspec.Struct, gc=False):
-    """A message on its way. Mutable only for speed of construction; nobody changes one that was sent.
+class Origin(msgspec.Struct, frozen=True):
+    """Where messages come from, and what goes for all of them.
 
-    The garbage collector does not look at envelopes: they point to nothing that points back at them, and a full
-    mailbox would be gone through again and again.
+    The garbage collector looks at that of an ask alone, since only its parts can lead back to it: who takes the answer
+    keeps it, an answer may be an error, and an error keeps the frames that it came through, with all that they hold.
     """
 
-    message: Message
     sender: Address = NOBODY
     after: Position = Position(0)
+    """The highest position that the content may rest on: edges let nothing out before the watermark has passed it."""
     cause: Position = Position(0)
+    """The position of the event that led to this, or 0."""
     correlation: str = ""
-    deadline: float = 0.0
-    """Monotonic seconds; 0 means none."""
+    """The name of the whole conversation."""
     hops: int = 0
-    chain: tuple[Address, ...] = ()
-    reply_to: Callable[[Outcome], None] | None = None
+    """How often it was passed on."""
     position: Position = Position(0)
-    """The position of the event that this envelope delivers, or 0 for a message that is not a recorded event."""
+    """The position of the event that is delivered, or 0 for a message that is not a recorded event."""
+    reply_to: Callable[[Outcome], None] | None = None
+    """Takes the answer to an ask."""
+    deadline: float = 0.0
+    """Until when an ask waits, in monotonic seconds; 0 means that nobody waits."""
+    chain: tuple[Address, ...] = ()
+    """Who waits for the answer to an ask: whoever asked, and whoever asked them."""
+
+
+Envelope = tuple[Message, Origin]
+"""A message on its way. A bare pair, since nothing else is as cheap to make, to keep and to open."""
 
 
 class Recorded(msgspec.Struct, frozen=True, gc=False):

@@ -4,6 +4,10 @@ Two lanes: control ahead of data. The data lane has a bound and a declared polic
 control lane carries the runtime's own notices, whose number is bounded by the number of actors. Senders that may wait
 are parked and admitted first in, first out, once the lane has drained to half, so that a wake-up is paid per batch.
 
+The data lane is a plain deque that the runtime's two hottest lines touch themselves, since a call costs as much as all
+that they do: who tells puts into `data` while it holds something and less than `bound`, and a batch takes out of it
+between `open_batch` and `close_batch`. Whatever else happens goes through the methods.
+
 No clock, no loop: the runtime decides when to take and how long a parked sender waits.
 """
 
@@ -31,7 +35,7 @@ class Overflow(StrEnum):
     DROP_NEW = "drop_new"
     DROP_OLD = "drop_old"
     COALESCE = "coalesce"
-    """A queued message with the same key is replaced in place; without one, the oldest is dropped."""
+    """The newest queued message with the same key is replaced in place; without one, the oldest is dropped."""
 
 
 class Verdict(StrEnum):
@@ -68,13 +72,15 @@ class Mailbox:
     __slots__ = (
         "_coalesce_key",
         "_control",
-        "_data",
+        "_is_closed",
+        "_most_seen",
         "_overflow",
         "_parked",
         "_size_max",
+        "bound",
         "coalesced",
+        "data",
         "dropped",
-        "high_water",
         "refused",
         "taken",
     )
@@ -87,16 +93,21 @@ class Mailbox:
     ) -> None:
         assert size_max > 0, "a mailbox holds at least one message"
         assert (overflow is Overflow.COALESCE) == (coalesce_key is not None), "a key is for coalescing"
+        self.data: deque[Envelope] = deque()
+        """The data lane, oldest first."""
+        self.bound = size_max
+        """How many messages it may hold before somebody has to be asked; 0 when somebody always has to."""
         self._control: deque[Envelope] | None = None
-        self._data: deque[Envelope] = deque()
         self._parked: deque[tuple[Envelope, Wake]] | None = None
         self._size_max = size_max
         self._overflow = overflow
         self._coalesce_key = coalesce_key
-        self.taken = self.refused = self.dropped = self.coalesced = self.high_water = 0
+        self._is_closed = False
+        self._most_seen = 0
+        self.taken = self.refused = self.dropped = self.coalesced = 0
 
     def __len__(self) -> int:
-        return len(self._data) + len(self._control) if self._control else len(self._data)
+        return len(self.data) + len(self._control) if self._control else len(self.data)
 
     @property
     def accepted(self) -> int:
@@ -106,7 +117,12 @@ class Mailbox:
     @property
     def has_room(self) -> bool:
         """Whether a message would be accepted without its policy being asked; who is parked comes first."""
-        return len(self._data) < self._size_max and not self._parked
+        return len(self.data) < self.bound
+
+    @property
+    def has_control(self) -> bool:
+        """Whether a notice of the runtime waits."""
+        return bool(self._control)
 
     @property
     def size_max(self) -> int:
@@ -119,21 +135,15 @@ class Mailbox:
         return self._overflow
 
     @property
-    def oldest(self) -> Envelope | None:
-        """The message that is taken next, left where it is."""
-        if self._control:
-            return self._control[0]
-        return self._data[0] if self._data else None
+    def high_water(self) -> int:
+        """The most that the data lane has held; it is looked at whenever something is taken out."""
+        return max(self._most_seen, len(self.data))
 
     def put(self, envelope: Envelope) -> bool:
         """Queue a message if there is room; without room its policy is to be asked by `offer`."""
-        data = self._data
-        depth = len(data)
-        if depth >= self._size_max:
+        if len(self.data) >= self._size_max:
             return False
-        data.append(envelope)
-        if depth >= self.high_water:
-            self.high_water = depth + 1
+        self.data.append(envelope)
         return True
 
     def offer(self, envelope: Envelope) -> tuple[Verdict, Envelope | None]:
@@ -148,15 +158,14 @@ class Mailbox:
 
     def offer_beyond(self, envelope: Envelope, extra: int) -> bool:
         """Queue a fact even when the lane is full, up to `extra` over the bound; False when that is used up too."""
-        if len(self._data) >= self._size_max + extra:
+        if len(self.data) >= self._size_max + extra:
             return False
-        self._data.append(envelope)
-        self.high_water = max(self.high_water, len(self._data))
+        self.data.append(envelope)
         return True
 
     def put_back(self, envelopes: list[Envelope]) -> None:
         """Put stashed messages in front of all others, in their order. They were counted when they came."""
-        self._data.extendleft(reversed(envelopes))
+        self.data.extendleft(reversed(envelopes))
         self.taken -= len(envelopes)
 
     def pass_through(self) -> None:
@@ -168,45 +177,61 @@ class Mailbox:
         if self._control:
             self.taken += 1
             return self._control.popleft()
-        data = self._data
-        if not data:
+        if not self.open_batch(1):
             return None
-        self.taken += 1
-        envelope = data.popleft()
-        if self._parked and len(data) <= self._size_max // 2:
-            self._admit(self._parked)
+        envelope = self.data.popleft()
+        self.close_batch(1)
         return envelope
+
+    def open_batch(self, budget: int) -> int:
+        """How many messages may be taken out of `data` now, one by one."""
+        depth = len(self.data)
+        self._most_seen = max(self._most_seen, depth)
+        return min(depth, budget)
+
+    def close_batch(self, count: int) -> None:
+        """That many messages were taken out of `data`."""
+        self.taken += count
+        if self._parked and len(self.data) <= self._size_max // 2:
+            self._admit(self._parked)
+
+    def close(self) -> None:
+        """Its owner takes no more messages: who has one must ask."""
+        self._is_closed = True
+        self.bound = 0
 
     def park(self, envelope: Envelope, wake: Wake) -> None:
         """Let a message wait outside until there is room. Who gives up calls `unpark`."""
         if self._parked is None:
             self._parked = deque()
         self._parked.append((envelope, wake))
+        self.bound = 0
 
     def unpark(self, envelope: Envelope) -> None:
         """Forget a message that waits outside; one that was admitted stays."""
         if self._parked:
             self._parked = deque(pair for pair in self._parked if pair[0] is not envelope)
+            self._look_again()
 
     def remove(self, condition: Callable[[Envelope], bool]) -> list[Envelope]:
         """Take out all data messages for which `condition` holds, in order."""
-        kept: deque[Envelope] = deque()
+        kept: list[Envelope] = []
         removed: list[Envelope] = []
-        for envelope in self._data:
+        for envelope in self.data:
             (removed if condition(envelope) else kept).append(envelope)
-        self._data = kept
-        self.taken += len(removed)
-        if self._parked and len(kept) <= self._size_max // 2:
-            self._admit(self._parked)
+        self.data.clear()
+        self.data.extend(kept)
+        self.close_batch(len(removed))
         return removed
 
     def drain(self) -> list[Envelope]:
         """Take everything, control first; parked senders are woken to find the mailbox gone."""
-        rest = [*(self._control or ()), *self._data]
+        rest = [*(self._control or ()), *self.data]
         parked, self._parked = self._parked, None
         self._control = None
-        self._data.clear()
+        self.data.clear()
         self.taken += len(rest)
+        self._look_again()
         for _, wake in parked or ():
             wake(False)
         return rest
@@ -236,27 +261,30 @@ class Mailbox:
             case Overflow.COALESCE if (replaced := self._coalesce(envelope)) is not None:
                 return Verdict.ACCEPTED, replaced
             case Overflow.DROP_OLD | Overflow.COALESCE:
-                oldest = self._data.popleft()
-                self._data.append(envelope)
+                oldest = self.data.popleft()
+                self.data.append(envelope)
                 self.taken += 1
                 self.dropped += 1
                 return Verdict.ACCEPTED, oldest
 
     def _coalesce(self, envelope: Envelope) -> Envelope | None:
         assert self._coalesce_key is not None
-        key = self._coalesce_key(envelope.message)
-        for place, queued in enumerate(self._data):
-            if self._coalesce_key(queued.message) == key:
-                self._data[place] = envelope
+        key = self._coalesce_key(envelope[0])
+        for place in range(len(self.data) - 1, -1, -1):  # the newest of them: each sender's order is kept
+            queued = self.data[place]
+            if self._coalesce_key(queued[0]) == key:
+                self.data[place] = envelope
                 self.taken += 1
                 self.coalesced += 1
                 return queued
         return None
 
     def _admit(self, parked: deque[tuple[Envelope, Wake]]) -> None:
-        data = self._data
-        while parked and len(data) < self._size_max:
+        while parked and len(self.data) < self._size_max:
             envelope, wake = parked.popleft()
-            data.append(envelope)
+            self.data.append(envelope)
             wake(True)
-        self.high_water = max(self.high_water, len(data))
+        self._look_again()
+
+    def _look_again(self) -> None:
+        self.bound = 0 if self._parked or self._is_closed else self._size_max

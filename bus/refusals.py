@@ -88,6 +88,27 @@ class LeaseNotHeld(IllegalTransition):
         self.attempt = attempt
 
 
+class WrongPreimage(Refused):
+    """A preimage does not hash to the invoice's payment hash: it proves no payment (HTTP 422)."""
+
+    code = "wrong_preimage"
+
+    def __init__(self, invoice: str) -> None:
+        super().__init__(f"the preimage is not that of invoice {invoice}: its SHA-256 is not the payment hash")
+        self.invoice = invoice
+
+
+class NodeFailed(Refused):
+    """The Lightning backend gave no usable answer (HTTP 502)."""
+
+    code = "node_failed"
+
+    def __init__(self, backend: str, reason: str) -> None:
+        super().__init__(f"{backend}: {reason}")
+        self.backend = backend
+        self.reason = reason
+
+
 class BudgetExhausted(Refused):
     """A money budget cannot cover the call; nothing was sent (HTTP 402)."""
 
@@ -100,6 +121,37 @@ class BudgetExhausted(Refused):
         self.needed_usd_micros = needed_usd_micros
 
 
+class QuotaExhausted(Refused):
+    """An agent's quota has no room for what it would use; nothing was used (HTTP 429).
+
+    `retry_after_s` says when there will be room; 0 means never, since it is more than the quota itself. `policy` says
+    whether the agent shall wait or skip what it has in hand.
+    """
+
+    code = "quota_exhausted"
+
+    def __init__(
+        self,
+        agent: str,
+        resource: str,
+        used: int,
+        limit: int,
+        wanted: int,
+        *,
+        retry_after_s: float = 0.0,
+        policy: str = "wait",
+    ) -> None:
+        when = f"; there is room in {retry_after_s:.0f} s" if retry_after_s else ""
+        super().__init__(f"{agent} has used {used} of {limit} {resource}; {wanted} more do not fit{when}")
+        self.agent = agent
+        self.resource = resource
+        self.used = used
+        self.limit = limit
+        self.wanted = wanted
+        self.retry_after_s = retry_after_s
+        self.policy = policy
+
+
 class Halted(Refused):
     """Everything was halted by an operator; it goes on when somebody resumes it (HTTP 503)."""
 
@@ -107,6 +159,19 @@ class Halted(Refused):
 
     def __init__(self) -> None:
         super().__init__("all is halted; nothing new begins until an operator resumes it")
+
+
+class IntakePaused(Refused):
+    """The journal waits for the disk, such as for room on a full one; it goes on by itself (HTTP 507)."""
+
+    code = "intake_paused"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"the journal cannot be written ({reason}); nothing new is taken until it can, and nothing that was "
+            "acknowledged is lost"
+        )
+        self.reason = reason
 
 
 class Overloaded(Refused):
@@ -128,6 +193,17 @@ class AllProvidersFailed(Refused):
     def __init__(self, attempts: tuple[str, ...]) -> None:
         super().__init__("no provider answered: " + ("; ".join(attempts) or "none is configured"))
         self.attempts = attempts
+
+
+class NotCapable(Refused):
+    """No provider of the cascade declares what the request needs (HTTP 422)."""
+
+    code = "not_capable"
+
+    def __init__(self, capability: str, reason: str) -> None:
+        super().__init__(f"no provider can serve this: {capability} ({reason})")
+        self.capability = capability
+        self.reason = reason
 
 
 class RequestRejected(Refused):
@@ -233,3 +309,23 @@ class ChangeRefused(Refused):
     """A change to a repository cannot be worked out, checked or applied; everything is as it was (HTTP 422)."""
 
     code = "change_refused"
+
+
+class NotRecorded(Refused):
+    """Completions are replayed, and none was recorded for this request; nobody was asked (HTTP 404)."""
+
+    code = "not_recorded"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class SettingsUnusable(Refused):
+    """Settings that were to be read again cannot be used; everything is as it was (HTTP 422)."""
+
+    code = "settings_unusable"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

@@ -1,13 +1,16 @@
 """The contents that are too large for an event, named by their hash.
 
 Rules: a content is durable before the event that names it, so a crash leaves at worst a content that nobody names;
-each is kept once. They lie in a file of their own: segments come and go, and what they name may outlive them.
+each is kept once. They lie in a file of their own: segments come and go, and what they name may outlive them. What no
+event and no checkpoint names any more goes with a prune; whatever looks like a name counts as one, so that a kill, an
+old format or an odd field leaves at worst a content too many and never one too few.
 
 Lives on the writing connection's thread.
 """
 
+import re
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,6 +21,12 @@ from storage.schema import BLOBS, create_or_check
 from storage.transactions import transaction
 
 BLOBS_NAME = "blobs.sqlite"
+_NAME = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+
+
+def named_in(texts: Iterable[bytes]) -> set[bytes]:
+    """The hashes of all contents that texts may name."""
+    return {bytes.fromhex(name.decode()) for text in texts for name in _NAME.findall(text)}
 
 
 class Blobs:
@@ -43,6 +52,14 @@ class Blobs:
                 assert digest.hex() == blob, "a blob is named by its content"
                 self._connection.execute(queries.INSERT_BLOB, (digest, content))
         self._tend()
+
+    def remove(self, names: Collection[bytes]) -> int:
+        """Remove contents, overwritten in the file; how many were there. Raises sqlite3.Error."""
+        assert self._connection is not None, "the file is open"
+        with transaction(self._connection):
+            removed = self._connection.executemany(queries.DELETE_BLOB, [(name,) for name in names]).rowcount
+        self._tend()
+        return removed
 
     def close(self) -> None:
         """Let go of the file."""

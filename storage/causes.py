@@ -39,8 +39,8 @@ def read_chain(view: View, query: ReadChain) -> EventChain:
 
 def _at(view: View, position: Position) -> StoredEvent | None:
     for connection in view.between(position - 1, position + 1):
-        for row in connection.execute(queries.ROWS_FROM, (position, position)):
-            return StoredEvent(*row)
+        for event in view.events(connection.execute(queries.ROWS_FROM, (position, position))):
+            return event
     return None
 
 

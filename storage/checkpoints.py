@@ -12,8 +12,8 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
 
 import anyio
 import anyio.to_thread
@@ -25,6 +25,7 @@ from bus.messages.base import Position
 from bus.messages.system import CheckpointView
 from bus.refusals import NotFound
 from storage import manifests, queries
+from storage.blobs import named_in
 from storage.chunks import Compression
 from storage.database import Database, WalKeeper, is_full
 from storage.directory import DirectoryLock
@@ -32,8 +33,6 @@ from storage.errors import CorruptCheckpoint, CorruptDatabase
 from storage.manifests import ActorManifest, ActorState, Description, Listing, Manifest
 from storage.schema import CHECKPOINT_PINS, CHECKPOINTS, Schema, check, create_or_check
 from storage.transactions import snapshot, transaction
-
-T = TypeVar("T")
 
 CHECKPOINTS_NAME = "checkpoints.sqlite"
 CLOSE_TIMEOUT_S = 10.0
@@ -69,12 +68,16 @@ class CheckpointStore:
         self._compression = Compression()
         self._has_pins = True
         self._base: dict[Address, ActorManifest] = {}
-        """The entries that were saved last."""
+        """The entries that were saved last, under a name."""
+        self._base_name = ""
+        self._untended: sqlite3.Error | None = None
         self._sizes: dict[str, int] = {}
         """As stored, of the chunks that are being saved."""
         self._listing = Listing()
         self._reachable: dict[str, frozenset[str]] = {}
         """By checkpoint: the chunks that it uses."""
+        self._views: dict[str, tuple[bytes, CheckpointView]] = {}
+        """By checkpoint: the hash of its manifest, and what that says; it takes long to read of many actors."""
 
     @classmethod
     @asynccontextmanager
@@ -131,10 +134,10 @@ class CheckpointStore:
             self._save, description=description, actors=dict(actors), keep=frozenset(keep), unchanged=unchanged
         )
         try:
-            return await self._database.run(work)
+            return await self._database.run(work, self._tend)
         except CorruptDatabase as error:
             await self._begin_anew(error)
-            return await self._database.run(work)
+            return await self._database.run(work, self._tend)
 
     async def pin(self, checkpoint: str, *, is_pinned: bool = True) -> CheckpointView:
         """Let a checkpoint stay whatever comes after it, or no longer. Raises NotFound, StorageError."""
@@ -142,11 +145,11 @@ class CheckpointStore:
 
     async def prune(self, keep: Collection[str]) -> tuple[str, ...]:
         """Remove all but those named and the pinned ones; the names of those that went. Raises StorageError."""
-        return await self._database.run(partial(self._prune, keep=frozenset(keep)))
+        return await self._database.run(partial(self._prune, keep=frozenset(keep)), self._tend)
 
     async def list(self) -> tuple[CheckpointView, ...]:
         """All kept checkpoints whose manifests can be read, newest first."""
-        return tuple(manifest.view for manifest in await self._database.run(self._sound_manifests))
+        return await self._database.run(self._sound_views)
 
     async def manifest(self, checkpoint: str) -> Manifest:
         """What a checkpoint consists of. Raises NotFound, CorruptCheckpoint."""
@@ -155,6 +158,14 @@ class CheckpointStore:
     async def state(self, checkpoint: str, address: Address) -> bytes:
         """One actor's state in a checkpoint, as canonical JSON. Raises NotFound, CorruptCheckpoint."""
         return await self._database.run(partial(self._state, name=checkpoint, address=address))
+
+    async def named_blobs(self) -> frozenset[bytes]:
+        """The hashes of all contents that the states of any checkpoint may name. Raises CorruptCheckpoint."""
+        named: set[bytes] = set()
+        seen: set[tuple[str, ...]] = set()
+        for name in await self._database.run(_names):
+            named |= await self._database.run(partial(self._named_blobs, name=name, seen=seen))
+        return frozenset(named)
 
     async def load(self, checkpoint: str) -> Checkpoint:
         """One checkpoint, proved. Raises NotFound, CorruptCheckpoint."""
@@ -218,8 +229,8 @@ class CheckpointStore:
         aside = await anyio.to_thread.run_sync(_move_aside, self.path)
         self._warnings.append(f"{error}; it was moved to {aside} and the journal takes its place")
         self._database = Database(self.path)
-        self._base = {}
-        self._reachable = {}
+        self._forget_base()
+        self._reachable, self._views = {}, {}
         await self._open()
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
@@ -242,27 +253,30 @@ class CheckpointStore:
         keep: frozenset[str],
         unchanged: Collection[Address],
     ) -> CheckpointView:
+        if self._untended is not None:
+            error, self._untended = self._untended, None
+            raise error
+        if connection.execute(queries.CHECKPOINT, (self._base_name,)).fetchone() is None:
+            self._forget_base()  # what it refers to may be gone with it
         packed = manifests.pack(actors, unchanged, self._base)
         with self._all_or_nothing(connection):
             new = self._store(connection, packed.chunks)
-            entries = {
-                address: entry if entry.stored_bytes else _sized(entry, self._sizes)
-                for address, entry in packed.actors.items()
-            }
+            entries = packed.actors
+            for address in packed.changed:
+                entries[address] = _sized(entries[address], self._sizes)
             self._listing.take(entries)
-            written = sum(new.values())
-            manifest = manifests.describe(description, actors, entries, written, self._listing.state_hash)
-            content, hash_, list_ = manifests.encode(manifest, self._listing)
-            self._store(connection, list_)
+            manifest = manifests.describe(description, actors, entries, sum(new.values()), self._listing.state_hash)
+            content, hash_ = manifests.encode(manifest, self._listing)
+            self._store(connection, self._listing.changed)
             name = manifest.view.checkpoint
             replaced = self._chunks_of(connection, name)
             connection.execute(queries.DELETE_CHECKPOINT, (name,))
             connection.execute(queries.INSERT_CHECKPOINT, (name, content, hash_))
-            self._reachable[name] = msgspec.structs.replace(manifest, entries=tuple(map(bytes.hex, list_))).chunks()
+            self._reachable[name] = msgspec.structs.replace(manifest, entries=self._listing.names).chunks()
             self._remove(connection, [old for old in self._unkept(connection, keep) if old != name], replaced)
-        self._base = entries
+        self._base, self._base_name = entries, name
+        self._views[name] = (hash_, manifest.view)
         self._sizes = {}
-        self._copy_wal(connection)
         return manifest.view
 
     @contextmanager
@@ -273,7 +287,11 @@ class CheckpointStore:
                 yield
         except BaseException:
             self._reachable, self._sizes = {}, {}
+            self._forget_base()
             raise
+
+    def _forget_base(self) -> None:
+        self._base, self._base_name, self._listing = {}, "", Listing()
 
     def _store(self, connection: sqlite3.Connection, chunks: Mapping[bytes, bytes]) -> dict[bytes, int]:
         """Write the chunks that are not there yet; the sizes of those, as stored."""
@@ -289,7 +307,7 @@ class CheckpointStore:
         return new
 
     def _unkept(self, connection: sqlite3.Connection, keep: frozenset[str]) -> Sequence[str]:
-        pinned = {name for (name,) in connection.execute(queries.PINS)}
+        pinned = self._pinned(connection)
         return [name for name in _names(connection) if name not in keep and name not in pinned]
 
     def _remove(self, connection: sqlite3.Connection, names: Sequence[str], orphans: Collection[str]) -> None:
@@ -299,17 +317,16 @@ class CheckpointStore:
             orphans |= self._chunks_of(connection, name)
             connection.execute(queries.DELETE_CHECKPOINT, (name,))
             self._reachable.pop(name, None)
+            self._views.pop(name, None)
         connection.execute(queries.DELETE_STALE_PINS)
         self._sweep(connection, orphans)
 
     def _sweep(self, connection: sqlite3.Connection, orphans: Collection[str]) -> None:
         """Delete those chunks that no checkpoint uses any more."""
-        if not orphans:
-            return
-        used: set[str] = set()
+        unused = set(orphans)
         for name in _names(connection):
-            used |= self._chunks_of(connection, name)
-        connection.executemany(queries.DELETE_CHUNK, [(bytes.fromhex(name),) for name in orphans if name not in used])
+            unused -= self._chunks_of(connection, name)
+        connection.executemany(queries.DELETE_CHUNK, [(bytes.fromhex(name),) for name in unused])
 
     def _chunks_of(self, connection: sqlite3.Connection, name: str) -> frozenset[str]:
         """What a checkpoint uses. Of a damaged one that is unknown: what only it used stays until it is compacted."""
@@ -324,7 +341,6 @@ class CheckpointStore:
         with self._all_or_nothing(connection):
             unkept = self._unkept(connection, keep)
             self._remove(connection, unkept, [hash_.hex() for (hash_,) in connection.execute(queries.CHUNK_HASHES)])
-        self._copy_wal(connection)
         return tuple(unkept)
 
     def _pin(self, connection: sqlite3.Connection, *, name: str, is_pinned: bool) -> CheckpointView:
@@ -333,28 +349,34 @@ class CheckpointStore:
             connection.execute(queries.PIN if is_pinned else queries.UNPIN, (name,))
         return self._manifest(connection, name=name).view
 
-    def _copy_wal(self, connection: sqlite3.Connection) -> None:
+    def _tend(self, connection: sqlite3.Connection) -> None:
+        """Copy the log while the answer is on its way; an error of it is the next save's."""
         try:
             self._wal.after_commit(connection)
         except sqlite3.Error as error:
-            if not is_full(error):
-                raise
-            # What is in the log is durable; it is copied once there is room for it.
+            if not is_full(error):  # what is in the log is durable; it is copied once there is room for it
+                self._untended = error
 
-    def _sound_manifests(self, connection: sqlite3.Connection) -> Sequence[Manifest]:
-        return tuple(self._each_sound_manifest(connection))
-
-    def _each_sound_manifest(self, connection: sqlite3.Connection) -> Iterator[Manifest]:
-        for name in _names(connection):
+    def _sound_views(self, connection: sqlite3.Connection) -> tuple[CheckpointView, ...]:
+        found: list[CheckpointView] = []
+        pinned = self._pinned(connection)
+        for name, content, hash_ in connection.execute(queries.CHECKPOINTS).fetchall():
+            known = self._views.get(name)
             with suppress(CorruptCheckpoint):  # a list names what can be used; `verify` says what cannot
-                yield self._manifest(connection, name=name)
+                if known is None or known[0] != hash_ or sha256(content).digest() != hash_:
+                    known = self._views[name] = (hash_, self._manifest(connection, name=name).view)
+                found.append(msgspec.structs.replace(known[1], is_pinned=name in pinned))
+        return tuple(found)
+
+    def _pinned(self, connection: sqlite3.Connection) -> frozenset[str]:
+        return frozenset(name for (name,) in connection.execute(queries.PINS)) if self._has_pins else frozenset()
 
     def _manifest(self, connection: sqlite3.Connection, *, name: str) -> Manifest:
         row = connection.execute(queries.CHECKPOINT, (name,)).fetchone()
         if row is None:
             raise NotFound("checkpoint", name)
         manifest = manifests.decode(name, row[1], row[2], partial(self._read, connection))
-        if self._has_pins and (name,) in connection.execute(queries.PINS).fetchall():
+        if name in self._pinned(connection):
             return msgspec.structs.replace(manifest, view=msgspec.structs.replace(manifest.view, is_pinned=True))
         return manifest
 
@@ -369,6 +391,13 @@ class CheckpointStore:
             if address not in manifest.actors:
                 raise NotFound(f"actor in {name}", address)
             return manifests.state_of(manifest, address, partial(self._read, connection)).state
+
+    def _named_blobs(self, connection: sqlite3.Connection, *, name: str, seen: set[tuple[str, ...]]) -> set[bytes]:
+        with snapshot(connection):
+            manifest = self._manifest(connection, name=name)
+            new = {address: actor.chunks for address, actor in manifest.actors.items() if actor.chunks not in seen}
+            seen |= set(new.values())
+            return named_in(manifests.state_of(manifest, one, partial(self._read, connection)).state for one in new)
 
     def _read(self, connection: sqlite3.Connection, hash_: bytes) -> bytes | None:
         found = connection.execute(queries.CHUNK, (hash_,)).fetchone()

@@ -6,6 +6,7 @@ to 3.51.2 has a race between connections that do). Automatic checkpoints are off
 that the write-ahead log can be emptied behind them.
 """
 
+import asyncio
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -26,9 +27,9 @@ Work = Callable[[sqlite3.Connection], T]
 
 STATEMENTS_CACHED = 256
 """Every statement of a floor stays prepared: inserts come in some forty sizes."""
-WAL_BYTES_COPIED = 16 * 1024 * 1024
-"""Size of the write-ahead log at which it is copied into the database: large enough that a page that many
-transactions change is copied once, small enough to be over in some tens of milliseconds."""
+WAL_BYTES_COPIED = queries.WAL_BYTES
+"""Size of the write-ahead log at which it is copied into the database: large enough that a page that several
+transactions change is copied once, small enough to be over in some milliseconds."""
 ROOM_BYTES_MIN = 1024 * 1024
 """An I/O error with less room than this left is a full disk by another name."""
 NOT_FROM_SQLITE = 0
@@ -52,13 +53,20 @@ class Database(aiosqlite.Connection):
             raise translated(error, self.path) from error
         return self
 
-    async def run(self, work: Work[T]) -> T:
-        """The result of `work(connection)`, run on the thread in one hop. Raises StorageError for SQLite's errors."""
-        if self._connection is None:
+    async def run(self, work: Work[T], then: Work[None] | None = None) -> T:
+        """The result of `work(connection)`, run on the thread in one hop. Raises StorageError for SQLite's errors.
+
+        `then` follows on the thread whatever became of the work, while the result is on its way; it raises nothing.
+        """
+        if self._connection is None or not self._running:
             raise DatabaseFailed(self.path, "the connection is closed")
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        # The base class has no public way to run a unit of work; its queue is the one door to the thread.
+        self._tx.put_nowait((done, partial(work, self._conn)))
+        if then is not None:
+            self._tx.put_nowait((None, partial(then, self._conn)))
         try:
-            # The base class has no public way to run a unit of work; `_execute` is its one door to the thread.
-            result: T = await self._execute(work, self._conn)  # type: ignore[no-untyped-call]
+            result = await done
         except sqlite3.Error as error:
             raise translated(error, self.path) from error
         except UnicodeDecodeError as error:
@@ -67,21 +75,27 @@ class Database(aiosqlite.Connection):
 
 
 class WalKeeper:
-    """Empties the write-ahead log of one connection when it has grown. Lives on the connection's thread."""
+    """Copies the write-ahead log of one connection when it has grown. Lives on the connection's thread.
+
+    A log that was copied is not cut but begun anew by the next commit: to write over blocks that are there costs a
+    sync half of what new ones do. SQLite cuts what is over its limit then; while a reader stands in the log it grows by
+    as much again before the next try.
+    """
 
     def __init__(self, path: Path) -> None:
         self._file = path.with_name(path.name + "-wal")
-        self._copy_at = WAL_BYTES_COPIED
+        self._allowed = WAL_BYTES_COPIED
 
     def after_commit(self, connection: sqlite3.Connection) -> bool:
-        """Copy and truncate the log if it has grown; whether it was emptied. Raises sqlite3.Error."""
+        """Copy the log if it has grown; whether all of it was. Raises sqlite3.Error."""
         size = self._file.stat().st_size
-        if size < self._copy_at:
+        if size <= WAL_BYTES_COPIED:
+            self._allowed = WAL_BYTES_COPIED
+        if size <= self._allowed:
             return False
-        is_empty = self.empty(connection)
-        # While a reader stands in it the log grows by as much again before the next try, which then finds it gone.
-        self._copy_at = WAL_BYTES_COPIED if is_empty else size + WAL_BYTES_COPIED
-        return is_empty
+        self._allowed = size + WAL_BYTES_COPIED
+        is_busy, pages, copied = connection.execute(queries.WAL_COPY).fetchone()
+        return not is_busy and pages == copied
 
     def empty(self, connection: sqlite3.Connection) -> bool:
         """Copy the log into the database and cut it, waiting for nobody; whether it is empty. Raises sqlite3.Error."""

@@ -2,15 +2,22 @@
 
 The lock is the kernel's (`flock`), so it goes with the process that held it, however that ended; the file's text says
 who it is, for the message to the second. These calls touch the disk: they belong on a thread.
+
+A directory can give its place to another one that was made beside it. That takes two renames; killed between them there
+is no directory, but a draft that says that it is ready, and whoever opens the place next puts it there.
 """
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from storage.errors import DirectoryInUse, DirectoryNotWritable
 
 LOCK_NAME = "lock"
+READY_NAME = "restored"
+"""In a draft: it is whole, and the place is its own."""
 
 
 class DirectoryLock:
@@ -24,6 +31,7 @@ class DirectoryLock:
     def acquire(cls, directory: Path) -> "DirectoryLock":
         """Make the directory if there is none, and hold it. Raises DirectoryNotWritable, DirectoryInUse."""
         try:
+            finish_exchange(directory)
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
@@ -48,6 +56,47 @@ class DirectoryLock:
     def release(self) -> None:
         """Let the next process have it."""
         os.close(self._descriptor)
+
+
+def draft_of(directory: Path) -> Path:
+    """Where the directory that is to take this one's place is made."""
+    whole = directory.absolute()
+    return whole.with_name(whole.name + ".restoring")
+
+
+def exchange(directory: Path, aside: Path) -> Iterator[str]:
+    """Put the draft in a directory's place, which goes aside. Step by step; killed after any, nothing is lost.
+
+    Raises OSError.
+    """
+    draft = draft_of(directory)
+    with (draft / READY_NAME).open("wb") as ready:
+        os.fsync(ready.fileno())
+    _sync(draft)
+    yield "ready"
+    os.rename(directory, aside)
+    _sync(directory.parent)
+    yield "aside"
+    finish_exchange(directory)
+    yield "done"
+
+
+def finish_exchange(directory: Path) -> None:
+    """Put a draft that is ready in the place of a directory that is not there any more. Raises OSError."""
+    draft = draft_of(directory)
+    if not directory.exists() and (draft / READY_NAME).exists():
+        with suppress(FileNotFoundError):  # another process has done it at the same time
+            os.rename(draft, directory)
+        _sync(directory.parent)
+    (directory / READY_NAME).unlink(missing_ok=True)
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def holder(directory: Path) -> int | None:

@@ -108,6 +108,20 @@ class CorruptJournal(StorageError):
         self.reason = reason
 
 
+class PastPruned(StorageError):
+    """What would have to be folded was pruned, and nothing that is kept stands for it."""
+
+    code = "past_pruned"
+
+    def __init__(self, position: int, pruned_to: int) -> None:
+        super().__init__(
+            f"position {position} cannot be gone back to: the events up to {pruned_to} were pruned, and no sound "
+            f"checkpoint between {pruned_to} and {position} stands for them"
+        )
+        self.position = position
+        self.pruned_to = pruned_to
+
+
 class FileGone(StorageError):
     """A file of the journal was dropped or moved while it was asked for."""
 

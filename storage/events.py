@@ -8,7 +8,7 @@ of a lost stretch says is then no longer part of this timeline (`holds`).
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
@@ -25,8 +25,9 @@ from bus.clock import Clock
 from bus.codec import Catalogue
 from bus.envelope import EncodedEvent, Recorded, StoredEvent
 from bus.errors import StorageError
-from bus.messages.base import BlobId, Position
+from bus.messages.base import BlobId, Event, Position
 from bus.messages.system import (
+    JOURNAL,
     EventChain,
     EventHistogram,
     EventPage,
@@ -37,16 +38,18 @@ from bus.messages.system import (
 )
 from bus.refusals import NotFound
 from storage import causes, integrity, queries, reading, searching
+from storage.blobs import named_in
 from storage.database import Database, translated
 from storage.directory import DirectoryLock
 from storage.errors import CorruptDatabase, CorruptJournal, DatabaseFailed, DirectoryNotWritable, FileGone
 from storage.integrity import Progress, Verification
 from storage.keeper import Keeper, Stopped, remove_files
+from storage.keys import living
 from storage.layout import Layout, Segment
 from storage.migration import JOURNAL_NAME, migrate
 from storage.readers import Readers
 from storage.reading import View
-from storage.segments import SegmentLimits
+from storage.segments import SegmentLimits, remove
 from storage.writing import JournalEnd
 
 T = TypeVar("T")
@@ -55,6 +58,8 @@ READERS = 3
 """Reads at the same time: one slow query leaves room for the page and a recovery."""
 BATCH_EVENTS = 1_000
 """Events of one read of a recovery: half a megabyte, some 5 ms."""
+BLOBS_AT_A_TIME = 16
+"""Of those that are removed in one transaction: they are large."""
 CLOSE_TIMEOUT_S = 10.0
 """For emptying the write-ahead log; what is in it is durable anyway."""
 
@@ -152,7 +157,36 @@ class EventStore:
 
     async def write(self, events: Sequence[EncodedEvent], blobs: Mapping[BlobId, bytes]) -> tuple[StoredEvent, ...]:
         """Make a batch durable, all or nothing; one that landed before is answered the same. Raises StorageError."""
-        return await self._write(partial(self._end.write, events=events, blobs=blobs))
+        return await self._write(partial(self._end.write, events=events, blobs=blobs), then=self._end.tend)
+
+    async def keep_keys(self, keys: Mapping[int, bytes]) -> None:
+        """Take along the keys of personal text that another directory has. Raises StorageError."""
+        if keys:
+            await self._write(partial(self._end.keep_keys, keys=keys))
+
+    async def record(self, event: Event) -> None:
+        """Append one event of the journal itself, where no society runs. Raises StorageError."""
+        position = Position(self.head + 1)
+        await self.write(
+            self.encode([Recorded(event, position, self.now_us, JOURNAL, Position(0), "", Position(0))]), {}
+        )
+
+    async def keys(self, events: Sequence[StoredEvent]) -> dict[int, bytes]:
+        """The keys of the events' personal text, by number; those that are destroyed are not there."""
+        return await self._read(lambda view: living(view.files, view.keys_path, events))
+
+    async def drop_text(self, positions: Collection[Position]) -> None:
+        """Drop the indexes of the text at these positions; they are made again when somebody searches."""
+        layout = self.layout
+        held = [s for s in layout.segments if any(s.first <= one <= (s.last or self.head) for one in positions)]
+        paths = [layout.directory / segment.text_name for segment in held]
+        await self._readers.forget(paths)
+        for path in paths:
+            await self._kept(self._keeper.submit(remove, path))
+
+    async def destroy_keys(self, numbers: Collection[int]) -> int:
+        """Destroy keys of personal text for good; how many were still there. Raises StorageError."""
+        return await self._write(partial(self._end.destroy_keys, numbers=numbers))
 
     async def keep_blobs(self, blobs: Mapping[BlobId, bytes]) -> None:
         """Make blobs durable by themselves, before the events that name them. Raises StorageError."""
@@ -240,6 +274,37 @@ class EventStore:
         events = sum(s.last - s.first + 1 for s in dropped)
         return Pruned(dropped[-1].last, events - kept, kept, freed)
 
+    async def rows(self, query: ReadEvents) -> AsyncIterator[tuple[StoredEvent, ...]]:
+        """The rows that match as they are stored, in order, some at a time. Raises StorageError."""
+        wanted = msgspec.structs.replace(query, limit=BATCH_EVENTS, is_newest_first=False)
+        while found := await self._read(partial(reading.select, query=wanted, is_raw=True)):
+            yield found
+            wanted = msgspec.structs.replace(wanted, after=found[-1].position)
+
+    async def unnamed_blobs(self, named: Collection[bytes], apart_from: Collection[Position] = ()) -> set[bytes]:
+        """The contents that nothing of `named` and no event names, but for the events at some positions.
+
+        Raises StorageError.
+        """
+        found = await self._read(
+            lambda view: {hash_ for (hash_,) in view.files.get(self._end.blobs_path).execute(queries.BLOB_HASHES)}
+        )
+        found -= set(named)
+        async for events in self.rows(ReadEvents(types=self._catalogue.with_blobs)):
+            if not found:
+                break
+            found -= named_in(event.data for event in events if event.position not in apart_from)
+        return found
+
+    async def remove_blobs(self, names: Collection[bytes], after: Position) -> int:
+        """Remove contents that nothing names up to a position, nor since; how many went. Raises StorageError."""
+        removed = 0
+        waiting = list(names)
+        while waiting:  # a few at a time, so that no event waits for long
+            some, waiting = waiting[:BLOBS_AT_A_TIME], waiting[BLOBS_AT_A_TIME:]
+            removed += await self._write(partial(self._end.remove_blobs, names=some, after=after))
+        return removed
+
     async def own_events(self, address: Address, after: Position) -> AsyncIterator[Sequence[Recorded]]:
         """The committed events that `address` recorded after a position, in order, in batches."""
         query = ReadEvents(source=address, limit=BATCH_EVENTS, is_newest_first=False)
@@ -267,17 +332,19 @@ class EventStore:
     async def _read(self, work: Callable[[View], T]) -> T:
         try:
             try:
-                return await self._readers.run(lambda files: work(View(files, self.layout)))
+                return await self._readers.run(lambda files: work(View(files, self.layout, self._catalogue)))
             except FileGone:  # a prune came between the look at the layout and the file: look again
-                return await self._readers.run(lambda files: work(View(files, self.layout)))
+                return await self._readers.run(lambda files: work(View(files, self.layout, self._catalogue)))
         except CorruptDatabase as error:
             raise CorruptJournal(self.path, 0, error.reason) from error
         except reading.UndecodableEvent as error:
             raise CorruptJournal(self.path, error.position, error.reason) from error
 
-    async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _write(
+        self, work: Callable[[sqlite3.Connection], T], then: Callable[[sqlite3.Connection], None] | None = None
+    ) -> T:
         try:
-            return await self._writer.run(work)
+            return await self._writer.run(work, then)
         except CorruptDatabase as error:
             raise CorruptJournal(self.path, 0, error.reason) from error
 

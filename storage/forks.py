@@ -14,9 +14,10 @@ import anyio.to_thread
 from bus.clock import Clock
 from bus.codec import Catalogue
 from bus.errors import BadUsage, StorageError
-from bus.messages.base import Position, RunId
-from storage.checkpoints import CheckpointStore
-from storage.errors import CorruptCheckpoint
+from bus.messages.base import Position
+from storage.beginnings import Beginning, begin, copying
+from storage.checkpoints import CHECKPOINTS_NAME, Checkpoint, CheckpointStore
+from storage.errors import CorruptCheckpoint, PastPruned
 from storage.events import EventStore
 from storage.manifests import Description
 from storage.mark import MARK_NAME, Mark, write_mark
@@ -38,12 +39,16 @@ async def fork_journal(
     """Write the events up to a position into a directory of their own. Raises BadUsage, StorageError."""
     if not 0 < upto <= past.head:
         raise BadUsage(f"there is no position {upto}; the journal has 1 to {past.head}")
-    if past.oldest != 1:
-        raise BadUsage(f"the events before position {past.oldest} were pruned; the journal cannot be written again")
+    beginning = Beginning.of(past.layout)
+    if beginning is not None:
+        if upto < beginning.upto:
+            raise PastPruned(upto, beginning.upto)
+        await anyio.to_thread.run_sync(begin, into, beginning, copying(past.layout))
     async with EventStore.open(into, catalogue, clock) as store:
         async for blobs in past.blobs():
             await store.keep_blobs(blobs)
-        async for page in past.stored(upto=upto):
+        async for page in past.stored(store.head, upto=upto):
+            await store.keep_keys(await past.keys(page.events))
             written = await store.write([encoded(event) for event in page.events], {})
             if [event.hash for event in written] != [event.hash for event in page.events]:
                 raise StorageError("the events are not what their hashes say; run `agora verify`")
@@ -52,6 +57,33 @@ async def fork_journal(
         if found.problem:
             raise StorageError(f"what was written cannot be proved: {found.problem}")
     await begin_epoch(into, past.epoch, upto, catalogue, clock)
+
+
+async def standing_for(past: Past, directory: Path, upto: Position) -> Checkpoint | None:
+    """The newest sound checkpoint up to a position that stands for what was pruned; None where nothing was.
+
+    Raises PastPruned where none does.
+    """
+    pruned_to = past.layout.pruned_to
+    if not pruned_to:
+        return None
+    if upto >= pruned_to and await anyio.Path(directory / CHECKPOINTS_NAME).is_file():
+        async with CheckpointStore.inspect(directory) as store:
+            for view in await store.list():
+                if view.left_out or not (pruned_to <= view.position <= upto and past.holds(view.epoch, view.position)):
+                    continue
+                try:
+                    checkpoint = await store.load(view.checkpoint)
+                except CorruptCheckpoint:
+                    continue  # an older one may do
+                if stands_on(checkpoint) >= pruned_to:
+                    return checkpoint
+    raise PastPruned(upto, pruned_to)
+
+
+def stands_on(checkpoint: Checkpoint) -> Position:
+    """The position that all its states have reached, but for projections of what is committed."""
+    return min((state.position for state in checkpoint.actors.values() if not state.follows), default=Position(0))
 
 
 async def begin_epoch(into: Path, epoch: int, head: Position, catalogue: Catalogue, clock: Clock) -> None:
@@ -75,19 +107,7 @@ async def fork_checkpoints(past: Past, directory: Path, into: Path, upto: Positi
                 checkpoint = await old.load(view.checkpoint)
             except CorruptCheckpoint:
                 continue  # it would be passed over at the start anyway
-            description = Description(
-                reason=view.reason,
-                created_us=view.created_us,
-                run=RunId(view.run),
-                step=view.step,
-                label=view.label,
-                epoch=view.epoch,
-                config_hash=view.config_hash,
-                agora_version=view.agora_version,
-                includes=view.includes,
-                left_out=view.left_out,
-            )
-            await new.save(description, checkpoint.actors, keep=taken)
+            await new.save(Description.of(view), checkpoint.actors, keep=taken)
             taken.insert(0, view.checkpoint)
             if view.is_pinned:
                 await new.pin(view.checkpoint)

@@ -14,6 +14,7 @@ from contextlib import closing
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Final
 
 import anyio.from_thread
 import anyio.to_thread
@@ -24,14 +25,19 @@ from bus.messages.base import Position
 from storage import layout as layouts
 from storage import queries
 from storage.blobs import BLOBS_NAME
+from storage.boxes import has_box
 from storage.chain import KEPT, PRUNABLE, row_hash
 from storage.database import connect, translated
-from storage.errors import CorruptDatabase, DatabaseLocked, DirectoryNotWritable, DiskFull, UnknownSchema
+from storage.errors import CorruptDatabase, DatabaseLocked, DirectoryNotWritable, DiskFull, FileGone, UnknownSchema
+from storage.files import Files
 from storage.keeper import builder
+from storage.keys import KEYS_NAME, opener_of
 from storage.layout import SEGMENTS_NAME, Layout, Segment, epoch_hash
 from storage.migration import JOURNAL_NAME
-from storage.schema import BLOBS, JOURNAL, SEGMENT, TEXT, Schema, check, differences
+from storage.schema import BLOBS, JOURNAL, KEYS, SEGMENT, TEXT, Schema, check, differences
 
+DATA: Final = 12
+"""Where the fields stand in an encoded event."""
 PAGE_ROWS = 2_000
 PAGE_BLOBS = 16
 """Blobs are large: a page is a few megabytes."""
@@ -69,7 +75,8 @@ async def verify(directory: Path, progress: Progress | None = None) -> Verificat
 def _verify(directory: Path, progress: Progress | None) -> Verification:
     walk = _Walk(directory, progress)
     try:
-        walk.run()
+        with closing(walk):
+            walk.run()
     except Wrong as wrong:
         return Verification(walk.events, walk.blobs, wrong.position, wrong.problem)
     except UnknownSchema as error:
@@ -95,6 +102,8 @@ class _Walk:
         self._head = Position(0)
         self._hashes = {PRUNABLE: b"", KEPT: b""}
         self._positions = {PRUNABLE: 0, KEPT: 0}
+        self._keys = Files()
+        self._opener = opener_of(self._keys, directory / KEYS_NAME)
         self.path = directory
         """The file that is being read."""
         self.events = 0
@@ -110,6 +119,11 @@ class _Walk:
             following = layout.segments[number + 1] if segment.state != "open" else None
             self._prove_segment(layout, segment, following)
         self._prove_blobs()
+        self._prove_keys()
+
+    def close(self) -> None:
+        """Let go of the keys."""
+        self._keys.close()
 
     def _read_layout(self) -> Layout:
         path = self._directory / JOURNAL_NAME
@@ -158,6 +172,8 @@ class _Walk:
                     raise Wrong(position, "the row is missing")
                 if chain not in self._hashes or row_hash(self._hashes[chain], chain, event) != stored_hash:
                     raise Wrong(position, "the row is not what its hash says")
+                if has_box(event[DATA]):
+                    self._prove_box(position, event[DATA])
                 if is_pruned and chain != KEPT:
                     raise Wrong(position, "the row should have been pruned")
                 self._hashes[chain], self._positions[chain] = stored_hash, position
@@ -167,6 +183,15 @@ class _Walk:
                 self._progress(done, self._head)
         if segment.state != "pruned" and done != last:
             raise Wrong(done + 1, "the row is missing")
+
+    def _prove_box(self, position: Position, data: bytes) -> None:
+        """Personal text is there or was redacted: nothing between."""
+        try:
+            self._opener.data(data)
+        except CorruptDatabase as error:
+            raise Wrong(position, f"its personal text cannot be read: {error.reason}") from error
+        except FileGone as error:
+            raise Wrong(position, f"its personal text cannot be read: {error}") from error
 
     def _prove_ends(self, rows: sqlite3.Connection, path: Path, segment: Segment, last: Position) -> None:
         """What is wrong beside the rows."""
@@ -229,6 +254,12 @@ class _Walk:
             connection.close()
             raise
         return connection
+
+    def _prove_keys(self) -> None:
+        path = self._directory / KEYS_NAME
+        if path.exists():  # a journal that is only looked at may be older than personal text
+            with closing(self._opened(path, KEYS)) as keys:
+                _prove_structure(keys, path, KEYS)
 
     def _prove_blobs(self) -> None:
         path = self._directory / BLOBS_NAME

@@ -1,22 +1,31 @@
 """A journal as JSON Lines: one line says what it is, one per blob and one per event, in order.
 
+Where old events were pruned, what they have left comes first: the segments that they were in, their kept rows, and the
+checkpoint that stands for them.
+
 Rules: an event's fields stand in its line to the byte, with its hash, so that a journal that is read from the lines has
-the same rows as the one that was written to them. Sealed fields are left out unless they are asked for; what lacks them
-can be looked at and not be gone on from. What cannot be read is told by its line, every time: nothing is passed over in
-silence, and nothing is taken that follows a gap.
+the same rows as the one that was written to them. Personal text stands in plain words, with the box and the key that it
+has in the journal beside it; where it was redacted there are a marker and a box that nothing opens. Sealed fields are
+left out unless they are asked for; what lacks them can be looked at and not be gone on from. What cannot be read is
+told by its line, every time: nothing is passed over in silence, and nothing is taken that follows a gap.
 
 Pure but for reading the lines themselves.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from itertools import islice
 from typing import BinaryIO
 
 import msgspec
 
+from bus.address import Address
 from bus.envelope import EncodedEvent, StoredEvent
 from bus.messages.base import BlobId, Position
+from storage import boxes
+from storage.beginnings import Beginning
+from storage.checkpoints import Checkpoint
+from storage.manifests import Description
 
 FORMAT = 1
 LINES_AT_A_TIME = 500
@@ -32,6 +41,31 @@ class Head(msgspec.Struct, frozen=True, tag_field="agora", tag="journal"):
     head: Position
     """The last event when the lines were begun; a mirror goes on."""
     has_sealed: bool
+
+
+class PrunedLine(msgspec.Struct, frozen=True, tag_field="agora", tag="pruned"):
+    """The second line where old events were pruned: what they have left. Their kept rows follow, and a checkpoint."""
+
+    beginning: Beginning
+
+
+class CheckpointLine(msgspec.Struct, frozen=True, tag_field="agora", tag="checkpoint"):
+    """What stands for the pruned events; as many states follow."""
+
+    checkpoint: str
+    description: Description
+    state_hash: str
+    states: int
+
+
+class StateLine(msgspec.Struct, frozen=True, tag_field="agora", tag="state"):
+    """An actor's state in that checkpoint."""
+
+    address: Address
+    position: Position
+    cursor: Position
+    state: msgspec.Raw
+    follows: bool = False
 
 
 class BlobLine(msgspec.Struct, frozen=True):
@@ -64,6 +98,10 @@ class EventLine(msgspec.Struct, frozen=True, omit_defaults=True):
     sealed: msgspec.Raw = _NONE
     is_sealed: bool = False
     """Whether it has fields that are not told here."""
+    stored: msgspec.Raw = _NONE
+    """The data as they stand in the row, where personal text of theirs is in a box."""
+    key: bytes = b""
+    """What opens the box; empty where it was destroyed."""
 
 
 class Broken(msgspec.Struct, frozen=True):
@@ -74,10 +112,12 @@ class Broken(msgspec.Struct, frozen=True):
     is_blob: bool = False
 
 
-Line = Head | BlobLine | EventLine | Broken
+About = Head | PrunedLine | CheckpointLine | StateLine
+"""What a line can say that tells of no event and no blob."""
+Line = About | BlobLine | EventLine | Broken
 
 _encode = msgspec.json.Encoder().encode
-_HEAD, _BLOB = msgspec.json.Decoder(Head), msgspec.json.Decoder(BlobLine)
+_ABOUT, _BLOB = msgspec.json.Decoder(About), msgspec.json.Decoder(BlobLine)
 _EVENT = msgspec.json.Decoder(EventLine)
 
 
@@ -86,20 +126,37 @@ def head_line(epoch: int, head: Position, *, has_sealed: bool) -> bytes:
     return _encode(Head(FORMAT, epoch, head, has_sealed)) + b"\n"
 
 
+def pruned_line(beginning: Beginning) -> bytes:
+    """The line of what was pruned."""
+    return _encode(PrunedLine(beginning)) + b"\n"
+
+
+def checkpoint_lines(checkpoint: Checkpoint) -> list[bytes]:
+    """The lines of a checkpoint that stands for pruned events."""
+    view = checkpoint.view
+    first = CheckpointLine(view.checkpoint, Description.of(view), view.state_hash, len(checkpoint.actors))
+    states = [
+        StateLine(address, state.position, state.cursor, msgspec.Raw(state.state), state.follows)
+        for address, state in checkpoint.actors.items()
+    ]
+    return [_encode(line) + b"\n" for line in (first, *states)]
+
+
 def blob_line(blob: BlobId, content: bytes) -> bytes:
     """A blob's line."""
     return _encode(BlobLine(blob, content)) + b"\n"
 
 
-def event_line(event: StoredEvent, *, has_sealed: bool) -> bytes:
-    """An event's line."""
+def event_line(event: StoredEvent, *, has_sealed: bool, key: bytes | None = None) -> bytes:
+    """An event's line; `key` opens its personal text."""
+    is_boxed = boxes.has_box(event.data)
     line = EventLine(
         position=event.position,
         time_us=event.time_us,
         type=event.type,
         version=event.version,
         source=event.source,
-        data=msgspec.Raw(event.data),
+        data=msgspec.Raw(boxes.opened(event.data, key) if is_boxed else event.data),
         hash=event.hash.hex(),
         subject=event.subject,
         task=event.task,
@@ -110,8 +167,15 @@ def event_line(event: StoredEvent, *, has_sealed: bool) -> bytes:
         cursor=event.cursor,
         sealed=msgspec.Raw(event.sealed) if has_sealed and event.sealed is not None else _NONE,
         is_sealed=event.sealed is not None and not has_sealed,
+        stored=msgspec.Raw(event.data) if is_boxed else _NONE,
+        key=key or b"",
     )
     return _encode(line) + b"\n"
+
+
+def keys_of(lines: Iterable[EventLine]) -> dict[int, bytes]:
+    """The keys of personal text that lines tell, by number."""
+    return {boxes.key_number(bytes(line.stored)): line.key for line in lines if line.key and bytes(line.stored)}
 
 
 def row_of(line: EventLine) -> EncodedEvent:
@@ -129,7 +193,7 @@ def row_of(line: EventLine) -> EncodedEvent:
         line.correlation,
         line.cause,
         line.cursor,
-        bytes(line.data),
+        bytes(line.stored) or bytes(line.data),
         bytes(line.sealed) or None,
     )
 
@@ -156,7 +220,8 @@ class Lines:
 def _parsed(number: int, text: bytes) -> Line:
     try:
         if text.startswith(b'{"agora":'):
-            return _HEAD.decode(text)
+            about: About = _ABOUT.decode(text)
+            return about
         if text.startswith(b'{"blob":'):
             blob = _BLOB.decode(text)
             is_itself = sha256(blob.content).hexdigest() == blob.blob

@@ -18,6 +18,8 @@ from typing import ParamSpec, TypeVar
 from storage import queries
 from storage.database import WalKeeper, connect
 from storage.errors import CorruptDatabase
+from storage.files import Files
+from storage.keys import KEYS_NAME, opener_of
 from storage.layout import Layout, Segment
 from storage.schema import SEGMENT, TEXT, create_or_check
 from storage.segments import remove, sync_directory
@@ -108,8 +110,10 @@ class Keeper:
 
     def _index_text(self, layout: Layout, segment: Segment, path: Path) -> None:
         index = builder(path)
+        keys = Files()
         try:
             create_or_check(index, path, TEXT)
+            index.create_function("opened", 1, opener_of(keys, layout.directory.parent / KEYS_NAME).data)
             index.execute(queries.ATTACH, (f"{layout.path(segment).absolute().as_uri()}?mode=ro",))
             (done,) = index.execute(queries.TEXT_PROGRESS).fetchone()
             while True:
@@ -123,6 +127,7 @@ class Keeper:
                 done = upto
         finally:
             index.close()
+            keys.close()
 
     def _check(self) -> None:
         if self._stop.is_set():

@@ -31,7 +31,7 @@ Read = Callable[[bytes], bytes | None]
 """Gives a chunk's content by its hash, or None where there is none. Raises UnreadableChunk."""
 
 
-class ActorState(msgspec.Struct, frozen=True):
+class ActorState(msgspec.Struct, frozen=True, gc=False):
     """One actor's state as of a position."""
 
     position: Position
@@ -66,9 +66,27 @@ class Description(msgspec.Struct, frozen=True):
     agora_version: str
     includes: dict[str, tuple[str, ...]] = {}
     left_out: tuple[str, ...] = ()
+    behind: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(cls, view: CheckpointView) -> "Description":
+        """That of a checkpoint that is saved again."""
+        return cls(
+            reason=view.reason,
+            created_us=view.created_us,
+            run=RunId(view.run),
+            step=view.step,
+            label=view.label,
+            epoch=view.epoch,
+            config_hash=view.config_hash,
+            agora_version=view.agora_version,
+            includes=view.includes,
+            left_out=view.left_out,
+            behind=view.behind,
+        )
 
 
-class ActorManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class ActorManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """Where one actor's state is to be found."""
 
     position: Position
@@ -124,7 +142,8 @@ class Packed(msgspec.Struct, frozen=True):
     chunks: dict[bytes, bytes]
     """Content by its hash, uncompressed: of those actors that changed."""
     actors: dict[Address, ActorManifest]
-    """`stored_bytes` is 0 of those that changed."""
+    """In the order of the addresses; `stored_bytes` is 0 of those that changed."""
+    changed: tuple[Address, ...]
 
 
 def pack(
@@ -132,20 +151,19 @@ def pack(
     unchanged: Collection[Address] = (),
     base: Mapping[Address, ActorManifest] | None = None,
 ) -> Packed:
-    """Every actor's state as chunks; the `unchanged` are as `base` has them."""
+    """Every actor's state as chunks; the `unchanged` are as `base` has them, but for their cursors."""
     known = base or {}
+    same = known.keys() & actors.keys() & set(unchanged)
+    changed = tuple(sorted(actors.keys() - same))
     chunks: dict[bytes, bytes] = {}
-    entries: dict[Address, ActorManifest] = {}
-    for address in sorted(actors):
-        actor = actors[address]
-        entry = known.get(address) if address in unchanged else None
-        if entry is None:
-            entries[address] = _packed(actor, chunks)
-        elif entry.cursor == actor.cursor:
-            entries[address] = entry
-        else:
-            entries[address] = msgspec.structs.replace(entry, cursor=actor.cursor)
-    return Packed(chunks, entries)
+    new = {address: _packed(actors[address], chunks) for address in changed}
+    for address in [address for address in same if known[address].cursor != actors[address].cursor]:
+        new[address] = msgspec.structs.replace(known[address], cursor=actors[address].cursor)
+    if known.keys() == actors.keys():  # as a rule: copied at once, in their order
+        entries = {**known, **new}
+    else:
+        entries = {address: new.get(address) or known[address] for address in sorted(actors)}
+    return Packed(chunks, entries, changed)
 
 
 def _packed(actor: ActorState, chunks: dict[bytes, bytes]) -> ActorManifest:
@@ -194,7 +212,7 @@ def describe(
     state_hash: str,
 ) -> Manifest:
     """The manifest of packed states, of which `written_bytes` were not there before."""
-    position = max(actor.position for actor in actors.values())
+    position = max([actor.position for actor in actors.values()])
     view = CheckpointView(
         checkpoint=f"c-{position}",
         position=position,
@@ -206,68 +224,96 @@ def describe(
         epoch=description.epoch,
         config_hash=description.config_hash,
         agora_version=description.agora_version,
-        actors={address: entries[address].size_bytes for address in entries},
-        size_bytes=sum(entry.stored_bytes for entry in entries.values()),
+        actors={address: entry.size_bytes for address, entry in entries.items()},
+        size_bytes=sum([entry.stored_bytes for entry in entries.values()]),
         state_hash=state_hash,
         written_bytes=written_bytes,
         includes=description.includes,
         left_out=description.left_out,
+        behind=description.behind,
     )
-    stamped = min((actor.position for actor in actors.values() if not actor.follows), default=Position(0))
+    stamped = min([actor.position for actor in actors.values() if not actor.follows], default=Position(0))
     return Manifest(view, entries, stamped, format=2)
 
 
+class _Piece(msgspec.Struct, gc=False):
+    """A stretch of the list of actors."""
+
+    addresses: list[Address]
+    name: bytes = b""
+    """SHA-256 of its content."""
+    hashed: bytes = b""
+    """What the state hash covers of its actors."""
+
+
 class Listing:
-    """The list of actors as it is stored, made again from what did not change since the last time."""
+    """The list of actors as it is stored, made again where something has changed since the last time."""
 
     def __init__(self) -> None:
-        self._lines: dict[Address, tuple[ActorManifest, bytes, bool, bytes]] = {}
-        """By actor: its entry, that as JSON, whether a piece ends there, and what the state hash covers of it."""
+        self._entries: dict[Address, ActorManifest] = {}
+        self._lines: dict[Address, tuple[bytes, bytes]] = {}
+        """By actor: its entry as JSON, and what the state hash covers of it."""
+        self._pieces: list[_Piece] = []
+        self._piece_of: dict[Address, int] = {}
+        self.changed: dict[bytes, bytes] = {}
+        """The pieces that were not there before the last time, by their names."""
 
     def take(self, entries: Mapping[Address, ActorManifest]) -> None:
-        """From now on these are the entries."""
-        known, lines = self._lines, {}
-        for address, entry in entries.items():
-            found = known.get(address)
-            lines[address] = found if found is not None and found[0] is entry else _line(address, entry)
-        self._lines = lines
+        """From now on these are the entries, in the order of their addresses."""
+        known, self._entries = self._entries, dict(entries)
+        changed = [address for address, entry in entries.items() if entry is not known.get(address)]
+        for address in changed:
+            self._lines[address] = _line(address, entries[address])
+        self.changed = {}
+        if known.keys() == entries.keys():
+            for number in sorted({self._piece_of[address] for address in changed}):
+                self._make(number)
+        else:
+            self._cut()
 
     @property
     def state_hash(self) -> str:
         """SHA-256 over each address and the SHA-256 of its canonical state, in the order of the addresses."""
-        return sha256(b"".join([hashed for _, _, _, hashed in self._lines.values()])).hexdigest()
+        return sha256(b"".join([piece.hashed for piece in self._pieces])).hexdigest()
 
-    def pieces(self) -> list[bytes]:
-        """The list as JSON, cut where its entries say."""
-        found: list[bytes] = []
-        pending: list[bytes] = []
-        before = b"{"
-        for _, line, is_border, _ in self._lines.values():
-            pending.append(line)
-            if is_border or len(pending) == ENTRIES_MAX:
-                found.append(before + b",".join(pending))
-                pending = []
-                before = b","
-        if pending:
-            found.append(before + b",".join(pending))
-        found[-1] += b"}"
-        return found
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The pieces that the list consists of."""
+        return tuple([piece.name.hex() for piece in self._pieces])
+
+    def _cut(self) -> None:
+        """Draw the borders anew: by the names, so that they stay where they are whatever becomes of the entries."""
+        self._lines = {address: self._lines[address] for address in self._entries}
+        self._pieces = []
+        is_over = True
+        for address in self._entries:
+            if is_over:
+                self._pieces.append(_Piece([]))
+            addresses = self._pieces[-1].addresses
+            addresses.append(address)
+            is_over = crc32(address.encode()) % ENTRIES_PER_PIECE == 0 or len(addresses) == ENTRIES_MAX
+        self._piece_of = {address: n for n, piece in enumerate(self._pieces) for address in piece.addresses}
+        for number in range(len(self._pieces)):
+            self._make(number)
+
+    def _make(self, number: int) -> None:
+        piece = self._pieces[number]
+        lines = [self._lines[address] for address in piece.addresses]
+        before, after = b"," if number else b"{", b"}" if piece is self._pieces[-1] else b""
+        content = b"%b%b%b" % (before, b",".join([line for line, _ in lines]), after)
+        piece.name, piece.hashed = sha256(content).digest(), b"".join([hashed for _, hashed in lines])
+        self.changed[piece.name] = content
 
 
-def _line(address: Address, entry: ActorManifest) -> tuple[ActorManifest, bytes, bool, bytes]:
-    line = msgspec.json.encode({address: entry})[1:-1]
-    # The border is drawn by the name, so that it stays where it is whatever becomes of the entry.
-    is_border = crc32(address.encode()) % ENTRIES_PER_PIECE == 0
-    return entry, line, is_border, hash_line(address, entry.state_hash)
+def _line(address: Address, entry: ActorManifest) -> tuple[bytes, bytes]:
+    return msgspec.json.encode({address: entry})[1:-1], hash_line(address, entry.state_hash)
 
 
-def encode(manifest: Manifest, listing: Listing) -> tuple[bytes, bytes, dict[bytes, bytes]]:
-    """The manifest's bytes, their hash, and the chunks of its list of actors, which the listing has taken."""
-    cut = [(sha256(piece), piece) for piece in listing.pieces()]
-    names = tuple(name.hexdigest() for name, _ in cut)
+def encode(manifest: Manifest, listing: Listing) -> tuple[bytes, bytes]:
+    """The manifest's bytes and their hash; its list of actors is what the listing has taken."""
     view = msgspec.structs.replace(manifest.view, actors={})
-    content = msgspec.json.encode(_Head(2, view, manifest.stamped, names))
-    return content, sha256(content).digest(), {name.digest(): piece for name, piece in cut}
+    content = msgspec.json.encode(_Head(2, view, manifest.stamped, listing.names))
+    return content, sha256(content).digest()
 
 
 def decode(name: str, content: bytes, hash_: bytes, read: Read) -> Manifest:

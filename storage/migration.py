@@ -49,7 +49,9 @@ def migrate(directory: Path) -> str | None:
 
 def _version(path: Path) -> int:
     """The version of one of our journals; 0 for anything else."""
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+    # A kill while the file was made leaves a change to be rolled back, which a connection that only reads cannot do.
+    mode = "rw" if path.with_name(path.name + "-journal").exists() else "ro"
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True)) as connection:
         (application_id,) = connection.execute(queries.APPLICATION_ID).fetchone()
         (version,) = connection.execute(queries.VERSION).fetchone()
     return int(version) if application_id == JOURNAL.application_id else 0

@@ -8,7 +8,7 @@ The file itself is blocking, and belongs on a thread; `follow` sees to that.
 """
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -103,6 +103,31 @@ class Mirror:
         except msgspec.DecodeError:
             return
         self.position, self.last_hash = last.position, last.hash
+
+
+def forget(path: Path, data: Mapping[Position, bytes]) -> None:
+    """Write the file anew, with these data at these positions. Raises OSError."""
+    if not path.exists():
+        return
+    building = path.with_name(path.name + ".new")
+    with path.open("rb") as old, building.open("wb") as new:
+        for line in old:
+            new.write(_retold(line, data))
+        new.flush()
+        os.fsync(new.fileno())
+    os.replace(building, path)
+
+
+def _retold(line: bytes, data: Mapping[Position, bytes]) -> bytes:
+    if not line.startswith(b'{"position":'):
+        return line
+    try:
+        told = msgspec.json.decode(line, type=EventLine)
+    except msgspec.DecodeError:
+        return line  # torn: it is cut off when the file is taken up again
+    if told.position not in data:
+        return line
+    return msgspec.json.encode(msgspec.structs.replace(told, data=msgspec.Raw(data[told.position]))) + b"\n"
 
 
 async def follow(

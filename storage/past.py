@@ -24,6 +24,8 @@ from storage import queries, reading
 from storage.blobs import BLOBS_NAME
 from storage.errors import CorruptDatabase, CorruptJournal
 from storage.files import Files
+from storage.keys import living
+from storage.layout import Layout
 from storage.migration import JOURNAL_NAME
 from storage.readers import Readers
 from storage.reading import View
@@ -52,6 +54,8 @@ class Past:
         """The last event when it was opened."""
         self.oldest = Position(0)
         """The first that is still there; 0 in an empty journal."""
+        self.layout = Layout(directory, ())
+        """The segments when it was opened."""
 
     @classmethod
     @asynccontextmanager
@@ -103,6 +107,10 @@ class Past:
         content: bytes = row[0]
         return content
 
+    async def keys(self, events: Sequence[StoredEvent]) -> dict[int, bytes]:
+        """The keys of the events' personal text, by number; those that are destroyed are not there."""
+        return await self._read(lambda view: living(view.files, view.keys_path, events))
+
     async def stored(self, after: Position = NOTHING, upto: Position | None = None) -> AsyncIterator[EventPage]:
         """The rows with after < position <= upto as they stand, in order, page by page."""
         last = self.head if upto is None else upto
@@ -110,7 +118,7 @@ class Past:
             query = ReadEvents(
                 after=after, before=Position(last + 1), limit=BATCH_EVENTS, is_newest_first=False, types=("#",)
             )
-            page = await self._read(partial(reading.read_page, query=query))
+            page = await self._read(partial(reading.read_page, query=query, is_raw=True))
             if not page.events:
                 return
             yield page
@@ -156,7 +164,7 @@ class Past:
 
     def _view(self, files: Files) -> View:
         """The segments as whoever writes them has them now."""
-        return View(files, read_layout(files.get(self.path), self.path))
+        return View(files, read_layout(files.get(self.path), self.path), self._catalogue)
 
     def _check(self, files: Files) -> None:
         check(files.get(self.path), self.path, JOURNAL)
@@ -165,6 +173,7 @@ class Past:
         epochs = view.files.get(self.path).execute(queries.EPOCHS).fetchall()
         self._epochs = tuple((epoch, Position(after)) for epoch, after, _, _ in epochs)
         self.head = view.head
+        self.layout = view.layout
         oldest = view.layout.pruned_to + 1
         self.oldest = Position(oldest if oldest <= self.head else 0)
 

@@ -1,13 +1,15 @@
 """Letting old events go, within what may go.
 
 Rules: as `storage.retention` says. What a checkpoint may need is read from its manifest: a restore folds on from the
-position and reads facts from the cursors that stand there.
+position, and reads facts from the cursors of those actors for which some were waiting.
 """
 
+from bus.address import Address
 from bus.messages.base import Position
 from bus.messages.system import PruneReport
 from storage import retention
 from storage.checkpoints import CheckpointStore
+from storage.errors import CorruptCheckpoint
 from storage.events import EventStore, Pruned
 from storage.retention import Limits
 
@@ -29,7 +31,17 @@ class Pruner:
         else:
             granted = retention.due(segments, self._events.head, self._events.now_us, self._limits, floor)
         pruned = await self._events.prune(granted) if granted else Pruned(Position(0), 0, 0, 0)
-        return PruneReport(pruned.upto, pruned.events, pruned.kept, pruned.freed_bytes, floor)
+        blobs = await self._remove_blobs() if pruned.upto or upto else 0
+        return PruneReport(pruned.upto, pruned.events, pruned.kept, pruned.freed_bytes, floor, blobs)
+
+    async def _remove_blobs(self) -> int:
+        """Let go of the contents that nothing names any more; how many."""
+        head = self._events.head
+        try:
+            named = await self._checkpoints.named_blobs()
+        except CorruptCheckpoint:
+            return 0  # what a damaged one may need is not known
+        return await self._events.remove_blobs(await self._events.unnamed_blobs(named), head)
 
     async def _floor(self) -> Position:
         """The last position that no kept checkpoint needs."""
@@ -41,6 +53,10 @@ class Pruner:
                     return Position(0)  # those are folded from their first event on
                 manifest = await self._checkpoints.manifest(view.checkpoint)
                 positions += [view.position, *(manifest.position_of(address) for address in manifest.actors)]
-                # An actor that has handled no fact has no cursor: it follows none, or none was there.
-                cursors += [actor.cursor for actor in manifest.actors.values() if actor.cursor]
+                if view.behind is None:
+                    # An actor that has handled no fact has no cursor: it follows none, or none was there.
+                    cursors += [actor.cursor for actor in manifest.actors.values() if actor.cursor]
+                else:
+                    # Whoever had handled all facts finds none of its own between its cursor and the checkpoint.
+                    cursors += [manifest.actors[Address(address)].cursor for address in view.behind]
         return retention.floor(positions, cursors)

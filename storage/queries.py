@@ -10,16 +10,17 @@ from functools import lru_cache
 
 import msgspec
 
-Value = int | str | bytes | None
+Value = int | str | bytes | bytearray | None
 
 # Pragmas
 
+WAL_BYTES = 4 * 1024 * 1024
 WRITER_PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",  # an acknowledged event survives a loss of power
     "PRAGMA cache_size = -65536",  # 64 MiB: the indexes' inner pages stay in memory at a million rows
     "PRAGMA wal_autocheckpoint = 0",  # errors of automatic checkpoints go unseen; ours are checked
-    "PRAGMA journal_size_limit = 67108864",
+    f"PRAGMA journal_size_limit = {WAL_BYTES}",  # to which a log is cut that outgrew it and begins anew
     "PRAGMA secure_delete = ON",  # what was replaced is not left behind in the file
     "PRAGMA trusted_schema = OFF",
     "PRAGMA cell_size_check = ON",
@@ -74,20 +75,24 @@ def drop(table: str) -> str:
 # Writing events
 
 EVENT_COLUMNS = 16
-ROWS_MAX = 1_000
-"""Rows of one insert: 16,000 parameters of SQLite's 32,766; beyond it there is nothing to gain."""
-_SIZES = (ROWS_MAX, 500, 250, 125, 64, 32)
+ROWS_MAX = 250
+"""Rows of one insert. Its parameters are bound in one go, in which the loop waits: a third of a millisecond. Fewer
+rows would cost a busy loop's writer more turns at the interpreter."""
+_ROWS_STEP = 16
 
 
 def insert_size(rows: int) -> int:
-    """How many of `rows` the next insert takes: few distinct sizes, so that their statements stay prepared."""
-    return rows if rows <= _SIZES[-1] else next(size for size in _SIZES if size <= rows)
+    """How many of `rows` the next insert takes: few distinct sizes, so that their statements stay prepared, and at most
+    two inserts for what is over."""
+    if rows >= ROWS_MAX:
+        return ROWS_MAX
+    return rows - rows % _ROWS_STEP if rows > _ROWS_STEP else rows
 
 
 @lru_cache(maxsize=64)
 def insert_events(rows: int) -> str:
     """One insert of several rows: a row at a time gives the interpreter lock away on each, and starves."""
-    row = "(" + ",".join("?" * EVENT_COLUMNS) + ")"
+    row = f"({','.join('?' * 13)}, nullif(?, x''), ?, ?)"  # sealed fields are empty where there are none
     return (
         "INSERT INTO events (position, time_us, type, version, source, subject, task, agent, run, correlation, cause, "
         f"cursor, data, sealed, chain, hash) VALUES {','.join([row] * rows)}"
@@ -107,6 +112,9 @@ def add_to_rollup(rows: int) -> str:
 SET_CHAINS = "INSERT OR REPLACE INTO chains (chain, position, hash) VALUES (?,?,?), (?,?,?)"
 INSERT_TYPE = "INSERT INTO types (name) VALUES (?) RETURNING id"
 INSERT_SOURCE = "INSERT INTO sources (name) VALUES (?) RETURNING id"
+PUT_TYPE = "INSERT INTO types (id, name) VALUES (?, ?)"
+PUT_SOURCE = "INSERT INTO sources (id, name) VALUES (?, ?)"
+PUT_CHAIN = "INSERT INTO chains (chain, position, hash) VALUES (?, ?, ?)"
 INSERT_BLOB = "INSERT OR IGNORE INTO blobs (hash, content) VALUES (?, ?)"
 INSERT_EPOCH = "INSERT INTO epochs (epoch, after, begun_us, hash) VALUES (?, ?, ?, ?)"
 PUT_SEGMENT = "INSERT OR REPLACE INTO segments (first, content, hash) VALUES (?, ?, ?)"
@@ -124,19 +132,24 @@ CHAINS = "SELECT chain, position, hash FROM chains"
 HASH_AT = "SELECT hash FROM events WHERE position = ? AND chain = ?"
 ATTACH = "ATTACH DATABASE ? AS source"
 DETACH = "DETACH DATABASE source"
+ROLL_UP_ALL = (
+    "INSERT INTO rollup SELECT time_us / 60000000, type, count(*), min(position), max(position) FROM events "
+    "GROUP BY 1, 2"
+)
 COPY_KEPT = (
     "INSERT INTO events SELECT * FROM source.events WHERE chain = 1 ORDER BY position",
     "INSERT INTO types SELECT id, name FROM source.types WHERE id IN (SELECT type FROM events)",
     "INSERT INTO sources SELECT id, name FROM source.sources WHERE id IN (SELECT source FROM events)",
     "INSERT INTO chains SELECT chain, position, hash FROM source.chains WHERE chain = 1",
-    "INSERT INTO rollup SELECT time_us / 60000000, type, count(*), min(position), max(position) FROM events "
-    "GROUP BY 1, 2",
+    ROLL_UP_ALL,
 )
 TEXT_PROGRESS = "SELECT position FROM progress"
 SET_TEXT_PROGRESS = "UPDATE progress SET position = ?"
+_TEXT = "CAST(CASE WHEN substr(e.data, 1, 6) = CAST('{\"~k\":' AS BLOB) THEN opened(e.data) ELSE e.data END AS TEXT)"
+"""What an event says; personal text is opened by a function of ours, where its key is not destroyed."""
 COPY_TEXT = (
     "INSERT INTO text (rowid, body) SELECT e.position, "
-    "(SELECT group_concat(atom, ' ') FROM json_tree(CAST(e.data AS TEXT)) WHERE type = 'text') "
+    f"(SELECT group_concat(atom, ' ') FROM json_tree({_TEXT}) WHERE type = 'text') "
     "FROM source.events e WHERE e.position > ? AND e.position <= ?"
 )
 SEARCH = "SELECT rowid FROM text WHERE text MATCH ? AND rowid < ? ORDER BY rowid DESC LIMIT ?"
@@ -144,6 +157,11 @@ SOURCE_NEXT = (
     "SELECT max(position) FROM (SELECT position FROM source.events WHERE position > ? ORDER BY position LIMIT ?)"
 )
 BLOB = "SELECT content FROM blobs WHERE hash = ?"
+KEYS = "SELECT keys, hash FROM blocks WHERE id = ?"
+LAST_KEYS = "SELECT coalesce(max(id), 0) FROM blocks"
+PUT_KEYS = "INSERT OR REPLACE INTO blocks (id, keys, hash) VALUES (?, ?, ?)"
+BLOB_HASHES = "SELECT hash FROM blobs"
+DELETE_BLOB = "DELETE FROM blobs WHERE hash = ?"
 BLOBS_AFTER = "SELECT id, hash, content FROM blobs WHERE id > ? ORDER BY id LIMIT ?"
 COUNT_OF_TYPE = "SELECT coalesce(sum(events), 0) FROM rollup WHERE type = (SELECT id FROM types WHERE name = ?)"
 COUNT_BY_TYPE = (
@@ -157,7 +175,41 @@ SPAN_OF_EVENTS = "SELECT min(time_us), max(time_us) FROM events"
 DENSITY_OF_EVENTS = (
     "SELECT (time_us - ?1) / ?2 AS span, count(*), min(position), max(position) FROM events GROUP BY span ORDER BY span"
 )
-POSITIONS_OF_MINUTES = "SELECT min(first), max(last) FROM rollup WHERE minute BETWEEN ? AND ?"
+MINUTES_OF_WINDOW = """
+    SELECT
+        min(first) FILTER (WHERE minute = ?1),
+        max(last) FILTER (WHERE minute = ?1),
+        min(first) FILTER (WHERE minute > ?1),
+        min(first) FILTER (WHERE minute = ?2),
+        max(last) FILTER (WHERE minute = ?2),
+        max(last) FILTER (WHERE minute < ?2)
+    FROM rollup WHERE minute BETWEEN ?1 AND ?2
+"""
+TIMES_BLOCK = 256
+"""Positions whose earliest and latest time are remembered together."""
+TIMES_OF_BLOCKS = (
+    f"SELECT position / {TIMES_BLOCK} AS block, min(time_us), max(time_us) FROM events "
+    "WHERE position BETWEEN ? AND ? GROUP BY block"
+)
+STEPS = """
+    WITH ended AS (
+        SELECT e.position AS last, e.task, json_extract(CAST(e.data AS TEXT), '$.attempt') AS attempt FROM events e
+        WHERE e.type = (SELECT id FROM types WHERE name = ?1) AND e.position >= ?3 AND +e.time_us >= ?4
+        ORDER BY e.position DESC LIMIT ?5
+    ), steps AS MATERIALIZED (
+        SELECT task, attempt, last, iif(attempt IS NULL, NULL, coalesce((
+            SELECT min(s.position) FROM events s
+            WHERE s.task = ended.task AND s.task <> '' AND s.position < ended.last AND s.position > ended.last - ?6
+            AND +s.type = (SELECT id FROM types WHERE name = ?2)
+            AND json_extract(CAST(s.data AS TEXT), '$.attempt') = ended.attempt
+        ), last)) AS first FROM ended
+    )
+    SELECT task, attempt, first, last, (
+        SELECT count(*) FROM events c
+        WHERE c.task = steps.task AND c.task <> '' AND c.position BETWEEN steps.first AND steps.last
+    ) FROM steps ORDER BY last DESC
+"""
+"""Events per step: from the first start of its attempt to its end."""
 COUNT_OF_TASK = "SELECT count(*) FROM events WHERE task = ? AND task <> '' AND position BETWEEN ? AND ?"
 ROLLUP_DIFFERENCES = """
     WITH recount AS (
@@ -172,10 +224,16 @@ ROLLUP_DIFFERENCES = """
 """
 
 _ROW = (
-    "SELECT e.position, e.time_us, t.name, e.version, s.name, e.subject, e.task, e.agent, e.run, e.correlation, "
-    "e.cause, e.cursor, e.data, e.sealed, e.hash FROM events e "
+    "SELECT e.position, e.time_us, t.name AS type, e.version, s.name AS source, e.subject, e.task, e.agent, e.run, "
+    "e.correlation, e.cause, e.cursor, e.data, e.sealed, e.hash FROM events e "
     "CROSS JOIN types t ON t.id = e.type CROSS JOIN sources s ON s.id = e.source"
 )
+_RECORDED = (
+    "SELECT e.position, e.time_us, e.type, e.version, e.source, e.cause, e.correlation, e.cursor, e.data, e.sealed "
+    "FROM events e"
+)
+"""What an actor needs to see an event; names by their ids, since a million look-ups of names cost half a second."""
+DATA_AFTER = "SELECT data FROM events WHERE position > ?"
 ROWS_FROM = f"{_ROW} WHERE e.position BETWEEN ? AND ? ORDER BY e.position"
 ROWS_WITH_CHAIN_AFTER = f"{_ROW.replace('e.hash', 'e.hash, e.chain')} WHERE e.position > ? AND e.position <= ? " + (
     "ORDER BY e.position LIMIT ?"
@@ -199,14 +257,36 @@ class Selection(msgspec.Struct, frozen=True):
     until_us: int = 0
 
 
-def select_events(selection: Selection) -> tuple[str, list[Value]]:
+def select_events(selection: Selection, row: str = _ROW) -> tuple[str, list[Value]]:
     """The statement and its parameters; its rows are a StoredEvent's fields in order."""
     terms, parameters = _terms(selection)
     order = "DESC" if selection.is_newest_first else "ASC"
     if selection.types is not None and len(selection.types) > 1 and not _has_way_in(selection):
-        return _merged(selection.types, terms, parameters, order, selection.limit)
+        return _merged(row, selection.types, terms, parameters, selection)
     where = f" WHERE {' AND '.join(terms)}" if terms else ""
-    return f"{_ROW}{where} ORDER BY e.position {order} LIMIT ?", [*parameters, selection.limit]
+    return f"{row}{where} ORDER BY e.position {order} LIMIT ?", [*parameters, selection.limit]
+
+
+_NUMBERS = ("position", "time_us", "version", "cause", "cursor", "length(data)", "coalesce(length(sealed), -1)")
+_TEXTS = ("type", "source", "subject", "task", "agent", "run", "correlation")
+_NUMBERS_AS_JSON = " || '],[' || ".join(f"group_concat({name})" for name in _NUMBERS)
+_TEXTS_AS_JSON = " || ',' || ".join(f"json_group_array({name})" for name in _TEXTS)
+
+
+def select_in_columns(selection: Selection) -> tuple[str, list[Value]]:
+    """The statement and its parameters; its one row is what `columns.events_of` takes, and empty where nothing is."""
+    rows, parameters = select_events(selection)
+    return (
+        f"SELECT '[[' || {_NUMBERS_AS_JSON} || ']]', '[' || {_TEXTS_AS_JSON} || ']', "
+        "CAST(group_concat(data, '') AS BLOB), CAST(group_concat(sealed, '') AS BLOB), group_concat(hex(hash), '') "
+        f"FROM ({rows})",
+        parameters,
+    )
+
+
+def select_recorded(selection: Selection) -> tuple[str, list[Value]]:
+    """The same of what actors see of events: place, ids of type and source, and the fields."""
+    return select_events(selection, _RECORDED)
 
 
 def _has_way_in(selection: Selection) -> bool:
@@ -250,15 +330,16 @@ def _terms(selection: Selection) -> tuple[list[str], list[Value]]:
 
 
 def _merged(
-    types: Sequence[int], terms: list[str], parameters: list[Value], order: str, limit: int
+    row: str, types: Sequence[int], terms: list[str], parameters: list[Value], selection: Selection
 ) -> tuple[str, list[Value]]:
+    order, limit = "DESC" if selection.is_newest_first else "ASC", selection.limit
     where = " AND ".join(["e.type = ?", *terms])
     branch = f"SELECT * FROM (SELECT e.position AS p FROM events e WHERE {where} ORDER BY e.position {order} LIMIT ?)"
     values: list[Value] = []
     for type_ in types:
         values.extend((type_, *parameters, limit))
     positions = f"SELECT p FROM ({' UNION ALL '.join([branch] * len(types))}) ORDER BY p {order} LIMIT ?"
-    return f"{_ROW} WHERE e.position IN ({positions}) ORDER BY e.position {order}", [*values, limit]
+    return f"{row} WHERE e.position IN ({positions}) ORDER BY e.position {order}", [*values, limit]
 
 
 # Checkpoints
@@ -278,3 +359,37 @@ UNPIN = "DELETE FROM pins WHERE name = ?"
 DELETE_STALE_PINS = "DELETE FROM pins WHERE name NOT IN (SELECT name FROM checkpoints)"
 DROP_USES = "DROP TABLE uses"
 COPY_INTO = "VACUUM INTO ?"
+
+# The completion log
+
+INTEGER_MAX = 2**63 - 1
+COMMIT_WITHOUT_WAITING = "PRAGMA synchronous = NORMAL"  # the log may lose its last moments; its file stays whole
+PUT_TRANSCRIPT = (
+    "INSERT OR REPLACE INTO transcripts (completion, asked_us, agent, task, size, summary, content) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+TRANSCRIPT = "SELECT content FROM transcripts WHERE completion = ?"
+TRANSCRIPTS_AFTER = (
+    "SELECT asked_us, completion, content FROM transcripts WHERE (asked_us, completion) > (?, ?) "
+    "ORDER BY asked_us, completion LIMIT ?"
+)
+TRANSCRIPTS_SIZE = "SELECT coalesce(sum(size), 0) FROM transcripts"
+DROP_TRANSCRIPTS = (
+    "DELETE FROM transcripts WHERE completion IN "
+    "(SELECT completion FROM transcripts WHERE asked_us < ? ORDER BY asked_us LIMIT ?)"
+)
+DROP_OLDEST_TRANSCRIPTS = (
+    "DELETE FROM transcripts WHERE completion IN (SELECT completion FROM ("
+    "SELECT completion, sum(size) OVER (ORDER BY asked_us, completion) - size AS before FROM transcripts) "
+    "WHERE before < ? ORDER BY before LIMIT ?)"
+)
+
+
+def transcripts(*, by_agent: bool, by_task: bool) -> str:
+    """Summaries before a time, newest first; a task is rarer than an agent, so its index leads."""
+    where = "asked_us < ?"
+    if by_agent:
+        where += " AND +agent = ?" if by_task else " AND agent = ?"
+    if by_task:
+        where += " AND task = ? AND task <> ''"
+    return f"SELECT summary FROM transcripts WHERE {where} ORDER BY asked_us DESC LIMIT ?"

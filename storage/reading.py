@@ -8,7 +8,8 @@ twice.
 
 import math
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -28,9 +29,14 @@ from bus.messages.system import (
 from bus.refusals import InvalidField
 from bus.topics import is_valid_pattern, matches_any
 from storage import queries
+from storage.boxes import has_box
+from storage.columns import events_of
+from storage.errors import CorruptDatabase
 from storage.files import Files
-from storage.layout import Layout
+from storage.keys import KEYS_NAME, Opener, opened, opener_of
+from storage.layout import Layout, Segment
 from storage.queries import Selection
+from storage.times import Times
 from storage.transactions import snapshot
 
 PATTERNS_MAX = 64
@@ -46,12 +52,19 @@ STEP_EVENTS_MAX = 100_000
 MINUTE_US = 60_000_000
 FOREVER_US = 2**62
 
+_Row = tuple[Position, int, int, int, int, Position, str, Position, bytes, bytes | None]
+"""As `queries.select_recorded` gives it."""
+_Step = tuple[TaskId, int, int | None, int, int]
+"""Task and attempt, first and last position, and the events of the task from one to the other."""
+
 
 class View(msgspec.Struct, frozen=True):
     """The journal as one read sees it."""
 
     files: Files
     layout: Layout
+    catalogue: Catalogue | None = None
+    """Where there is one, events are read with the fields that their types have today."""
 
     @property
     def head(self) -> Position:
@@ -60,10 +73,29 @@ class View(msgspec.Struct, frozen=True):
         (head,) = self.files.get(self.layout.path(last)).execute(queries.HEAD).fetchone()
         return Position(max(head, last.first - 1))
 
+    @property
+    def keys_path(self) -> Path:
+        """The file with the keys of personal text."""
+        return self.layout.directory.parent / KEYS_NAME
+
+    def events(self, rows: sqlite3.Cursor) -> list[StoredEvent]:
+        """Rows as events, with their personal text where it was not redacted. Raises CorruptDatabase."""
+        return self.today([StoredEvent(*row) for row in rows])
+
+    def today(self, events: Iterable[StoredEvent]) -> list[StoredEvent]:
+        """Rows as they are to be read today: opened and upcast. Raises CorruptDatabase."""
+        found = opened(self.files, self.keys_path, events)
+        return found if self.catalogue is None else list(map(self.catalogue.upcast, found))
+
     def between(self, after: int, before: int, *, is_newest_first: bool = False) -> Iterator[sqlite3.Connection]:
         """Connections to the segments that may hold a position between two exclusive bounds, one after another."""
+        for path in self.paths(after, before, is_newest_first=is_newest_first):
+            yield self.files.get(path)
+
+    def paths(self, after: int, before: int, *, is_newest_first: bool = False) -> Iterator[Path]:
+        """The files of these segments."""
         for segment in self.layout.between(after, before, is_newest_first=is_newest_first):
-            yield self.files.get(self.layout.path(segment))
+            yield self.layout.path(segment)
 
 
 class UndecodableEvent(ValueError):
@@ -95,11 +127,11 @@ def check_window(minutes: float) -> None:
         raise InvalidField("minutes", f"must be a positive number, not {minutes}")
 
 
-def read_page(view: View, query: ReadEvents) -> EventPage:
-    """The page that a query asks for."""
+def read_page(view: View, query: ReadEvents, *, is_raw: bool = False) -> EventPage:
+    """The page that a query asks for; a raw one as the rows are stored."""
     head = view.head
     before = Position(min(query.before or head + 1, head + 1))
-    events = select(view, msgspec.structs.replace(query, before=before))
+    events = select(view, msgspec.structs.replace(query, before=before), is_raw=is_raw)
     if len(events) == query.limit:
         scanned = events[-1].position
     elif query.is_newest_first:
@@ -111,7 +143,21 @@ def read_page(view: View, query: ReadEvents) -> EventPage:
 
 def read_recorded(view: View, catalogue: Catalogue, query: ReadEvents) -> Sequence[Recorded]:
     """Events as actors see them: decoded, upcast, with their sealed fields. Raises UndecodableEvent, UnknownEvent."""
-    return [_recorded(catalogue, event) for event in select(view, query)]
+    found: list[Recorded] = []
+    opener = opener_of(view.files, view.keys_path)
+    for path in view.paths(query.after, query.before, is_newest_first=query.is_newest_first):
+        connection = view.files.get(path)
+        selection = _selection(view, path, query, query.limit - len(found))
+        if selection is not None:
+            statement, parameters = queries.select_recorded(selection)
+            rows: Sequence[_Row] = connection.execute(statement, parameters).fetchall()
+            known = view.files.known(path)
+            types = known.types.of(connection, (row[2] for row in rows))
+            sources = known.sources.of(connection, (row[4] for row in rows))
+            found += _decoded(catalogue, opener, rows, types, sources)
+            if len(found) == query.limit:
+                break
+    return found
 
 
 def summarise(view: View, catalogue: Catalogue, minutes: float, now_us: int) -> EventSummary:
@@ -180,26 +226,30 @@ def count(view: View, type_: str) -> tuple[int, Position]:
     return events + sum(segment.counts.get(type_, 0) for segment in view.layout.segments), head
 
 
-def select(view: View, query: ReadEvents) -> tuple[StoredEvent, ...]:
+def select(view: View, query: ReadEvents, *, is_raw: bool = False) -> tuple[StoredEvent, ...]:
     """The events that a query asks for, from whichever segments they are in."""
     found: list[StoredEvent] = []
-    for connection in view.between(query.after, query.before, is_newest_first=query.is_newest_first):
-        selection = _selection(connection, query, query.limit - len(found))
+    for path in view.paths(query.after, query.before, is_newest_first=query.is_newest_first):
+        selection = _selection(view, path, query, query.limit - len(found))
         if selection is not None:
-            statement, parameters = queries.select_events(selection)
-            found += [StoredEvent(*row) for row in connection.execute(statement, parameters)]
+            statement, parameters = queries.select_in_columns(selection)
+            cells = view.files.get(path).execute(statement, parameters).fetchone()
+            try:
+                found += events_of(*cells) if cells[0] is not None else ()
+            except ValueError as error:
+                raise CorruptDatabase(path, f"a row of it is none of ours: {error}") from error
             if len(found) == query.limit:
                 break
-    return tuple(found)
+    return tuple(found if is_raw else view.today(found))
 
 
-def _selection(connection: sqlite3.Connection, query: ReadEvents, limit: int) -> Selection | None:
+def _selection(view: View, path: Path, query: ReadEvents, limit: int) -> Selection | None:
     """The query over what a segment has; None where no event of it can match."""
+    connection = view.files.get(path)
     after, before = query.after, query.before
     if query.since_us or query.until_us:
-        minutes = (query.since_us // MINUTE_US, (query.until_us or FOREVER_US) // MINUTE_US)
-        first, last = connection.execute(queries.POSITIONS_OF_MINUTES, minutes).fetchone()
-        if first is None:
+        first, last = _window(connection, view.files.known(path).times, query.since_us, query.until_us or FOREVER_US)
+        if first > last:
             return None
         after = Position(max(after, first - 1))
         before = Position(min(before or last + 1, last + 1))
@@ -223,6 +273,23 @@ def _selection(connection: sqlite3.Connection, query: ReadEvents, limit: int) ->
     )
 
 
+def _window(connection: sqlite3.Connection, times: Times, since_us: int, until_us: int) -> tuple[int, int]:
+    """The first and the last position that may be of a window of time; the first is beyond the last where none is.
+
+    The clock may have been set back: every minute of the window is looked at, and only the dense ends of it closely.
+    """
+    ends = (since_us // MINUTE_US, (until_us - 1) // MINUTE_US)
+    row = connection.execute(queries.MINUTES_OF_WINDOW, ends).fetchone()
+    begin_first, begin_last, later_first, end_first, end_last, earlier_last = row
+    firsts = [later_first] if later_first is not None else []
+    lasts = [earlier_last] if earlier_last is not None else []
+    if begin_first is not None:
+        firsts.append(times.lowest(connection, begin_first, begin_last, since_us))
+    if end_first is not None:
+        lasts.append(times.highest(connection, end_first, end_last, until_us))
+    return min(firsts, default=FOREVER_US), max(lasts, default=0)
+
+
 def _types(connection: sqlite3.Connection, patterns: tuple[str, ...]) -> tuple[int, ...] | None:
     if "#" in patterns:
         return None
@@ -236,6 +303,21 @@ def _source(connection: sqlite3.Connection, name: str) -> int | None:
         return None
     row = connection.execute(queries.SOURCE, (name,)).fetchone()
     return row[0] if row is not None else 0  # ids begin at 1
+
+
+def _decoded(
+    catalogue: Catalogue, opener: Opener, rows: Sequence[_Row], types: Mapping[int, str], sources: Mapping[int, str]
+) -> list[Recorded]:
+    found: list[Recorded] = []
+    decode = catalogue.decode
+    for position, time_us, type_, version, source, cause, correlation, cursor, data, sealed in rows:
+        opened_data = opener.data(data) if has_box(data) else data
+        try:
+            event = decode(types[type_], version, opened_data, sealed)
+        except (msgspec.DecodeError, ValueError) as error:
+            raise UndecodableEvent(position, str(error)) from error
+        found.append(Recorded(event, position, time_us, Address(sources[source]), cause, correlation, cursor))
+    return found
 
 
 def _recorded(catalogue: Catalogue, stored: StoredEvent) -> Recorded:
@@ -255,20 +337,43 @@ def _recorded(catalogue: Catalogue, stored: StoredEvent) -> Recorded:
 
 
 def _by_step(view: View, catalogue: Catalogue, since_us: int) -> dict[str, int]:
-    ended = select(view, ReadEvents(types=(StepCompleted.wire_name,), limit=STEPS_MAX, since_us=since_us))
     counts: dict[str, int] = {}
-    starts: dict[str, dict[int, int]] = {}
-    for stored in ended:
-        step = _recorded(catalogue, stored).event
-        assert isinstance(step, StepCompleted), "selected by type"
-        if step.task not in starts:
-            starts[step.task] = _first_starts(view, catalogue, step.task, stored.position)
-        first = starts[step.task].get(step.attempt, stored.position)
-        events = 0
-        for connection in view.between(first - 1, stored.position + 1):
-            events += connection.execute(queries.COUNT_OF_TASK, (step.task, first, stored.position)).fetchone()[0]
-        counts.setdefault(f"{step.task}/{step.attempt}", events)
+    for segment in reversed(view.layout.segments):
+        if segment.state == "open" or segment.ended_us > since_us:
+            for task, attempt, first, last, events in _steps(view, segment, since_us, STEPS_MAX - len(counts)):
+                if first is None or (first == last and last - STEP_EVENTS_MAX < segment.first):
+                    # It began in an earlier segment, or was recorded by an older program.
+                    attempt, events = _counted(view, catalogue, Position(last))  # noqa: PLW2901  # seen more closely
+                counts.setdefault(f"{task}/{attempt}", events)
+        if len(counts) >= STEPS_MAX:
+            break
     return counts
+
+
+def _steps(
+    view: View, segment: Segment, since_us: int, limit: int
+) -> Sequence[tuple[TaskId, int, int | None, int, int]]:
+    """The last steps that ended in a segment: task, attempt, first and last position, and events from one to the other.
+
+    The first is None of what is not written as today, and the last where the step did not begin in this segment.
+    """
+    path = view.layout.path(segment)
+    connection = view.files.get(path)
+    first, _ = _window(connection, view.files.known(path).times, since_us, FOREVER_US)
+    names = (StepCompleted.wire_name, StepStarted.wire_name)
+    parameters = (*names, first, since_us, limit, STEP_EVENTS_MAX)
+    return connection.execute(queries.STEPS, parameters).fetchall()
+
+
+def _counted(view: View, catalogue: Catalogue, last: Position) -> tuple[int, int]:
+    """The attempt of the step that ended at a position, and its events, in whichever segments they are."""
+    (stored,) = select(view, ReadEvents(after=Position(last - 1), before=Position(last + 1)))
+    step = _recorded(catalogue, stored).event
+    assert isinstance(step, StepCompleted), "selected by type"
+    first = _first_starts(view, catalogue, step.task, last).get(step.attempt, last)
+    connections = view.between(first - 1, last + 1)
+    found = [one.execute(queries.COUNT_OF_TASK, (step.task, first, last)).fetchone() for one in connections]
+    return step.attempt, sum(events for (events,) in found)
 
 
 def _first_starts(view: View, catalogue: Catalogue, task: TaskId, end: Position) -> dict[int, int]:

@@ -128,6 +128,41 @@ BLOBS = Schema(
     ),
 )
 
+TRANSCRIPTS = Schema(
+    application_id=0x41474F4C,  # "AGOL"
+    version=1,
+    statements=(
+        """
+        CREATE TABLE transcripts (
+            completion TEXT PRIMARY KEY,
+            asked_us INTEGER NOT NULL,
+            agent TEXT NOT NULL,
+            task TEXT NOT NULL,
+            size INTEGER NOT NULL,
+            summary BLOB NOT NULL,
+            content BLOB NOT NULL
+        ) STRICT
+        """,
+        "CREATE INDEX transcripts_by_time ON transcripts (asked_us, completion)",
+        "CREATE INDEX transcripts_by_agent ON transcripts (agent, asked_us)",
+        "CREATE INDEX transcripts_by_task ON transcripts (task, asked_us) WHERE task <> ''",
+    ),
+)
+
+KEYS = Schema(
+    application_id=0x41474F4B,  # "AGOK"
+    version=1,
+    statements=(
+        """
+        CREATE TABLE blocks (
+            id INTEGER PRIMARY KEY,
+            keys BLOB NOT NULL,
+            hash BLOB NOT NULL
+        ) STRICT
+        """,
+    ),
+)
+
 TEXT = Schema(
     application_id=0x41474F54,  # "AGOT"
     version=1,

@@ -38,7 +38,7 @@ def search(view: View, query: SearchEvents) -> EventPage:
         positions = [row[0] for row in index.execute(queries.SEARCH, (wanted, before, query.limit - len(found)))]
         rows = view.files.get(view.layout.path(segment))
         for position in positions:
-            found += [StoredEvent(*row) for row in rows.execute(queries.ROWS_FROM, (position, position))]
+            found += view.events(rows.execute(queries.ROWS_FROM, (position, position)))
         if len(found) == query.limit:
             break
     scanned = found[-1].position if len(found) == query.limit else Position(min(1, head))

@@ -12,17 +12,25 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain as flattened
 from pathlib import Path
+from typing import Final
 
 from bus.codec import Catalogue
 from bus.envelope import EncodedEvent, StoredEvent
 from bus.messages.base import Position
 from storage import queries
+from storage.boxes import closed, has_box
 from storage.chain import KEPT, NOTHING, PRUNABLE, row_hash
 from storage.errors import CorruptJournal
+from storage.keys import Keys
 from storage.layout import Segment
 from storage.transactions import transaction
 
 MINUTE_US = 60_000_000
+DATA: Final = 12
+"""Where the fields stand in an encoded event."""
+NONE = bytearray()
+"""Stands for no sealed fields. What is bound as `bytes` or None is looked up among adapters first, at six times the
+price of a `bytearray`, and the loop waits for as long as a thousand rows are bound."""
 
 Heads = tuple[tuple[int, bytes], tuple[int, bytes]]
 """Position and hash of the last row of the prunable and of the kept chain."""
@@ -33,12 +41,17 @@ Rollup = dict[tuple[int, int], list[int]]
 class _Chainer:
     """Turns the events of one batch into rows, in order; on whatever thread, one call at a time."""
 
-    def __init__(self, catalogue: Catalogue, types: dict[str, int], sources: dict[str, int], heads: Heads) -> None:
+    def __init__(
+        self, catalogue: Catalogue, keys: Keys, types: dict[str, int], sources: dict[str, int], heads: Heads
+    ) -> None:
         self._is_kept = catalogue.is_kept
+        self._personal = catalogue.personal
+        self._keys = keys
         self._types = types
         self._sources = sources
         self._positions = [position for position, _ in heads]
         self._hashes = [hash_ for _, hash_ in heads]
+        self.rollup: Rollup = {}
 
     @property
     def heads(self) -> Heads:
@@ -53,22 +66,40 @@ class _Chainer:
         hashes, positions, types, sources = self._hashes, self._positions, self._types, self._sources
         stored: list[StoredEvent] = []
         parameters: list[queries.Value] = []
-        is_kept = self._is_kept
+        is_kept, personal, rollup = self._is_kept, self._personal, self.rollup
         for event in events:  # some microseconds an event: what is looked up twice is kept in a variable
             position, time_us, name, version, source = event[:5]
             chain = KEPT if is_kept(name) else PRUNABLE
-            digest = row_hash(hashes[chain], chain, event)
+            row = self._boxed(event, personal[name]) if name in personal else event
+            digest = row_hash(hashes[chain], chain, row)
             hashes[chain], positions[chain] = digest, position
             stored.append(StoredEvent(*event, digest))
-            parameters += (position, time_us, types[name], version, sources[source], *event[5:], chain, digest)
+            data, sealed = row[DATA:]
+            type_ = types[name]
+            parameters += (position, time_us, type_, version, sources[source], *row[5:DATA])
+            parameters += (bytearray(data), bytearray(sealed) if sealed else NONE, chain, bytearray(digest))
+            count = rollup.get((time_us // MINUTE_US, type_))
+            if count is None:
+                rollup[time_us // MINUTE_US, type_] = [1, position, position]
+            else:
+                count[0] += 1
+                count[2] = position
         return stored, parameters
+
+    def _boxed(self, event: EncodedEvent, paths: tuple[str, ...]) -> EncodedEvent:
+        """The event with its personal text in a box; one that comes from another directory has its own."""
+        data, sealed = event[DATA:]
+        if has_box(data):
+            return event
+        return (*event[:DATA], closed(data, paths, *self._keys.next()), sealed)
 
 
 class Timeline:
     """What the next row needs to know of those before it."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, keys: Keys) -> None:
         self._path = Path()
+        self._keys = keys
         self._catalogue = catalogue
         self._types: dict[str, int] = {}
         self._sources: dict[str, int] = {}
@@ -112,10 +143,10 @@ class Timeline:
         types, sources = dict(self._types), dict(self._sources)
         with transaction(connection):
             self._name(connection, events, types, sources)
-            chainer = _Chainer(self._catalogue, types, sources, self.heads)
+            chainer = _Chainer(self._catalogue, self._keys, types, sources, self.heads)
             stored = self._insert(connection, events, chainer)
             heads = chainer.heads
-            _roll_up(connection, stored, types)
+            _roll_up(connection, chainer.rollup)
             connection.execute(queries.SET_CHAINS, (PRUNABLE, *heads[PRUNABLE], KEPT, *heads[KEPT]))
         self._types, self._sources, self.heads = types, sources, heads
         self.head = events[-1][0]
@@ -123,10 +154,11 @@ class Timeline:
 
     def _landed(self, connection: sqlite3.Connection, events: Sequence[EncodedEvent]) -> tuple[StoredEvent, ...]:
         found = connection.execute(queries.ROWS_FROM, (events[0][0], events[-1][0])).fetchall()
-        stored = tuple(StoredEvent(*row) for row in found)
-        if [row[:-1] for row in found] != list(events):
+        opener = self._keys.opener()
+        opened = [(*row[:DATA], opener.data(row[DATA]), *row[DATA + 1 :]) for row in found]
+        if [row[:-1] for row in found] != list(events) and [row[:-1] for row in opened] != list(events):
             raise CorruptJournal(self._path, events[0][0], "another event stands where this one was given a place")
-        return stored
+        return tuple(StoredEvent(*row) for row in opened)
 
     def _insert(
         self, connection: sqlite3.Connection, events: Sequence[EncodedEvent], chainer: _Chainer
@@ -149,12 +181,10 @@ class Timeline:
         types: dict[str, int],
         sources: dict[str, int],
     ) -> None:
-        for event in events:
-            name, source = event[2], event[4]
-            if name not in types:
-                (types[name],) = connection.execute(queries.INSERT_TYPE, (name,)).fetchone()
-            if source not in sources:
-                (sources[source],) = connection.execute(queries.INSERT_SOURCE, (source,)).fetchone()
+        for name in sorted({event[2] for event in events} - types.keys()):
+            (types[name],) = connection.execute(queries.INSERT_TYPE, (name,)).fetchone()
+        for source in sorted({event[4] for event in events} - sources.keys()):
+            (sources[source],) = connection.execute(queries.INSERT_SOURCE, (source,)).fetchone()
 
 
 def _insert(connection: sqlite3.Connection, parameters: list[queries.Value]) -> None:
@@ -167,16 +197,7 @@ def _insert(connection: sqlite3.Connection, parameters: list[queries.Value]) -> 
         done += size
 
 
-def _roll_up(connection: sqlite3.Connection, stored: Sequence[StoredEvent], types: dict[str, int]) -> None:
-    counts: Rollup = {}
-    for event in stored:
-        key = (event.time_us // MINUTE_US, types[event.type])
-        count = counts.get(key)
-        if count is None:
-            counts[key] = [1, event.position, event.position]
-        else:
-            count[0] += 1
-            count[2] = event.position
+def _roll_up(connection: sqlite3.Connection, counts: Rollup) -> None:
     rows = [(*key, *count) for key, count in counts.items()]
     done = 0
     while done < len(rows):

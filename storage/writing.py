@@ -8,7 +8,7 @@ Lives on the writing connection's thread; that connection is the catalogue's.
 
 import logging
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,9 +17,10 @@ from bus.codec import Catalogue
 from bus.envelope import EncodedEvent, StoredEvent
 from bus.messages.base import BlobId, Position
 from storage import queries
-from storage.blobs import Blobs
+from storage.blobs import Blobs, named_in
 from storage.database import is_full
 from storage.errors import CorruptJournal
+from storage.keys import Keys
 from storage.layout import Layout, Segment, epoch_hash
 from storage.mark import MARK_NAME, Mark, UnreadableMark, read_mark, write_mark
 from storage.migration import JOURNAL_NAME
@@ -44,12 +45,14 @@ class JournalEnd:
         self._clock = clock
         self._segments = Segments(self.path, limits)
         self._blobs = Blobs(directory)
-        self._timeline = Timeline(catalogue)
+        self._keys = Keys(directory)
+        self._timeline = Timeline(catalogue, self._keys)
         self._on_closed = on_closed
         self._mark_path = directory / MARK_NAME
         self._marked_s = clock.monotonic_s()
         self.epochs: tuple[tuple[int, Position], ...] = ()
         self._warnings: list[str] = []
+        self._untended: sqlite3.Error | OSError | None = None
 
     @property
     def head(self) -> Position:
@@ -89,11 +92,14 @@ class JournalEnd:
         """Close what is open."""
         self._segments.close()
         self._blobs.close()
+        self._keys.close()
 
     def begin(self, catalogue: sqlite3.Connection) -> None:
         """On the writer's thread: check the files, take up the end, and see whether it came back shorter."""
+        self._untended = None
         self._segments.open(catalogue)
         self._blobs.open()
+        self._keys.open()
         self._timeline.load(self._segments.rows, self._segments.path, self.layout.open)
         epochs = [self._checked(row) for row in catalogue.execute(queries.EPOCHS)]
         current = epochs[-1][0] if epochs else 0
@@ -129,15 +135,24 @@ class JournalEnd:
         self, catalogue: sqlite3.Connection, events: Sequence[EncodedEvent], blobs: Mapping[BlobId, bytes]
     ) -> tuple[StoredEvent, ...]:
         """Make a batch durable, all or nothing; its blobs before it. Raises sqlite3.Error, CorruptJournal."""
+        if self._untended is not None:
+            error, self._untended = self._untended, None
+            raise error
         if blobs:
             self._blobs.put(blobs)
         stored = self._timeline.write(self._segments.rows, events)
-        self._empty_wal(self._segments.tend)
         if self._segments.is_full(self.head):
             self._rotate(catalogue)
+        return stored
+
+    def tend(self, _: sqlite3.Connection) -> None:
+        """What follows a write, while its answer is on its way; an error of it is the next write's."""
+        try:
+            self._empty_wal(self._segments.tend)
+        except (sqlite3.Error, OSError) as error:
+            self._untended = error
         if self._clock.monotonic_s() - self._marked_s >= MARK_EVERY_S:
             self._note_head()
-        return stored
 
     def _rotate(self, catalogue: sqlite3.Connection) -> None:
         """Begin the next segment; where that fails, the open one goes on and the next batch tries again."""
@@ -149,9 +164,31 @@ class JournalEnd:
         self._timeline.begin(self._segments.path)
         self._on_closed(closed, rows)
 
+    def keep_keys(self, _: sqlite3.Connection, keys: Mapping[int, bytes]) -> None:
+        """Take along the keys of personal text that another directory has. Raises sqlite3.Error."""
+        self._keys.keep(keys)
+
+    def destroy_keys(self, _: sqlite3.Connection, numbers: Collection[int]) -> int:
+        """Destroy keys for good; how many were still there. Raises sqlite3.Error, CorruptDatabase."""
+        return self._keys.destroy(numbers)
+
     def keep_blobs(self, _: sqlite3.Connection, blobs: Mapping[BlobId, bytes]) -> None:
         """Make blobs durable by themselves. Raises sqlite3.Error."""
         self._blobs.put(blobs)
+
+    def remove_blobs(self, _: sqlite3.Connection, names: Collection[bytes], after: Position) -> int:
+        """Remove contents that were named by nothing up to a position, but for those that were since.
+
+        Raises sqlite3.Error.
+        """
+        named: set[bytes] = set()
+        for segment in self.layout.between(after, 0):
+            if segment.state == "open":
+                rows = self._segments.rows.execute(queries.DATA_AFTER, (after,))
+                named |= named_in(data for (data,) in rows)
+            elif segment.last > after:
+                return 0  # a segment ended meanwhile; the next prune looks again
+        return self._blobs.remove([name for name in names if name not in named])
 
     def prune(self, catalogue: sqlite3.Connection, upto: Position) -> tuple[Segment, ...]:
         """Let the closed segments up to a position go. Raises sqlite3.Error."""

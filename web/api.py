@@ -11,11 +11,32 @@ from starlette.routing import Route
 
 from bus.errors import NoSuchActor
 from bus.messages.agents import AgentView, PauseAgent, ReadAgent, ResumeAgent, agent_address
-from bus.messages.artifacts import ARTIFACTS, ListArtifacts, ReadArtifact, ReadArtifactContent, WriteArtifact
+from bus.messages.artifacts import (
+    ARTIFACTS,
+    ArtifactPage,
+    ArtifactView,
+    ListArtifacts,
+    ReadArtifact,
+    ReadArtifactContent,
+    WriteArtifact,
+)
 from bus.messages.base import AgentId, ArtifactId, Command, Done, TaskId
-from bus.messages.tasks import COORDINATOR, CancelTask, CreateTask, ListTasks, ReadTask, TaskSpec, TaskState
+from bus.messages.tasks import (
+    COORDINATOR,
+    CancelTask,
+    CreateTask,
+    ListTasks,
+    ReadTask,
+    TaskAccepted,
+    TaskPage,
+    TaskSpec,
+    TaskState,
+    TaskView,
+)
 from bus.refusals import InvalidField, NotFound, NotPermitted
+from web.documents import Object
 from web.edge import Edge, accepted, json, raw_json, read_body
+from web.operation import PAGE, TEXT, Text, described
 from web.parameters import TEXT_MAX, Parameters
 from web.wire import decode
 
@@ -70,48 +91,72 @@ class WorkApi:
             Route("/api/artifacts/{artifact}/content", self.show_content, methods=["GET"]),
         ]
 
+    @described("tasks, newest first", scope="read", answer=TaskPage, query={"state": Text, **PAGE})
     async def list_tasks(self, request: Request) -> Response:
         self._edge.authorise(request, "read")
         wish = Parameters(request, ("state", "limit", "after"))
         query = ListTasks(_state(wish.text("state")), wish.limit(), TaskId(wish.text("after")))
         return json((await self._edge.ask(COORDINATOR, query)).message)
 
+    @described(
+        "create a task; `after` names tasks that must be done before it",
+        scope="task",
+        body=TaskSpec,
+        answer=TaskAccepted,
+        status=201,
+        is_positioned=True,
+    )
     async def create_task(self, request: Request) -> Response:
         self._edge.authorise(request, "task")
         spec = await read_body(request, TaskSpec)
         return accepted(await self._edge.ask(COORDINATOR, CreateTask(spec, idempotency_key(request))), 201)
 
+    @described("one task", scope="read", answer=TaskView)
     async def show_task(self, request: Request) -> Response:
         self._edge.authorise(request, "read")
         query = ReadTask(TaskId(request.path_params["task"]))
         return json((await self._edge.ask(COORDINATOR, query)).message)
 
+    @described("withdraw a task", scope="task", body=CancelBody, answer=TaskAccepted, is_positioned=True)
     async def cancel_task(self, request: Request) -> Response:
         self._edge.authorise(request, "task")
         body = await read_body(request, CancelBody)
         command = CancelTask(TaskId(request.path_params["task"]), body.reason)
         return accepted(await self._edge.ask(COORDINATOR, command), 200)
 
+    @described("all agents", scope="read", answer=Object)
     async def list_agents(self, request: Request) -> Response:
         self._edge.authorise(request, "read")
         return raw_json(bytes(decode(self._edge.hub.state(), AgentsPart).agents))
 
+    @described("one agent", scope="read", answer=AgentView)
     async def show_agent(self, request: Request) -> Response:
         self._edge.authorise(request, "read")
         return json(await self._read_agent(request.path_params["agent"]))
 
+    @described("the agent takes no new work", scope="agent", answer=Done, is_positioned=True)
     async def pause_agent(self, request: Request) -> Response:
         return await self._command_agent(request, PauseAgent())
 
+    @described("the agent takes work again", scope="agent", answer=Done, is_positioned=True)
     async def resume_agent(self, request: Request) -> Response:
         return await self._command_agent(request, ResumeAgent())
 
+    @described("artifacts, newest first", scope="read", answer=ArtifactPage, query=PAGE)
     async def list_artifacts(self, request: Request) -> Response:
         self._edge.authorise(request, "read")
         wish = Parameters(request, ("limit", "after"))
         query = ListArtifacts(wish.limit(), ArtifactId(wish.text("after")))
         return json((await self._edge.ask(ARTIFACTS, query)).message)
 
+    @described(
+        "write an artifact",
+        scope="task",
+        body=ArtifactBody,
+        answer=ArtifactView,
+        status=201,
+        is_positioned=True,
+    )
     async def write_artifact(self, request: Request) -> Response:
         principal = self._edge.authorise(request, "task")
         body = await read_body(request, ArtifactBody)
@@ -126,11 +171,13 @@ class WorkApi:
         )
         return accepted(await self._edge.ask(ARTIFACTS, command), 201)
 
+    @described("what an artifact is", scope="read", answer=ArtifactView)
     async def show_artifact(self, request: Request) -> Response:
         self._edge.authorise(request, "read")
         query = ReadArtifact(ArtifactId(request.path_params["artifact"]))
         return json((await self._edge.ask(ARTIFACTS, query)).message)
 
+    @described("an artifact's text", scope="read", media_types=(TEXT,))
     async def show_content(self, request: Request) -> Response:
         self._edge.authorise(request, "read")
         query = ReadArtifactContent(ArtifactId(request.path_params["artifact"]))

@@ -11,26 +11,33 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import Match, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bus.errors import AgoraError
 from web.api import WorkApi
 from web.approvals import ApprovalsApi
+from web.cascade import CascadeApi
 from web.completions import CompletionsApi
 from web.edge import Edge
+from web.embeddings import EmbeddingsApi
 from web.feed import Feed
 from web.files import PageFiles
 from web.frames import Limits
 from web.guard import Guard
 from web.history import HistoryApi
+from web.invoices import InvoicesApi
 from web.market import MarketApi
+from web.messages import MessagesApi
 from web.money import MoneyApi
+from web.openapi import Documents
 from web.operations import OperationsApi
 from web.problems import Problem, problem_response
+from web.quotas import QuotasApi
 from web.schedules import SchedulesApi
 from web.session import Sessions
 from web.tokens import Tokens, TokensApi
+from web.triggers import TriggersApi
 
 logger = logging.getLogger(__name__)
 
@@ -51,22 +58,36 @@ def build_app(
     application = Starlette(
         routes=[
             Route("/", index, methods=["GET"]),
-            *Sessions(edge).routes(),
-            *HistoryApi(edge).routes(),
-            *WorkApi(edge).routes(),
-            *MarketApi(edge).routes(),
-            *ApprovalsApi(edge).routes(),
-            *MoneyApi(edge).routes(),
-            *SchedulesApi(edge).routes(),
-            *OperationsApi(edge, feed).routes(),
-            *CompletionsApi(edge).routes(),
-            *(TokensApi(edge, tokens).routes() if tokens is not None else ()),
+            *endpoints(edge, feed, tokens),
             WebSocketRoute("/ws", feed.__call__),
             Mount("/static", files),
         ],
         exception_handlers={AgoraError: _refused, HTTPException: _not_served, Exception: _failed},
     )
     return Boundary(Guard(application, edge.options))
+
+
+def endpoints(edge: Edge, feed: Feed, tokens: Tokens | None = None) -> list[Route]:
+    """All that is asked over HTTP, with the documents that describe it."""
+    routes = [
+        *Sessions(edge).routes(),
+        *HistoryApi(edge).routes(),
+        *WorkApi(edge).routes(),
+        *MarketApi(edge).routes(),
+        *ApprovalsApi(edge).routes(),
+        *MoneyApi(edge).routes(),
+        *InvoicesApi(edge).routes(),
+        *QuotasApi(edge).routes(),
+        *SchedulesApi(edge).routes(),
+        *TriggersApi(edge).routes(),
+        *OperationsApi(edge, feed).routes(),
+        *CompletionsApi(edge).routes(),
+        *CascadeApi(edge).routes(),
+        *MessagesApi(edge).routes(),
+        *EmbeddingsApi(edge).routes(),
+        *(TokensApi(edge, tokens).routes() if tokens is not None else ()),
+    ]
+    return [*routes, *Documents(routes).routes()]
 
 
 class Boundary:
@@ -107,7 +128,16 @@ async def _not_served(request: Request, error: Exception) -> Response:
     }.get(error.status_code, ("http_error", str(error.detail)))
     response = problem_response(Problem(error.status_code, code, detail))
     response.headers.update(error.headers or {})
+    if error.status_code == 405:
+        response.headers["allow"] = ", ".join(_methods_at(request))
     return response
+
+
+def _methods_at(request: Request) -> list[str]:
+    """What the path takes: each method may have a route of its own."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    here = next(route.path for route in routes if route.matches(request.scope)[0] is not Match.NONE)
+    return sorted({method for route in routes if route.path == here for method in route.methods or ()})
 
 
 async def _failed(request: Request, error: Exception) -> Response:

@@ -8,6 +8,7 @@ from typing import Literal, Protocol, TypeVar
 import msgspec
 
 from bus.messages.approvals import ProposalPage, ProposalView
+from bus.messages.repositories import BranchPage, OutputPart
 from web.agent_client import Post
 
 T = TypeVar("T")
@@ -44,6 +45,14 @@ class ApprovalsClient:
     async def diff(self, proposal: str) -> str:
         """The whole diff of a change."""
         return await self._get_text(f"/api/approvals/{proposal}/diff")
+
+    async def checks(self, proposal: str, after: int = 0) -> OutputPart:
+        """What running checks have said since; waits for something, ten seconds at most."""
+        return await self._get(f"/api/approvals/{proposal}/checks", OutputPart, after=str(after))
+
+    async def branches(self) -> BranchPage:
+        """The refs that keep what was proposed."""
+        return await self._get("/api/approvals/branches", BranchPage)
 
     async def propose(self, *, key: str = "", **fields: str | tuple[str, ...]) -> ProposalView:
         """Propose something; the fields are those of the body of `POST /api/approvals`."""

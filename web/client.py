@@ -5,7 +5,7 @@ event once and in order: it opens its socket again when it is lost, goes on afte
 and raises `FeedGap` when the server says, or the positions show, that events are missing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -22,8 +22,12 @@ from bus.messages.system import CheckpointPage, CheckpointsPruned, CheckpointVie
 from bus.messages.tasks import TaskPage, TaskSpec, TaskView
 from web.agent_client import AgentClient, TokensClient
 from web.approvals_client import ApprovalsClient
+from web.cascade_client import CascadeClient
+from web.invoices_client import InvoicesClient
 from web.live_feed import LiveFeed, RequestFailed
+from web.schedules_client import SchedulesClient
 from web.system_client import SystemClient
+from web.tables_client import TablesClient
 from web.wire import WireEvent, encode
 
 T = TypeVar("T")
@@ -187,6 +191,21 @@ class AgoraClient:
         """The proof that no money came from nowhere."""
         return await self._get("/api/ledger/check", Conservation)
 
+    @property
+    def tables(self) -> TablesClient:
+        """Balances, days, transfers and decisions, as CSV or JSON Lines."""
+        return TablesClient(self._pieces)
+
+    @property
+    def schedules(self) -> SchedulesClient:
+        """Tasks that are posted later, or again and again."""
+        return SchedulesClient(self._get, self._post)
+
+    @property
+    def invoices(self) -> InvoicesClient:
+        """Money from outside, over Lightning."""
+        return InvoicesClient(self._get, self._post)
+
     async def router(self) -> RouterView:
         """The cascade."""
         return await self._get("/api/router", RouterView)
@@ -195,6 +214,11 @@ class AgoraClient:
     def system(self) -> SystemClient:
         """The process itself: who is there, what is wrong, and the stop-everything switch."""
         return SystemClient(self._get, self._post)
+
+    @property
+    def cascade(self) -> CascadeClient:
+        """Completions as they were, and the cascade's settings and money."""
+        return CascadeClient(self._get, self._post)
 
     async def checkpoints(self) -> CheckpointPage:
         """All kept checkpoints."""
@@ -239,6 +263,18 @@ class AgoraClient:
         if status != 200:
             raise _failed(status, body)
         return body.decode()
+
+    async def _pieces(self, path: str, parameters: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
+        """A body as it comes. It has no limit in time as a whole: it may be as long as it likes."""
+        patience = aiohttp.ClientTimeout(total=None, sock_read=self._timeout.total)
+        try:
+            async with self._http.get(self.url + path, params=parameters, timeout=patience) as response:
+                if response.status != 200:
+                    raise _failed(response.status, await response.read())
+                async for piece in response.content.iter_any():
+                    yield piece
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Unreachable(f"{self.url} did not answer: {error or type(error).__name__}") from error
 
     async def _post(self, path: str, body: object, kind: type[T], *, key: str = "") -> T:
         headers = {"idempotency-key": key} if key else {}

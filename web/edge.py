@@ -85,7 +85,7 @@ class Edge:
 
     def principal(self, connection: HTTPConnection) -> Principal:
         """Who asks. Raises NotAuthenticated for a bad token, or for nobody from elsewhere."""
-        scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+        scheme, _, token = _given_token(connection).partition(" ")
         if scheme:
             found = self.keyring.principal_of_token(token.strip()) if scheme.lower() == "bearer" else None
             if found is None:
@@ -116,7 +116,7 @@ class Edge:
             if principal == ANONYMOUS:
                 raise NotAuthenticated(f"a token with the scope {scope} is needed")
             raise NotPermitted(f"{principal.name} lacks the scope {scope}")
-        if is_acting and "authorization" not in request.headers and "origin" not in request.headers:
+        if is_acting and not _given_token(request) and "origin" not in request.headers:
             raise NotPermitted("a session acts only from its own page: the Origin header is missing")
         return principal
 
@@ -127,6 +127,12 @@ class Edge:
     async def ask(self, to: Address, request: ActorRequest[R], *, timeout_s: float = ASK_TIMEOUT_S) -> Answer[R]:
         """Ask an actor. Raises what `Gateway.exchange` raises."""
         return await self.gateway.exchange(to, request, timeout_s=timeout_s)
+
+
+def _given_token(connection: HTTPConnection) -> str:
+    """What the client shows; clients of Anthropic's dialect have a header of their own for it."""
+    key = connection.headers.get("x-api-key", "")
+    return connection.headers.get("authorization", "") or (f"Bearer {key}" if key else "")
 
 
 async def read_body(request: Request, kind: type[T]) -> T:

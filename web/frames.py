@@ -217,10 +217,16 @@ class Decide(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: int = 0
 
 
+class EndSchedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters of `schedule.cancel`."""
+
+    schedule: str
+
+
 class Look(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Parameters of `query`: what to look at, and for some of them which."""
 
-    what: Literal["state", "events", "task", "tasks", "balances", "router"]
+    what: Literal["state", "events", "task", "tasks", "balances", "router", "schedules"]
     task: str = ""
     agent: str = ""
     source: str = ""

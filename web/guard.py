@@ -21,7 +21,14 @@ from web.problems import Problem, problem_response
 BODY_BYTES_MAX = 64 * 1024
 ARTIFACT_BYTES_MAX = 5 * 1024 * 1024
 """The largest artifact, with room for what JSON adds."""
-LARGE_PATHS = frozenset(("/api/artifacts", "/v1/chat/completions"))
+PROMPT_BYTES_MAX = 16 * 1024 * 1024
+"""A prompt with some images in base64."""
+LARGE_PATHS: Mapping[str, int] = {
+    "/api/artifacts": ARTIFACT_BYTES_MAX,
+    "/v1/chat/completions": PROMPT_BYTES_MAX,
+    "/v1/messages": PROMPT_BYTES_MAX,
+    "/v1/embeddings": ARTIFACT_BYTES_MAX,
+}
 """Where artifacts come, or prompts, which may hold one."""
 
 LOOPBACK_NAMES = frozenset(("localhost", "127.0.0.1", "::1"))
@@ -117,7 +124,7 @@ class _Body:
 
     def __init__(self, scope: Scope, headers: Headers, receive: Receive) -> None:
         self._receive = receive
-        self._bytes_max = ARTIFACT_BYTES_MAX if scope["path"] in LARGE_PATHS else BODY_BYTES_MAX
+        self._bytes_max = LARGE_PATHS.get(scope["path"], BODY_BYTES_MAX)
         self._seen = 0
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()):

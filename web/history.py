@@ -16,15 +16,20 @@ from bus.envelope import StoredEvent
 from bus.messages.base import Position
 from bus.messages.system import (
     JOURNAL,
+    EventHistogram,
     EventPage,
+    EventSummary,
     PruneEvents,
+    PruneReport,
     ReadChain,
     ReadEvents,
     ReadHistogram,
     SearchEvents,
     SummariseEvents,
 )
+from web.documents import ChainDocument, EventsDocument, StateDocument, TransfersDocument
 from web.edge import Edge, json, raw_json, read_body
+from web.operation import EVENT_STREAM, JSON, JSON_LINES, SPAN, Limit, Patterns, PositionText, Text, described
 from web.parameters import Parameters
 from web.stream import StreamResponse, dialect_of, stream_response
 from web.wire import decode, encode_chain, encode_page, timestamp
@@ -63,10 +68,18 @@ class HistoryApi:
             Route("/api/ledger/transfers", self.list_transfers, methods=["GET"]),
         ]
 
+    @described("the whole at a glance, with its position", scope="read", answer=StateDocument)
     async def show_state(self, request: Request) -> Response:
         self._edge.authorise(request, "read")
         return raw_json(self._edge.hub.state())
 
+    @described(
+        "events, newest 50 first; also as a live stream, by the `Accept` header",
+        scope="read",
+        answer=EventsDocument,
+        media_types=(JSON, EVENT_STREAM, JSON_LINES),
+        query={"type": Patterns, "source": Text, "task": Text, "agent": Text, "run": Text, "correlation": Text, **SPAN},
+    )
     async def list_events(self, request: Request) -> Response | StreamResponse:
         self._edge.authorise(request, "read")
         dialect = dialect_of(request)
@@ -75,11 +88,23 @@ class HistoryApi:
         wish = Parameters(request, ("type", "source", "task", "agent", "run", "correlation", *COMMON))
         return await self._events(wish, wish.patterns("type"), wish.text("task"))
 
+    @described(
+        "what happened to a task",
+        scope="read",
+        answer=EventsDocument,
+        query={"type": Patterns, "source": Text, "agent": Text, "run": Text, "correlation": Text, **SPAN},
+    )
     async def list_events_of_task(self, request: Request) -> Response:
         self._edge.authorise(request, "read")
         wish = Parameters(request, ("type", "source", "agent", "run", "correlation", *COMMON))
         return await self._events(wish, wish.patterns("type"), request.path_params["task"])
 
+    @described(
+        "events with all words of `text`, newest first",
+        scope="read",
+        answer=EventsDocument,
+        query={"text": Text, "before": PositionText, "limit": Limit},
+    )
     async def search(self, request: Request) -> Response:
         self._edge.authorise(request, "read")
         wish = Parameters(request, ("text", "before", "limit"))
@@ -87,27 +112,52 @@ class HistoryApi:
         page = (await self._edge.ask(JOURNAL, query)).message
         return raw_json(encode_page(page, self._edge.hub.epoch, _next(page, wish)))
 
+    @described("what led to an event, and what it led to", scope="read", answer=ChainDocument)
     async def show_chain(self, request: Request) -> Response:
         self._edge.authorise(request, "read")
         chain = (await self._edge.ask(JOURNAL, ReadChain(Position(request.path_params["position"])))).message
         return raw_json(encode_chain(chain, self._edge.hub.epoch))
 
+    @described(
+        "let old events go: up to a position, or as the settings say",
+        scope="admin",
+        body=PruneBody,
+        answer=PruneReport,
+    )
     async def prune(self, request: Request) -> Response:
         self._edge.authorise(request, "admin")
         body = await read_body(request, PruneBody)
         command = PruneEvents(Position(body.upto))
         return json((await self._edge.ask(JOURNAL, command, timeout_s=PRUNE_TIMEOUT_S)).message)
 
+    @described(
+        "counts by type over `minutes` (60)",
+        scope="read",
+        answer=EventSummary,
+        query={"minutes": Annotated[float, msgspec.Meta(ge=0.01, le=MINUTES_MAX)]},
+    )
     async def summarise(self, request: Request) -> Response:
         self._edge.authorise(request, "read")
         minutes = Parameters(request, ("minutes",)).number("minutes", 60.0, 0.01, MINUTES_MAX)
         return json((await self._edge.ask(JOURNAL, SummariseEvents(minutes))).message)
 
+    @described(
+        "how many events lie where in time, in at most so many spans",
+        scope="read",
+        answer=EventHistogram,
+        query={"buckets": Annotated[int, msgspec.Meta(ge=1, le=BUCKETS_MAX)]},
+    )
     async def show_histogram(self, request: Request) -> Response:
         self._edge.authorise(request, "read")
         buckets = Parameters(request, ("buckets",)).integer("buckets", 120, 1, BUCKETS_MAX)
         return json((await self._edge.ask(JOURNAL, ReadHistogram(buckets))).message)
 
+    @described(
+        "transfers as events, newest first",
+        scope="read",
+        answer=TransfersDocument,
+        query={"after": PositionText, "before": PositionText, "limit": Limit},
+    )
     async def list_transfers(self, request: Request) -> Response:
         self._edge.authorise(request, "read")
         wish = Parameters(request, ("after", "before", "limit"))

@@ -23,6 +23,7 @@ from web.frames import Horizon, ReadRing, ReadState
 from web.framing import ReadyFrame
 from web.ring import Batch, Ring
 from web.wire import encode
+from web.words import Words
 
 FIRST = Position(1)
 TICK_S = 0.016
@@ -68,6 +69,8 @@ class Hub:
         self.frames_shared = 0
         self.gauges: dict[str, float] = {}
         """The last value of each gauge that actors have told, for the metrics."""
+        self.words = Words()
+        """What models are saying at this moment."""
         self._clock = clock
         self._state: StateView | None = None
         self.horizon = Horizon(Position(0), Position(1), Position(1))

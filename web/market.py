@@ -10,12 +10,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bus.errors import NoSuchActor
-from bus.messages.agents import RetireAgent, agent_address
+from bus.messages.agents import AgentAccepted, RetireAgent, agent_address
 from bus.messages.artifacts import ARTIFACTS, WriteArtifact
-from bus.messages.base import AgentId, TaskId
+from bus.messages.base import AgentId, Done, TaskId
+from bus.messages.quotas import QUOTAS, ReserveQuota
+from bus.messages.tasks import LeaseRenewed, TaskAccepted
 from bus.refusals import InvalidField, NotFound, NotPermitted
 from web.auth import Principal
 from web.edge import Edge, accepted, read_body
+from web.operation import described
 from web.work import Say, request_of
 
 
@@ -85,12 +88,27 @@ class MarketApi:
             Route("/api/tasks/{task}/fail", self.fail, methods=["POST"]),
         ]
 
+    @described(
+        "register an agent of a program's own",
+        scope="agent",
+        body=RegisterBody,
+        answer=AgentAccepted,
+        status=201,
+        is_positioned=True,
+    )
     async def register(self, request: Request) -> Response:
         principal = self._edge.authorise(request, "agent")
         body = await read_body(request, RegisterBody)
         say = Say(agent=body.agent, capabilities=body.capabilities, concurrency_max=body.concurrency_max)
         return await self._say("agent.register", say, principal, 201)
 
+    @described(
+        "the agent gives back what it holds and leaves for good",
+        scope="agent",
+        body=RetireBody,
+        answer=Done,
+        is_positioned=True,
+    )
     async def retire(self, request: Request) -> Response:
         principal = self._edge.authorise(request, "agent")
         body = await read_body(request, RetireBody)
@@ -102,18 +120,46 @@ class MarketApi:
         except NoSuchActor as error:
             raise NotFound("agent", agent) from error
 
+    @described(
+        "bid in the open auction; a price of 0 declines",
+        scope="agent",
+        body=BidBody,
+        answer=TaskAccepted,
+        is_positioned=True,
+    )
     async def bid(self, request: Request) -> Response:
         principal = self._edge.authorise(request, "agent")
         body = await read_body(request, BidBody)
         say = Say(agent=body.agent, task=request.path_params["task"], price_msat=body.price_msat)
         return await self._say("bid.submit" if body.price_msat else "bid.decline", say, principal)
 
+    @described(
+        "the holder of the lease begins",
+        scope="agent",
+        body=AttemptBody,
+        answer=TaskAccepted,
+        is_positioned=True,
+    )
     async def start(self, request: Request) -> Response:
         return await self._attempt(request, "work.start")
 
+    @described(
+        "the lease runs for another period",
+        scope="agent",
+        body=AttemptBody,
+        answer=LeaseRenewed,
+        is_positioned=True,
+    )
     async def heartbeat(self, request: Request) -> Response:
         return await self._attempt(request, "work.heartbeat")
 
+    @described(
+        "deliver the result: `text`, or an `artifact` that is written",
+        scope="agent",
+        body=CompleteBody,
+        answer=TaskAccepted,
+        is_positioned=True,
+    )
     async def complete(self, request: Request) -> Response:
         principal = self._edge.authorise(request, "agent")
         body = await read_body(request, CompleteBody)
@@ -130,10 +176,20 @@ class MarketApi:
                 task=TaskId(task),
                 idempotency_key=f"{task}/{body.attempt}/given",
             )
+            # The disk is counted as any agent's; a lost answer leaves it counted, and a repeat counts again.
+            wish = ReserveQuota(AgentId(write.owner), disk_bytes=len(body.text.encode()))
+            await self._edge.ask(QUOTAS, wish)
             written = (await self._edge.ask(ARTIFACTS, write)).message
             say = msgspec.structs.replace(say, artifact=written.artifact)
         return await self._say("work.complete", say, principal)
 
+    @described(
+        "give the task back",
+        scope="agent",
+        body=FailBody,
+        answer=TaskAccepted,
+        is_positioned=True,
+    )
     async def fail(self, request: Request) -> Response:
         principal = self._edge.authorise(request, "agent")
         body = await read_body(request, FailBody)

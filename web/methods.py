@@ -6,20 +6,32 @@ which one is needed. What concerns the session itself (hello, subscribe, ping) s
 Pure: no socket, loop or clock.
 """
 
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Generic, TypeVar
+
 import msgspec
 
 from bus.address import Address
-from bus.messages.approvals import APPROVALS, Approve, ProposalId, Reject
+from bus.messages.approvals import APPROVALS, Approve, ProposalId, ProposalView, Reject
 from bus.messages.base import Message, Position, Request, TaskId
 from bus.messages.completions import ROUTER, ReadRouter
 from bus.messages.ledger import LEDGER, ReadBalances
+from bus.messages.schedules import (
+    SCHEDULER,
+    CancelSchedule,
+    CreateSchedule,
+    ListSchedules,
+    ScheduleSpec,
+    ScheduleView,
+)
 from bus.messages.system import EVENTS_LIMIT_MAX, JOURNAL, ReadEvents
-from bus.messages.tasks import COORDINATOR, CancelTask, CreateTask, ListTasks, ReadTask, TaskSpec
+from bus.messages.tasks import COORDINATOR, CancelTask, CreateTask, ListTasks, ReadTask, TaskAccepted, TaskSpec
 from bus.refusals import InvalidField
 from web import work
 from web.auth import Principal, Scope
-from web.frames import NAME_MAX, Cancel, Decide, Frame, Look
+from web.frames import NAME_MAX, Cancel, Decide, EndSchedule, Frame, Look
 from web.wire import check_patterns, decode
+from web.work import Say
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -30,34 +42,68 @@ class Wish(msgspec.Struct, frozen=True):
     request: Request[Message]
 
 
+P = TypeVar("P", bound=msgspec.Struct)
+
+
+class Method(msgspec.Struct, Generic[P], frozen=True):
+    """A command of the socket: what it needs, takes and answers."""
+
+    scope: Scope
+    params: type[P]
+    answer: type[Message]
+    build: Callable[[P, Frame, Principal], tuple[Address, Request[Message]]]
+
+    def wish(self, frame: Frame, principal: Principal) -> Wish:
+        """The wish of a frame. Raises InvalidField, Malformed or NotPermitted."""
+        return Wish(self.scope, *self.build(decode(frame.params, self.params, "params"), frame, principal))
+
+
+def _create(spec: TaskSpec, frame: Frame, principal: Principal) -> tuple[Address, Request[Message]]:
+    return COORDINATOR, CreateTask(spec, idempotency_key=frame.idem)
+
+
+def _cancel(cancel: Cancel, frame: Frame, principal: Principal) -> tuple[Address, Request[Message]]:
+    return COORDINATOR, CancelTask(TaskId(cancel.task), cancel.reason)
+
+
+def _schedule(spec: ScheduleSpec, frame: Frame, principal: Principal) -> tuple[Address, Request[Message]]:
+    return SCHEDULER, CreateSchedule(spec, frame.idem)
+
+
+def _cancel_schedule(cancel: EndSchedule, frame: Frame, principal: Principal) -> tuple[Address, Request[Message]]:
+    return SCHEDULER, CancelSchedule(cancel.schedule)
+
+
+def _decide(wish: Decide, frame: Frame, principal: Principal) -> tuple[Address, Request[Message]]:
+    kind = Approve if wish.decision == "approve" else Reject
+    proposal = ProposalId(wish.proposal)
+    return APPROVALS, kind(proposal, wish.hash, principal.name, wish.reason, wish.version, idempotency_key=frame.idem)
+
+
+def _say(say: Say, frame: Frame, principal: Principal) -> tuple[Address, Request[Message]]:
+    return work.request_of(frame.method, say, principal)
+
+
+COMMANDS: Final[Mapping[str, Method[Any]]] = {  # each with parameters of its own type
+    "task.create": Method("task", TaskSpec, TaskAccepted, _create),
+    "task.cancel": Method("task", Cancel, TaskAccepted, _cancel),
+    "schedule.create": Method("task", ScheduleSpec, ScheduleView, _schedule),
+    "schedule.cancel": Method("task", EndSchedule, ScheduleView, _cancel_schedule),
+    "approval.decide": Method("approve", Decide, ProposalView, _decide),
+    **{name: Method("agent", Say, answer, _say) for name, answer in work.ANSWERS.items()},
+}
+"""The methods that act, by name."""
+
+
 def command(frame: Frame, principal: Principal) -> Wish:
     """The command of a frame. Raises InvalidField, also for a method that there is not, or NotPermitted."""
-    match frame.method:
-        case "task.create":
-            spec = decode(frame.params, TaskSpec, "params")
-            return Wish("task", COORDINATOR, CreateTask(spec, idempotency_key=frame.idem))
-        case "task.cancel":
-            cancel = decode(frame.params, Cancel, "params")
-            return Wish("task", COORDINATOR, CancelTask(TaskId(cancel.task), cancel.reason))
-        case "approval.decide":
-            wish = decode(frame.params, Decide, "params")
-            kind = Approve if wish.decision == "approve" else Reject
-            decision = kind(
-                ProposalId(wish.proposal),
-                wish.hash,
-                principal.name,
-                wish.reason,
-                wish.version,
-                idempotency_key=frame.idem,
-            )
-            return Wish("approve", APPROVALS, decision)
-        case method if method in work.METHODS:
-            return Wish("agent", *work.said(method, frame.params, principal))
-        case _:
-            raise InvalidField("method", f"{frame.method[:NAME_MAX]!r} is not a method")
+    method = COMMANDS.get(frame.method)
+    if method is None:
+        raise InvalidField("method", f"{frame.method[:NAME_MAX]!r} is not a method")
+    return method.wish(frame, principal)
 
 
-def query(look: Look) -> Wish | None:
+def query(look: Look) -> Wish | None:  # noqa: PLR0911  # a table of what can be looked at
     """The query behind `what`; None for the state, which no actor is asked for. Raises InvalidField."""
     match look.what:
         case "state":
@@ -70,6 +116,8 @@ def query(look: Look) -> Wish | None:
             return Wish("read", LEDGER, ReadBalances())
         case "router":
             return Wish("read", ROUTER, ReadRouter())
+        case "schedules":
+            return Wish("read", SCHEDULER, ListSchedules())
         case "events":
             return Wish("read", JOURNAL, _events(look))
 

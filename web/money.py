@@ -14,21 +14,27 @@ from starlette.routing import Route
 from bus.messages.base import AccountId, Position, TransferId
 from bus.messages.ledger import (
     LEDGER,
+    Balance,
     CreateTransfers,
     Currency,
+    HoldPage,
     HoldTransfer,
+    ListHolds,
     MoneyCommand,
     PostTransfer,
+    ReadBalances,
     SetCredit,
     Transfer,
+    TransferBatch,
     VoidTransfer,
 )
 from bus.messages.system import JOURNAL, EventPage, ReadEvents
 from bus.refusals import InvalidField
 from web import statements
-from web.edge import Edge, accepted, read_body
+from web.edge import Edge, accepted, json, read_body
+from web.operation import TABLES, Limit, Text, described
 from web.parameters import Parameters
-from web.statements import DAYS, DECISIONS, MEDIA_TYPES, TRANSFERS, Days, Format
+from web.statements import BALANCES, DAYS, DECISIONS, MEDIA_TYPES, POSTED, TRANSFERS, Days, Format
 
 PAGE_EVENTS = 1_000
 TRANSFER_TYPES = ("transfer.*",)
@@ -89,32 +95,83 @@ class MoneyApi:
             Route("/api/ledger/batches", self.batch, methods=["POST"]),
             Route("/api/ledger/credit", self.set_credit, methods=["POST"]),
             Route("/api/ledger/days", self.days, methods=["GET"]),
+            Route("/api/ledger/holds", self.holds, methods=["GET"]),
+            Route("/api/ledger/balances", self.balances, methods=["GET"]),
             Route("/api/ledger/export", self.export_transfers, methods=["GET"]),
             Route("/api/market/export", self.export_decisions, methods=["GET"]),
         ]
 
+    @described(
+        "up to 1,000 transfers, holds, posts and voids at once; `linked`: all or none",
+        scope="ledger",
+        body=BatchBody,
+        answer=TransferBatch,
+        status=201,
+        is_positioned=True,
+    )
     async def batch(self, request: Request) -> Response:
         self._edge.authorise(request, "ledger")
         body = await read_body(request, BatchBody)
         command = CreateTransfers(tuple(item.command for item in body.transfers), body.linked)
         return accepted(await self._edge.ask(LEDGER, command), 201)
 
+    @described(
+        "how far below zero an account may go",
+        scope="admin",
+        body=CreditBody,
+        answer=Balance,
+        is_positioned=True,
+    )
     async def set_credit(self, request: Request) -> Response:
         self._edge.authorise(request, "admin")
         body = await read_body(request, CreditBody)
         command = SetCredit(AccountId(body.account), body.currency, body.credit_limit)
         return accepted(await self._edge.ask(LEDGER, command), 200)
 
+    @described(
+        "what came in and went out by day (UTC) and account, as a table",
+        scope="read",
+        media_types=TABLES,
+        query={"account": Text, "format": Format},
+    )
     async def days(self, request: Request) -> Response:
         self._edge.authorise(request, "read")
         wish = Parameters(request, ("account", "format"))
         format_ = _format(wish)
         days = Days(wish.text("account"))
-        async for page in self._pages(("transfer.posted",)):
+        async for page in self._pages(POSTED):
             days.add(page.events)
         content = statements.head(format_, DAYS) + statements.lines(format_, days.rows())
         return Response(content, 200, _headers("days", format_), MEDIA_TYPES[format_])
 
+    @described(
+        "what is promised and not yet paid, newest first", scope="read", answer=HoldPage, query={"limit": Limit}
+    )
+    async def holds(self, request: Request) -> Response:
+        self._edge.authorise(request, "read")
+        query = ListHolds(Parameters(request, ("limit",)).limit())
+        return json((await self._edge.ask(LEDGER, query)).message)
+
+    @described(
+        "all balances as a table: incoming, outgoing, fees, net, held, available",
+        scope="read",
+        media_types=TABLES,
+        query={"format": Format},
+    )
+    async def balances(self, request: Request) -> Response:
+        self._edge.authorise(request, "read")
+        format_ = _format(Parameters(request, ("format",)))
+        found = (await self._edge.ask(LEDGER, ReadBalances())).message
+        rows = statements.balance_rows(found.balances)
+        content = statements.head(format_, BALANCES) + statements.lines(format_, rows)
+        return Response(content, 200, _headers("balances", format_), MEDIA_TYPES[format_])
+
+    @described(
+        "every transfer, hold, release and refusal, as a table",
+        scope="read",
+        media_types=TABLES,
+        query={"format": Format},
+    )
     async def export_transfers(self, request: Request) -> Response:
         self._edge.authorise(request, "read")
         format_ = _format(Parameters(request, ("format",)))
@@ -127,6 +184,12 @@ class MoneyApi:
         pages = self._pages(TRANSFER_TYPES)
         return StreamingResponse(content(pages), 200, _headers("transfers", format_), MEDIA_TYPES[format_])
 
+    @described(
+        "every closed auction and every bid that an agent learned from, with the reasons, as a table",
+        scope="read",
+        media_types=TABLES,
+        query={"format": Format},
+    )
     async def export_decisions(self, request: Request) -> Response:
         self._edge.authorise(request, "read")
         format_ = _format(Parameters(request, ("format",)))

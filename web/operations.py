@@ -16,12 +16,25 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bus.errors import AgoraError
-from bus.messages.base import AccountId, TransferId
-from bus.messages.completions import ROUTER, DisableProvider, EnableProvider, ReadRouter, ReorderProviders, SetBudget
-from bus.messages.ledger import LEDGER, CheckConservation, ReadBalances, ReadTransfer, Transfer
+from bus.messages.base import AccountId, Done, TransferId
+from bus.messages.completions import ROUTER, DisableProvider, EnableProvider, ReadRouter, RouterView, SetBudget
+from bus.messages.ledger import (
+    LEDGER,
+    Balances,
+    CheckConservation,
+    Conservation,
+    ReadBalances,
+    ReadTransfer,
+    Transfer,
+    TransferView,
+)
 from bus.messages.monitor import MONITOR, HaltSystem, ReadMonitor, ResumeSystem
+from bus.messages.routing import ReorderProviders
 from bus.messages.system import (
     JOURNAL,
+    CheckpointPage,
+    CheckpointsPruned,
+    CheckpointView,
     JournalView,
     ListCheckpoints,
     PinCheckpoint,
@@ -30,8 +43,10 @@ from bus.messages.system import (
     SaveCheckpoint,
 )
 from bus.refusals import NotFound
+from web.documents import HealthDocument, ReadyDocument, SystemDocument
 from web.edge import Edge, accepted, json, read_body
 from web.feed import Feed
+from web.operation import TEXT, described
 from web.problems import code_of
 from web.wire import decode
 
@@ -143,10 +158,12 @@ class OperationsApi:
             Route("/metrics", self.metrics, methods=["GET"]),
         ]
 
+    @described("all balances", scope="read", answer=Balances)
     async def list_accounts(self, request: Request) -> Response:
         self._edge.authorise(request, "read")
         return json((await self._edge.ask(LEDGER, ReadBalances())).message)
 
+    @described("the balances of one account, such as `agents/scout`", scope="read", answer=Balances)
     async def show_account(self, request: Request) -> Response:
         self._edge.authorise(request, "read")
         account = request.path_params["account"]
@@ -155,34 +172,62 @@ class OperationsApi:
             raise NotFound("account", account)
         return json(found)
 
+    @described("the proof that all postings sum to zero", scope="read", answer=Conservation)
     async def check_ledger(self, request: Request) -> Response:
         self._edge.authorise(request, "read")
         return json((await self._edge.ask(LEDGER, CheckConservation())).message)
 
+    @described(
+        "move money; `transfer` is its id",
+        scope="ledger",
+        body=Transfer,
+        answer=TransferView,
+        status=201,
+        is_positioned=True,
+    )
     async def transfer(self, request: Request) -> Response:
         self._edge.authorise(request, "ledger")
         command = await read_body(request, Transfer)
         return accepted(await self._edge.ask(LEDGER, command), 201)
 
+    @described("what became of a transfer", scope="read", answer=TransferView)
     async def show_transfer(self, request: Request) -> Response:
         self._edge.authorise(request, "read")
         query = ReadTransfer(TransferId(request.path_params["transfer"]))
         return json((await self._edge.ask(LEDGER, query)).message)
 
+    @described("the cascade: breakers, windows, latencies, spend", scope="read", answer=RouterView)
     async def show_router(self, request: Request) -> Response:
         self._edge.authorise(request, "read")
         return json((await self._edge.ask(ROUTER, ReadRouter())).message)
 
+    @described(
+        "the money that the run may spend; 0 lifts the limit",
+        scope="admin",
+        body=BudgetBody,
+        answer=Done,
+        is_positioned=True,
+    )
     async def set_budget(self, request: Request) -> Response:
         self._edge.authorise(request, "admin")
         body = await read_body(request, BudgetBody)
         return accepted(await self._edge.ask(ROUTER, SetBudget(body.run_usd_micros)), 200)
 
+    @described(
+        "those named are asked first, in this order",
+        scope="admin",
+        body=OrderBody,
+        answer=Done,
+        is_positioned=True,
+    )
     async def reorder_providers(self, request: Request) -> Response:
         self._edge.authorise(request, "admin")
         body = await read_body(request, OrderBody)
         return accepted(await self._edge.ask(ROUTER, ReorderProviders(body.providers)), 200)
 
+    @described(
+        "let a provider be asked, or no longer", scope="admin", body=ProviderBody, answer=Done, is_positioned=True
+    )
     async def switch_provider(self, request: Request) -> Response:
         self._edge.authorise(request, "admin")
         body = await read_body(request, ProviderBody)
@@ -190,27 +235,48 @@ class OperationsApi:
         command = EnableProvider(provider) if body.enabled else DisableProvider(provider, body.reason)
         return accepted(await self._edge.ask(ROUTER, command), 200)
 
+    @described("what checkpoints are kept", scope="read", answer=CheckpointPage)
     async def list_checkpoints(self, request: Request) -> Response:
         self._edge.authorise(request, "read")
         return json((await self._edge.ask(JOURNAL, ListCheckpoints())).message)
 
+    @described(
+        "save a checkpoint now",
+        scope="admin",
+        body=CheckpointBody,
+        answer=CheckpointView,
+        status=201,
+        is_positioned=True,
+    )
     async def save_checkpoint(self, request: Request) -> Response:
         self._edge.authorise(request, "admin")
         body = await read_body(request, CheckpointBody)
         command = SaveCheckpoint(label=body.label)
         return accepted(await self._edge.ask(JOURNAL, command, timeout_s=CHECKPOINT_TIMEOUT_S), 201)
 
+    @described("let a checkpoint stay, or no longer", scope="admin", body=PinBody, answer=CheckpointView)
     async def pin_checkpoint(self, request: Request) -> Response:
         self._edge.authorise(request, "admin")
         body = await read_body(request, PinBody)
         command = PinCheckpoint(request.path_params["checkpoint"], body.pinned)
         return json((await self._edge.ask(JOURNAL, command)).message)
 
+    @described(
+        "remove all checkpoints but the newest and the pinned ones",
+        scope="admin",
+        body=PruneBody,
+        answer=CheckpointsPruned,
+    )
     async def prune_checkpoints(self, request: Request) -> Response:
         self._edge.authorise(request, "admin")
         body = await read_body(request, PruneBody)
         return json((await self._edge.ask(JOURNAL, PruneCheckpoints(body.keep))).message)
 
+    @described(
+        "the journal and its watermark, the actor tree, alerts, whether all is halted",
+        scope="read",
+        answer=SystemDocument,
+    )
     async def show_system(self, request: Request) -> Response:
         self._edge.authorise(request, "read")
         journal = (await self._edge.ask(JOURNAL, ReadJournal())).message
@@ -236,21 +302,33 @@ class OperationsApi:
             }
         )
 
+    @described(
+        "stop everything; no new turn, call or assignment begins",
+        scope="admin",
+        body=HaltBody,
+        answer=Done,
+        is_positioned=True,
+    )
     async def halt(self, request: Request) -> Response:
         """Stop everything: no new turn, call or assignment begins."""
         principal = self._edge.authorise(request, "admin")
         body = await read_body(request, HaltBody)
         return accepted(await self._edge.ask(MONITOR, HaltSystem(body.reason, principal.name)), 200)
 
+    @described("let everything go on where it stood", scope="admin", body=Nothing, answer=Done, is_positioned=True)
     async def resume(self, request: Request) -> Response:
         """Let everything go on where it stood."""
         principal = self._edge.authorise(request, "admin")
         await read_body(request, Nothing)
         return accepted(await self._edge.ask(MONITOR, ResumeSystem(principal.name)), 200)
 
+    @described("the process answers", scope="", answer=HealthDocument)
     async def healthz(self, request: Request) -> Response:
         return json({"ok": True})
 
+    @described(
+        "it can work: 503 says that something is in the way", scope="", answer=ReadyDocument, also={503: ReadyDocument}
+    )
     async def readyz(self, request: Request) -> Response:
         """503 while anything stands in the way of work. Open to all: it says nothing of what is inside."""
         reasons = list(self._edge.complaints())
@@ -269,6 +347,7 @@ class OperationsApi:
         document = {"ready": not reasons, "reasons": reasons, "storage": storage}
         return json(document, 503 if reasons else 200)
 
+    @described("for Prometheus", scope="read", media_types=(TEXT,))
     async def metrics(self, request: Request) -> Response:
         self._edge.authorise(request, "read")
         journal = (await self._edge.ask(JOURNAL, ReadJournal(), timeout_s=HEALTH_TIMEOUT_S)).message

@@ -33,7 +33,10 @@ STATUS: dict[type[AgoraError], int] = {
     errors.Refused: 422,
     refusals.Halted: 503,
     refusals.Overloaded: 429,
+    refusals.QuotaExhausted: 429,
+    refusals.IntakePaused: 507,
     refusals.AllProvidersFailed: 502,
+    refusals.NodeFailed: 502,
     refusals.StreamBroken: 502,
     errors.MailboxFull: 503,
     errors.ActorStopped: 503,
@@ -49,8 +52,10 @@ STATUS_BY_CODE = {"disk_full": 507}
 
 RETRYABLE = (
     refusals.Halted,
+    refusals.IntakePaused,
     refusals.Overloaded,
     refusals.AllProvidersFailed,
+    refusals.NodeFailed,
     refusals.StreamBroken,
     errors.MailboxFull,
     errors.ActorStopped,
@@ -121,8 +126,10 @@ def problem_response(error: AgoraError) -> Response:
     headers: dict[str, str] = {"cache-control": "no-store"}
     if isinstance(error, refusals.InvalidField):
         document["path"] = error.path
-    if status in (429, 503):
-        wait_s = error.retry_after_s if isinstance(error, refusals.Overloaded) else RETRY_AFTER_S
+    if status in (429, 503, 507):
+        wait_s = (
+            error.retry_after_s if isinstance(error, refusals.Overloaded | refusals.QuotaExhausted) else RETRY_AFTER_S
+        )
         headers["retry-after"] = str(max(1, math.ceil(wait_s)))
     if status == 401:
         headers["www-authenticate"] = "Bearer"

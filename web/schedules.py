@@ -5,10 +5,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bus.messages.schedules import SCHEDULER, CancelSchedule, CreateSchedule, ListSchedules, Missed, ScheduleSpec
+from bus.messages.schedules import (
+    SCHEDULER,
+    CancelSchedule,
+    CreateSchedule,
+    ListSchedules,
+    Missed,
+    SchedulePage,
+    ScheduleSpec,
+    ScheduleView,
+)
 from bus.messages.tasks import TaskSpec
 from web.api import idempotency_key
 from web.edge import Edge, accepted, json, read_body
+from web.operation import described
 from web.wire import parse_time
 
 
@@ -37,10 +47,19 @@ class SchedulesApi:
             Route("/api/schedules/{schedule}/cancel", self.cancel, methods=["POST"]),
         ]
 
+    @described("schedules, newest first, with their next time", scope="read", answer=SchedulePage)
     async def list_schedules(self, request: Request) -> Response:
         self._edge.authorise(request, "read")
         return json((await self._edge.ask(SCHEDULER, ListSchedules())).message)
 
+    @described(
+        "post a task at a time (`at`), after `delay_s`, or by `cron` in a `zone`",
+        scope="task",
+        body=ScheduleBody,
+        answer=ScheduleView,
+        status=201,
+        is_positioned=True,
+    )
     async def create(self, request: Request) -> Response:
         self._edge.authorise(request, "task")
         body = await read_body(request, ScheduleBody)
@@ -48,6 +67,7 @@ class SchedulesApi:
         spec = ScheduleSpec(body.task, at_us, body.delay_s, body.cron, body.zone, body.missed)
         return accepted(await self._edge.ask(SCHEDULER, CreateSchedule(spec, idempotency_key(request))), 201)
 
+    @described("no more tasks of a schedule", scope="task", answer=ScheduleView, is_positioned=True)
     async def cancel(self, request: Request) -> Response:
         self._edge.authorise(request, "task")
         command = CancelSchedule(request.path_params["schedule"])

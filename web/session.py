@@ -7,7 +7,9 @@ from starlette.routing import Route
 
 from bus.refusals import NotAuthenticated
 from web.auth import ANONYMOUS, SESSION_S, Principal
+from web.documents import LinkDocument, SessionDocument
 from web.edge import Edge, json, read_body
+from web.operation import described
 
 
 class OpenSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,10 +32,12 @@ class Sessions:
             Route("/api/links", self.issue, methods=["POST"]),
         ]
 
+    @described("who you are and what you may do", scope="", answer=SessionDocument)
     async def show(self, request: Request) -> Response:
         """Who the request comes from, and what it may do."""
         return json(_shown(self._edge.principal(request)))
 
+    @described("trade a link for a session", scope="", body=OpenSession, answer=SessionDocument)
     async def open(self, request: Request) -> Response:
         """Trade a link for a session."""
         self._edge.throttle(request)
@@ -48,6 +52,7 @@ class Sessions:
         )
         return response
 
+    @described("end the session", scope="", answer=SessionDocument)
     async def close(self, request: Request) -> Response:
         """End the session of the cookie."""
         self._edge.throttle(request)
@@ -57,6 +62,7 @@ class Sessions:
         response.delete_cookie(self._edge.cookie, path="/", httponly=True, samesite="strict")
         return response
 
+    @described("a fresh link for the page", scope="admin", answer=LinkDocument, status=201)
     async def issue(self, request: Request) -> Response:
         """A fresh link for whoever holds the admin token."""
         principal = self._edge.authorise(request, "admin")

@@ -14,6 +14,7 @@ from typing import Final, Literal
 import msgspec
 
 from bus.envelope import StoredEvent
+from bus.messages.ledger import FEES, Balance
 from web.wire import encode, timestamp
 
 Format = Literal["csv", "jsonl"]
@@ -22,7 +23,21 @@ MEDIA_TYPES: Final[dict[Format, str]] = {"csv": "text/csv; charset=utf-8", "json
 
 TRANSFERS: Final = ("position", "time", "type", "transfer", "debit", "credit", "currency", "amount", "hold", "reason")
 DECISIONS: Final = ("position", "time", "type", "task", "attempt", "agent", "outcome", "price_msat", "reason")
-DAYS: Final = ("day", "account", "currency", "incoming", "outgoing", "net")
+DAYS: Final = ("day", "account", "currency", "incoming", "outgoing", "fees", "net")
+BALANCES: Final = (
+    "account",
+    "currency",
+    "incoming",
+    "outgoing",
+    "fees",
+    "net",
+    "held_out",
+    "held_in",
+    "credit_limit",
+    "available",
+)
+POSTED_MANY: Final = "transfer.posted_many"
+POSTED: Final = ("transfer.posted", POSTED_MANY)
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -43,6 +58,7 @@ class _Fields(msgspec.Struct, frozen=True):
     action: str = ""
     outcome: str = ""
     price_msat: int = 0
+    postings: tuple["_Fields", ...] = ()
 
 
 _decoder = msgspec.json.Decoder(_Fields)
@@ -51,7 +67,17 @@ _decoder = msgspec.json.Decoder(_Fields)
 def transfer_rows(events: Iterable[StoredEvent]) -> Iterator[Row]:
     """A row per event of the ledger that moves, reserves or releases money, or refuses to."""
     for event in events:
-        yield _row(TRANSFERS, event, _decoder.decode(event.data))
+        for fields in _moves(event):
+            yield _row(TRANSFERS, event, fields)
+
+
+def _moves(event: StoredEvent) -> Iterator[_Fields]:
+    """The transfers of an event, each with all fields: one that tells of many names what they share once."""
+    fields = _decoder.decode(event.data)
+    if event.type != POSTED_MANY:
+        yield fields
+    for one in fields.postings:
+        yield msgspec.structs.replace(one, currency=fields.currency)
 
 
 def decision_rows(events: Iterable[StoredEvent]) -> Iterator[Row]:
@@ -65,6 +91,12 @@ def decision_rows(events: Iterable[StoredEvent]) -> Iterator[Row]:
         yield _row(DECISIONS, event, fields)
 
 
+def balance_rows(balances: Iterable[Balance]) -> Iterator[Row]:
+    """A row per account and currency, as it stands now."""
+    for one in balances:
+        yield {name: getattr(one, name) for name in BALANCES}
+
+
 class Days:
     """What came in and went out, by day (UTC), account and currency."""
 
@@ -75,18 +107,24 @@ class Days:
     def add(self, events: Iterable[StoredEvent]) -> None:
         """Count transfers that were posted."""
         for event in events:
-            if event.type != "transfer.posted":
+            if event.type not in POSTED:
                 continue
-            fields = _decoder.decode(event.data)
             day = timestamp(event.time_us)[:10]
-            for side, account in enumerate((fields.credit, fields.debit)):
-                if self._account in ("", account):
-                    self._sums.setdefault((day, account, fields.currency), [0, 0])[side] += fields.amount
+            for fields in _moves(event):
+                self._add(day, fields.credit, fields.currency, (fields.amount, 0, 0))
+                fee = fields.amount if fields.credit.startswith(FEES) else 0
+                self._add(day, fields.debit, fields.currency, (0, fields.amount, fee))
+
+    def _add(self, day: str, account: str, currency: str, amounts: tuple[int, int, int]) -> None:
+        if self._account in ("", account):
+            sums = self._sums.setdefault((day, account, currency), [0, 0, 0])
+            for place, amount in enumerate(amounts):
+                sums[place] += amount
 
     def rows(self) -> Iterator[Row]:
         """A row per day, account and currency, in that order."""
-        for (day, account, currency), (incoming, outgoing) in sorted(self._sums.items()):
-            sums = (incoming, outgoing, incoming - outgoing)
+        for (day, account, currency), (incoming, outgoing, fees) in sorted(self._sums.items()):
+            sums = (incoming, outgoing, fees, incoming - outgoing)
             yield dict(zip(DAYS, (day, account, currency, *sums), strict=True))
 
 

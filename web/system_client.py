@@ -10,20 +10,46 @@ from web.agent_client import Post
 from web.approvals_client import Get
 
 
+class MailboxAnswer(msgspec.Struct, frozen=True):
+    """An actor's mailbox."""
+
+    depth: int
+    size_max: int
+    high_water: int
+    """The most messages that have waited at once."""
+    accepted: int
+    taken: int
+    refused: int
+    dropped: int
+    coalesced: int
+    parked: int
+    """Senders that wait for room."""
+
+
 class ActorAnswer(msgspec.Struct, frozen=True):
-    """An actor as the introspection shows it."""
+    """An actor as the introspection shows it. Times are in seconds."""
 
     address: str
     kind: str
     state: str
+    mailbox: MailboxAnswer
     handled: int
     restarts: int
-    jobs: int
-    parent: str
-    parked_at: int
-    oldest_s: float
-    handle_p99_s: float
     last_error: str
+    is_busy: bool
+    jobs: int
+    lag: int
+    """Messages that wait in its subscriptions."""
+    parked_at: int
+    """The poison fact that parked its durable subscription, or 0."""
+    parent: str
+    """Who supervises it; empty for those that the system started."""
+    oldest_s: float
+    """How long the oldest waiting message has waited."""
+    handle_p50_s: float
+    handle_p99_s: float
+    backpressure_s: float
+    """How long senders have waited for room, all together."""
 
 
 class SystemAnswer(msgspec.Struct, frozen=True):

@@ -23,7 +23,9 @@ from starlette.routing import Route
 from bus.errors import ConfigError
 from bus.refusals import IdempotencyConflict, InvalidField, NotFound, Overloaded
 from web.auth import TOKEN_BYTES, Keyring, Principal, Scope
+from web.documents import IssuedToken, RevokedDocument, TokensDocument
 from web.edge import Edge, json, read_body
+from web.operation import described
 
 TOKENS_MAX = 1_000
 _AGENT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -132,16 +134,25 @@ class TokensApi:
             Route("/api/tokens/{name}", self.revoke, methods=["DELETE"]),
         ]
 
+    @described("the tokens that are good, without their secrets", scope="admin", answer=TokensDocument)
     async def list_tokens(self, request: Request) -> Response:
         self._edge.authorise(request, "admin")
         return json({"tokens": [_shown(kept) for kept in self._tokens.kept]})
 
+    @described(
+        "a token that may speak for one `agent`, or one with `scopes`",
+        scope="admin",
+        body=TokenBody,
+        answer=IssuedToken,
+        status=201,
+    )
     async def issue(self, request: Request) -> Response:
         self._edge.authorise(request, "admin")
         body = await read_body(request, TokenBody)
         token, kept = await self._tokens.issue(body.agent, body.name, body.scopes)
         return json({**_shown(kept), "token": token}, 201)
 
+    @described("a token is good no more", scope="admin", answer=RevokedDocument)
     async def revoke(self, request: Request) -> Response:
         self._edge.authorise(request, "admin")
         name = request.path_params["name"]

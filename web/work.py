@@ -11,20 +11,21 @@ from typing import Final
 import msgspec
 
 from bus.address import Address
-from bus.messages.agents import VISITORS, RegisterAgent
+from bus.messages.agents import VISITORS, AgentAccepted, RegisterAgent
 from bus.messages.base import AgentId, ArtifactId, Message, Request, TaskId
 from bus.messages.tasks import (
     COORDINATOR,
     CompleteTask,
     DeclineBid,
     FailTask,
+    LeaseRenewed,
     RenewLease,
     StartWork,
     SubmitBid,
+    TaskAccepted,
 )
 from bus.refusals import InvalidField, NotPermitted
 from web.auth import Principal
-from web.wire import decode
 
 
 class Say(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,6 +74,17 @@ def _fail(agent: AgentId, say: Say) -> Saying:
     return COORDINATOR, FailTask(TaskId(say.task), agent, say.attempt, say.reason, say.is_retryable)
 
 
+ANSWERS: Final[dict[str, type[Message]]] = {
+    "agent.register": AgentAccepted,
+    "bid.submit": TaskAccepted,
+    "bid.decline": TaskAccepted,
+    "work.start": TaskAccepted,
+    "work.heartbeat": LeaseRenewed,
+    "work.complete": TaskAccepted,
+    "work.fail": TaskAccepted,
+}
+"""What each method is answered with."""
+
 METHODS: Final[dict[str, Callable[[AgentId, Say], Saying]]] = {
     "agent.register": _register,
     "bid.submit": _bid,
@@ -82,11 +94,6 @@ METHODS: Final[dict[str, Callable[[AgentId, Say], Saying]]] = {
     "work.complete": _complete,
     "work.fail": _fail,
 }
-
-
-def said(method: str, params: bytes | msgspec.Raw, principal: Principal) -> Saying:
-    """The request that the words amount to. Raises InvalidField, Malformed or NotPermitted."""
-    return request_of(method, decode(params, Say, "params"), principal)
 
 
 def request_of(method: str, say: Say, principal: Principal) -> Saying:

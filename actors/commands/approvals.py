@@ -1,4 +1,4 @@
-"""`agora approvals list`, `agora approve` and `agora reject`: read what waits for a word, and give it.
+"""`agora approvals list|branches`, `agora approve` and `agora reject`: read what waits for a word, and give it.
 
 Rules: the diff is shown before anyone is asked, and the decision carries the hash of exactly what was shown. A reason
 is asked for unless it was given; without a terminal it has to be.
@@ -44,6 +44,21 @@ async def list_(shell: Shell, state: str) -> ExitCode:
         )
     shell.print_table(table)
     shell.say(f"{page.pending} wait for a decision")
+    return ExitCode.DONE
+
+
+async def branches(shell: Shell) -> ExitCode:
+    """The refs of proposals, in all repositories. Raises AgoraError."""
+    async with joined(shell) as agora:
+        page = await agora.approvals.branches()
+    if shell.is_json:
+        shell.print_json(page)
+        return ExitCode.DONE
+    table = Table("Proposal", "State", "Repository", "Commit")
+    for branch in page.branches:
+        table.add_row(branch.proposal, branch.state or "not known here", branch.repository, branch.commit[:12])
+    shell.print_table(table)
+    shell.say("each goes some time after its proposal has ended")
     return ExitCode.DONE
 
 

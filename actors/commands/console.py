@@ -31,6 +31,8 @@ class ExitCode(IntEnum):
     DONE = 0
     FAILED = 1
     USAGE = 2
+    RESTART = 75
+    """Only to the process above a server: start me again (`actors/supervised.py`)."""
 
 
 class Output(Console):
@@ -44,8 +46,10 @@ class Output(Console):
 class Shell:
     """One call of the command line."""
 
-    def __init__(self, config: Config, *, is_json: bool) -> None:
+    def __init__(self, config: Config, *, is_json: bool, reread: Callable[[], Config] | None = None) -> None:
         self.config = config
+        self.reread = reread or (lambda: config)
+        """Reads the settings again, from where they came."""
         self.is_json = is_json
         self.out = Output(soft_wrap=True, highlight=False)
         if not self.out.is_terminal:

@@ -1,7 +1,8 @@
 """`agora export`, `agora import` and `agora backup`: the journal leaves and comes back, beside a server or without one.
 
 Rules: an export without `--sealed` shows what anybody may see; with it, the import of it has the same state hash.
-Whatever line cannot be taken is told by its number, and the exit code is 1.
+Whatever line cannot be taken is told by its number, and the exit code is 1. Where old events were pruned, the export
+with `--sealed` holds the checkpoint that stands for them; one that is not what its hash says ends the import.
 """
 
 import sys
@@ -21,14 +22,16 @@ from bus.errors import BadUsage
 from bus.messages.catalogue import EVENTS
 from storage.backup import back_up
 from storage.exchange import export_lines, import_lines
+from storage.forks import standing_for
 from storage.past import Past
 
 
 async def export(shell: Shell, file: str, *, has_sealed: bool) -> ExitCode:
     """Write the journal as JSON Lines to a file, or to stdout for `-`."""
     async with Past.inspect(shell.data, Catalogue(EVENTS), SystemClock()) as past, _target(file) as target:
+        standing = await standing_for(past, directory_of(shell), past.head) if has_sealed else None
         with progress(shell, "events") as step:
-            events = await export_lines(past, target, has_sealed=has_sealed, progress=step)
+            events = await export_lines(past, target, has_sealed=has_sealed, progress=step, standing=standing)
     if file != "-":
         if shell.is_json:
             shell.print_json({"file": file, "events": events})
@@ -42,7 +45,12 @@ async def import_(shell: Shell, file: str) -> ExitCode:
     async with _source(file) as source:
         with progress(shell, "events") as step:
             imported = await import_lines(
-                source, shell.data, catalogue=Catalogue(EVENTS), clock=SystemClock(), progress=step
+                source,
+                shell.data,
+                checkpoints=directory_of(shell),
+                catalogue=Catalogue(EVENTS),
+                clock=SystemClock(),
+                progress=step,
             )
     if shell.is_json:
         shell.print_json(imported)

@@ -26,12 +26,15 @@ class Folded:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._actors: dict[Address, PersistentActor[msgspec.Struct] | None] = {}
+        self._held: dict[Address, Position] = {}
+        """Up to where a state that was begun with holds what its actor has recorded."""
         self.position = Position(0)
         self.events = 0
 
     def begin_with(self, states: Mapping[Address, ActorState]) -> None:
-        """Go on from a checkpoint's states; events that they hold already must not be applied."""
+        """Go on from a checkpoint's states; events that they hold already are passed over."""
         for address, state in states.items():
+            self._held[address] = state.position
             actor = self.actor(address)
             if actor is not None:
                 actor.state = msgspec.json.decode(state.state, type=type(actor).state_type)
@@ -39,7 +42,7 @@ class Folded:
     def apply(self, record: Recorded) -> None:
         """Take the next event."""
         actor = self.actor(record.source)
-        if actor is not None:
+        if actor is not None and record.position > self._held.get(record.source, 0):
             actor.apply(record.event)
         self.position = record.position
         self.events += 1

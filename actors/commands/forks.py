@@ -1,11 +1,11 @@
 """`agora checkpoints restore AT` and `fork AT --into DIR`: go on from an earlier position.
 
 Rules: nothing is deleted. A fork is a new directory with a new epoch; a restore makes one, moves the old directory
-aside under a name that says so, and puts the new one in its place. What has left the society since then cannot be taken
-back, and is listed. AT is a checkpoint (id, label, time, `step:N`, `newest`) or any position that the journal has.
+aside under a name that says so, and puts the new one in its place; killed in between, the next start finishes it. What
+has left the society since then cannot be taken back, and is listed. AT is a checkpoint (id, label, time, `step:N`,
+`newest`) or any position that the journal has.
 """
 
-import os
 import shutil
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import msgspec
 from actors.commands.checkpoints import directory_of, time_us_of
 from actors.commands.console import ExitCode, Shell
 from actors.commands.progress import progress
-from actors.composition import TOKEN_NAME
+from actors.composition import TOKEN_NAME, TOKENS_NAME
 from actors.journal_options import CHECKPOINTS_NAME
 from actors.rules import checkpoints as rules
 from actors.rules.effects import EFFECTS, irreversible
@@ -28,8 +28,8 @@ from bus.messages.catalogue import EVENTS
 from bus.messages.system import CheckpointView
 from bus.refusals import NotFound
 from storage.checkpoints import CheckpointStore
-from storage.directory import DirectoryLock
-from storage.forks import check_empty, fork_checkpoints, fork_journal
+from storage.directory import DirectoryLock, draft_of, exchange
+from storage.forks import check_empty, fork_checkpoints, fork_journal, standing_for
 from storage.past import Past
 
 EFFECTS_SHOWN = 20
@@ -64,10 +64,10 @@ async def restore(shell: Shell, at: str) -> ExitCode:
     data = shell.data.absolute()
     lock = await anyio.to_thread.run_sync(DirectoryLock.acquire, data)
     try:
-        draft = data.with_name(data.name + ".restoring")
+        draft = draft_of(data)
         await anyio.to_thread.run_sync(_remove, draft)
         forked = await _fork(shell, at, draft)
-        aside = await anyio.to_thread.run_sync(_exchange, data, draft, forked.position)
+        aside = await anyio.to_thread.run_sync(_exchange, data, forked.position)
     finally:
         lock.release()
     forked = msgspec.structs.replace(forked, directory=str(data), old=str(aside))
@@ -80,6 +80,7 @@ async def _fork(shell: Shell, at: str, into: Path) -> Forked:
     await check_empty(into)
     async with Past.inspect(shell.data, catalogue, clock) as past:
         position = await position_of(shell, past, at)
+        await standing_for(past, directory_of(shell), position)
         with progress(shell, "events") as step:
             await fork_journal(past, into, position, catalogue=catalogue, clock=clock, progress=step)
         names = await fork_checkpoints(past, directory_of(shell), into / CHECKPOINTS_NAME, position)
@@ -122,16 +123,16 @@ async def position_of(shell: Shell, past: Past, at: str) -> Position:
     return view.position
 
 
-def _exchange(data: Path, draft: Path, position: Position) -> Path:
+def _exchange(data: Path, position: Position) -> Path:
     """Put the new directory in the place of the old one, which stays beside it; where that is."""
-    token = data / TOKEN_NAME
-    if token.exists():
-        shutil.copy2(token, draft / TOKEN_NAME)
+    for name in (TOKEN_NAME, TOKENS_NAME):
+        if (data / name).exists():
+            shutil.copy2(data / name, draft_of(data) / name)
     number = 1
     while (aside := data.with_name(f"{data.name}.before-{position}-{number}")).exists():
         number += 1
-    os.rename(data, aside)
-    os.rename(draft, data)
+    for _ in exchange(data, aside):
+        pass
     return aside
 
 

@@ -4,6 +4,8 @@ Proving reads the directory itself, whether a server runs on it or not. Pruning 
 alone writes, and writes otherwise.
 """
 
+import time
+
 import anyio
 import anyio.to_thread
 
@@ -15,7 +17,7 @@ from bus.clock import SystemClock
 from bus.codec import Catalogue
 from bus.messages.base import Position
 from bus.messages.catalogue import EVENTS
-from bus.messages.system import PruneReport
+from bus.messages.system import JournalPruned, PruneReport
 from bus.refusals import NotFound
 from storage import integrity
 from storage.checkpoints import CheckpointStore
@@ -52,6 +54,8 @@ async def prune(shell: Shell, upto: int) -> ExitCode:
     elif report.upto:
         freed = f"{report.freed_bytes / 1e6:.1f} MB"
         shell.say(f"{report.events} events up to {report.upto} are gone, {report.kept} stay; {freed} freed")
+        if report.blobs:
+            shell.say(f"{report.blobs} contents that nothing names any more are gone with them")
     else:
         shell.say(f"nothing is to go: whole files only, and nothing after position {report.floor}")
     return ExitCode.DONE
@@ -63,7 +67,13 @@ async def _prune(shell: Shell, upto: Position) -> PruneReport:
         EventStore.open(shell.data, Catalogue(EVENTS), SystemClock(), options.segments) as events,
         CheckpointStore.open(options.checkpoints_in(shell.data)) as checkpoints,
     ):
-        return await Pruner(events, checkpoints, options.limits).prune(upto)
+        began_s = time.monotonic()
+        report = await Pruner(events, checkpoints, options.limits).prune(upto)
+        if report.upto:
+            elapsed_ms = (time.monotonic() - began_s) * 1_000
+            freed = (report.upto, report.events, report.kept, report.freed_bytes)
+            await events.record(JournalPruned(*freed, elapsed_ms, report.blobs))
+        return report
 
 
 async def _check_there(shell: Shell) -> None:

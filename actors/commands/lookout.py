@@ -1,17 +1,20 @@
 """Answers from the past, where nothing runs: what a society would have answered at the last event of its journal.
 
 Rules: what asks is answered, from the journal and from states that are folded from it; what would change something is
-refused, and so is what only a running society knows. Folding begins at nothing, so a journal alone suffices.
+refused, and so is what only a running society knows. Folding begins at nothing, so a journal alone suffices; where its
+beginning was pruned, at the newest checkpoint that stands for that.
 """
 
 from pathlib import Path
 from typing import Protocol
 
 import anyio
+import msgspec
 
 from actors.commands.folding import Folded
 from actors.config import Config
 from actors.rules.overview import Overview
+from actors.rules.overview_items import OverviewState
 from bus.address import Address
 from bus.envelope import Answer
 from bus.errors import NoSuchActor, StorageError
@@ -27,6 +30,7 @@ from bus.messages.artifacts import (
 from bus.messages.base import Message, Position, R, Request
 from bus.messages.ledger import CheckConservation, ReadBalances, ReadTransfer
 from bus.messages.system import (
+    BROADCASTER,
     JOURNAL,
     Blob,
     CheckpointPage,
@@ -41,6 +45,7 @@ from bus.messages.system import (
 from bus.messages.tasks import ListTasks, ReadTask
 from bus.refusals import NotFound, NotPermitted
 from storage.checkpoints import CheckpointStore
+from storage.forks import standing_for, stands_on
 from storage.past import Past
 
 OF_STATES = (ListTasks, ReadTask, ListArtifacts, ReadArtifact, ReadBalances, ReadTransfer, CheckConservation, ReadAgent)
@@ -60,16 +65,24 @@ class Lookout:
         self._past = past
         self._checkpoints = config.journal.checkpoints_in(Path(config.data))
         self._folded = Folded(config)
-        providers = tuple(provider.name for provider in config.router.providers)
-        self.overview = Overview(None, providers=providers, budget_run_usd_micros=config.router.budget_run_usd_micros)
+        self._router = config.router
+        self.overview = self._overview(None)
 
     async def fold(self, step: Step) -> None:
-        """Read the whole journal. Raises StorageError."""
-        async for batch in self._past.facts(("#",), None, Position(0), self._past.head):
+        """Read the whole journal, or what follows a checkpoint where its beginning was pruned. Raises StorageError."""
+        after = Position(0)
+        if (checkpoint := await standing_for(self._past, self._checkpoints, self._past.head)) is not None:
+            after = stands_on(checkpoint)
+            self._folded.begin_with(checkpoint.actors)
+            if (shown := checkpoint.actors.get(BROADCASTER)) is not None:
+                self.overview = self._overview(msgspec.json.decode(shown.state, type=OverviewState))
+                after = min(after, shown.position)
+        async for batch in self._past.facts(("#",), None, after, self._past.head):
             for record in batch:
                 self._folded.apply(record)
-                self.overview.apply(record)
-            step(self._folded.position, self._past.head)
+                if record.position > self.overview.position:
+                    self.overview.apply(record)
+            step(batch[-1].position, self._past.head)
 
     async def exchange(self, to: Address, request: Request[R], *, timeout_s: float) -> Answer[R]:
         """The answer as of the last event. Raises NotPermitted for what would change or needs somebody who runs."""
@@ -124,6 +137,10 @@ class Lookout:
                 return CheckpointPage(await store.list())
         except (NotFound, StorageError):  # a mirror has none, and those of a journal may be damaged: it stands alone
             return CheckpointPage(())
+
+    def _overview(self, state: OverviewState | None) -> Overview:
+        providers = tuple(provider.name for provider in self._router.providers)
+        return Overview(state, providers=providers, budget_run_usd_micros=self._router.budget_run_usd_micros)
 
     def _journal(self) -> JournalView:
         past = self._past

@@ -22,7 +22,8 @@ from bus.messages.base import Position
 from bus.messages.catalogue import EVENTS
 from bus.refusals import NotFound
 from storage.checkpoints import Checkpoint, CheckpointStore
-from storage.errors import CorruptCheckpoint
+from storage.errors import CorruptCheckpoint, PastPruned
+from storage.forks import stands_on
 from storage.past import Past
 
 
@@ -64,7 +65,7 @@ async def replay(shell: Shell, to: int | None) -> ExitCode:
             raise BadUsage(f"there is no position {upto}; the journal has {past.oldest} to {past.head}")
         checkpoints, unreadable = await _checkpoints(shell, past)
         folded = Folded(shell.config)
-        after, used = _beginning(past, checkpoints, folded)
+        after, used = _beginning(past, checkpoints, folded, upto)
         due = _due([one for one in checkpoints if one.view.checkpoint != used], after, upto)
         compared = await _fold(shell, past, folded, due, (after, upto))
     differences = tuple(one for one in compared if not one.is_same)
@@ -93,16 +94,20 @@ async def _checkpoints(shell: Shell, past: Past) -> tuple[list[Checkpoint], tupl
     return found, tuple(unreadable)
 
 
-def _beginning(past: Past, checkpoints: Sequence[Checkpoint], folded: Folded) -> tuple[Position, str]:
-    """Where the fold begins: at nothing, or where the journal was pruned, at the oldest checkpoint and its name."""
-    if past.oldest <= 1:
+def _beginning(past: Past, checkpoints: Sequence[Checkpoint], folded: Folded, upto: Position) -> tuple[Position, str]:
+    """Where the fold begins: at nothing, or where the journal was pruned, at the oldest checkpoint and its name.
+
+    Raises PastPruned.
+    """
+    pruned_to = past.layout.pruned_to
+    if not pruned_to:
         return Position(0), ""
     for checkpoint in checkpoints:
-        first = min(state.position for state in checkpoint.actors.values() if not state.follows)
-        if first >= past.oldest - 1:
+        first = stands_on(checkpoint)
+        if pruned_to <= first and checkpoint.view.position <= upto:
             folded.begin_with(checkpoint.actors)
             return first, checkpoint.view.checkpoint
-    raise BadUsage(f"the events before position {past.oldest} were pruned, and no checkpoint stands in for them")
+    raise PastPruned(upto, pruned_to)
 
 
 def _due(checkpoints: Sequence[Checkpoint], after: Position, upto: Position) -> list[_Due]:

@@ -2,34 +2,57 @@
 
 import os
 import signal
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final, NoReturn
 
 import anyio
 
+from actors import supervised
 from actors.commands import presence
 from actors.commands.console import ExitCode, Shell, end_at_next_signal
 from actors.commands.presence import Presence
 from actors.composition import Running, running
 from actors.logs import Log
+from bus.messages.routing import SETTINGS, ReloadSettings
 
 log = Log("serve")
+SUPERVISED: Final = "--supervised"
+
+
+def supervise(shell: Shell, arguments: Sequence[str]) -> NoReturn:
+    """Become the small process above a server that is started with these arguments."""
+    tree = Path(supervised.__file__).parents[1]
+    shell.data.mkdir(parents=True, exist_ok=True)
+    paths = (str(tree), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
+    server = (sys.executable, "-P", "-m", "actors.main", *(word for word in arguments if word != SUPERVISED))
+    command = (sys.executable, "-I", str(Path(supervised.__file__)), str(shell.data.absolute()), *server)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
+    os.execve(sys.executable, command, environment)
 
 
 async def serve(shell: Shell) -> ExitCode:
     """Serve until SIGTERM or SIGINT: then finish what is queued and end with 0. A second signal ends at once.
 
+    SIGUSR1 asks the process above it, if there is one, to start it again.
+
     Raises:
         AgoraError: the start failed, or what the journal stands on failed while it ran.
     """
     # Heard from the first moment on: a stop that comes while the journal is read is a stop too.
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with running(shell.config, os.environ, web=True) as society:
+    heard = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+    with anyio.open_signal_receiver(*heard) as signals:
+        async with running(shell.config, os.environ, web=True, reread=shell.reread) as society:
             async with _announced(shell, society):
                 _welcome(shell, society)
                 stopped_by = await _until_stopped(society, signals)
             log.info("stopping", signal=stopped_by.name, position=society.system.log.head)
             end_at_next_signal()
+    if stopped_by is signal.SIGUSR1:
+        shell.say("Stopped to start again; everything is on disk.")
+        return ExitCode.RESTART
     shell.say("Stopped; everything is on disk.")
     return ExitCode.DONE
 
@@ -46,14 +69,15 @@ async def _announced(shell: Shell, society: Running) -> AsyncIterator[None]:
 
 
 async def _until_stopped(society: Running, signals: AsyncIterator[signal.Signals]) -> signal.Signals:
-    """The signal that asks for a stop. Raises what ended the society by itself."""
+    """The signal that asks for a stop; SIGHUP has the settings read again. Raises what ended the society by itself."""
     async with anyio.create_task_group() as tasks:
 
         async def fail_with_the_society() -> None:
             raise await society.system.failed()
 
         tasks.start_soon(fail_with_the_society)
-        number = await anext(signals)
+        while (number := await anext(signals)) is signal.SIGHUP:
+            society.system.tell(SETTINGS, ReloadSettings(asked_by=number.name))
         tasks.cancel_scope.cancel()
     return number
 

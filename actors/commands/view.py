@@ -19,6 +19,7 @@ from actors.commands.console import ExitCode, Shell, end_at_next_signal
 from actors.commands.lookout import Lookout
 from actors.commands.progress import progress
 from actors.config import Config
+from actors.journal_options import CHECKPOINTS_NAME
 from bus.clock import SystemClock
 from bus.codec import Catalogue
 from bus.messages.catalogue import EVENTS
@@ -53,12 +54,14 @@ async def viewing(shell: Shell, what: Path) -> AsyncIterator[str]:
     """The address of the pages, for as long as the block runs. Raises NotFound, CannotListen, StorageError."""
     path = anyio.Path(what)
     if await path.is_dir():
-        async with _served(shell, what) as url:
+        async with _served(shell.config, what, shell) as url:
             yield url
     elif await path.is_file():
         async with anyio.TemporaryDirectory(prefix="agora-view-") as place:
             await _unfold(shell, what, Path(place))
-            async with _served(shell, Path(place)) as url:
+            # Where checkpoints of the configured directory lie is nothing to a file.
+            journal = msgspec.structs.replace(shell.config.journal, checkpoint_directory="")
+            async with _served(msgspec.structs.replace(shell.config, journal=journal), Path(place), shell) as url:
                 yield url
     else:
         raise NotFound("journal or mirror", str(what))
@@ -67,7 +70,13 @@ async def viewing(shell: Shell, what: Path) -> AsyncIterator[str]:
 async def _unfold(shell: Shell, file: Path, into: Path) -> None:
     with await anyio.to_thread.run_sync(_open, file) as source, progress(shell, "lines") as step:
         imported = await import_lines(
-            source, into, catalogue=Catalogue(EVENTS), clock=SystemClock(), progress=step, amend=completed
+            source,
+            into,
+            checkpoints=into / CHECKPOINTS_NAME,
+            catalogue=Catalogue(EVENTS),
+            clock=SystemClock(),
+            progress=step,
+            amend=completed,
         )
     for problem in imported.problems:
         shell.say(f"{file}, line {problem.line}: {problem.reason}")
@@ -90,8 +99,8 @@ def completed(line: EventLine) -> EventLine:
 
 
 @asynccontextmanager
-async def _served(shell: Shell, data: Path) -> AsyncIterator[str]:
-    config: Config = msgspec.structs.replace(shell.config, data=str(data))
+async def _served(settings: Config, data: Path, shell: Shell) -> AsyncIterator[str]:
+    config: Config = msgspec.structs.replace(settings, data=str(data))
     clock = SystemClock()
     with listen(config.web) as listener:
         async with Past.inspect(data, Catalogue(EVENTS), clock) as past:

@@ -9,7 +9,7 @@ sandbox: the checks run with the rights of this process.
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import anyio
@@ -36,7 +36,14 @@ class Checked(msgspec.Struct, frozen=True):
 
 
 async def check(
-    repository: Repository, commit: str, command: Sequence[str], *, at: Path, timeout_s: float, output_max: int
+    repository: Repository,
+    commit: str,
+    command: Sequence[str],
+    *,
+    at: Path,
+    timeout_s: float,
+    output_max: int,
+    heard: Callable[[bytes], None] | None = None,
 ) -> Checked:
     """Run the checks of a commit in a working tree `at` a path that is theirs. Raises ChangeRefused."""
     started = time.monotonic()
@@ -50,6 +57,7 @@ async def check(
             timeout_s=timeout_s + WARDEN_MORE_S,
             environment={"HOME": str(at.parent), "GIT_CONFIG_COUNT": "1", **_HOOKS_OFF},
             output_max=output_max,
+            heard=heard,
         )
     finally:
         with anyio.CancelScope(shield=True), anyio.move_on_after(REMOVAL_S):

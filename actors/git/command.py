@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import anyio
@@ -71,8 +71,12 @@ async def run(
     stdin: bytes = b"",
     environment: Mapping[str, str] | None = None,
     output_max: int = OUTPUT_MAX,
+    heard: Callable[[bytes], None] | None = None,
 ) -> Ended:
-    """Run a program to its end, or end it. Raises ChangeRefused when it cannot be started."""
+    """Run a program to its end, or end it. Raises ChangeRefused when it cannot be started.
+
+    `heard` is told what the program says, output and errors, as it says it.
+    """
     output, errors = bytearray(), bytearray()
     reason = ""
     try:
@@ -91,8 +95,8 @@ async def run(
         with anyio.move_on_after(timeout_s) as scope:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_feed, process, stdin)
-                tasks.start_soon(_read, process.stdout, output, output_max, tasks.cancel_scope)
-                tasks.start_soon(_read, process.stderr, errors, output_max, tasks.cancel_scope)
+                tasks.start_soon(_read, process.stdout, output, output_max, tasks.cancel_scope, heard)
+                tasks.start_soon(_read, process.stderr, errors, output_max, tasks.cancel_scope, heard)
             if not tasks.cancel_scope.cancel_called:
                 await process.wait()
         if scope.cancelled_caught:
@@ -142,10 +146,18 @@ async def _feed(process: Process, stdin: bytes) -> None:
         await process.stdin.aclose()
 
 
-async def _read(stream: ByteReceiveStream | None, into: bytearray, most: int, scope: anyio.CancelScope) -> None:
+async def _read(
+    stream: ByteReceiveStream | None,
+    into: bytearray,
+    most: int,
+    scope: anyio.CancelScope,
+    heard: Callable[[bytes], None] | None,
+) -> None:
     assert stream is not None, "it was opened with a pipe"
     async for chunk in stream:
         into += chunk
+        if heard is not None:
+            heard(chunk)
         if len(into) > most:
             scope.cancel()
             return

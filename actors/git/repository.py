@@ -14,13 +14,17 @@ import msgspec
 
 from actors.git.command import git
 from actors.git.worktrees import advance, check_clean, worktrees_at
-from actors.rules.changes import SYMLINK, check_symlink, check_touched, parse_raw
+from actors.rules.changes import SYMLINK, check_path, check_plain, check_symlink, check_touched, parse_raw
 from bus.messages.approvals import Change, Target
 from bus.messages.base import BlobId, Microseconds
 from bus.refusals import ChangeRefused
 
 ANCESTOR_NO = 1
 CONFLICT = 1
+KEPT = "refs/agora/proposals/"
+"""Where what is proposed is kept from git's forgetting, a ref for each proposal and commit."""
+FILE_BYTES_MAX = 1024 * 1024
+"""The longest file that is read for who wants to change it."""
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -39,10 +43,16 @@ class Repository:
         self._diff_bytes_max = diff_bytes_max
         self._moves = anyio.Lock()
 
-    async def work_out(self, target: Target, patch: bytes, told: Told) -> tuple[Change, bytes]:
-        """What the change comes to, merged into its branch as it stands now, and the diff. Raises ChangeRefused."""
+    async def work_out(
+        self, target: Target, patch: bytes, told: Told, *, name: str = "", head: str = ""
+    ) -> tuple[Change, bytes]:
+        """What the change comes to, merged into its branch as it stands now, and the diff. Raises ChangeRefused.
+
+        With a `head` it was worked out before, and that commit is merged again. With a `name` it is kept.
+        """
         base = await self.tip(target.branch)
-        head = await self._patched(base, patch, told) if target.patch else await self._commit_named(target.head)
+        if not head:
+            head = await self._patched(base, patch, told) if target.patch else await self._commit_named(target.head)
         tree = await self._merged(base, head, target.branch)
         listing = await self._git("diff-tree", "-r", "--raw", "-z", "--no-renames", base, tree)
         touched = parse_raw(listing)
@@ -50,9 +60,46 @@ class Repository:
         for one in touched:
             if one.mode == SYMLINK:
                 check_symlink(one.path, (await self._git("cat-file", "blob", one.blob)).decode(errors="replace"))
+        if target.patch:
+            check_plain(touched)
         diff = await self._diff(base, tree)
         blob = BlobId(hashlib.sha256(diff).hexdigest())
-        return Change(base, head, tree, blob, len(diff), len(touched)), diff
+        change = Change(base, head, tree, blob, len(diff), len(touched))
+        if name:
+            commit = await self.commit(change, told)
+            await self._git("update-ref", f"{KEPT}{name}/{commit}", commit)
+        return change, diff
+
+    async def kept(self) -> list[tuple[str, str]]:
+        """What is kept of proposals: their names and commits. Raises ChangeRefused."""
+        listing = await self._git("for-each-ref", "--format=%(refname)", KEPT)
+        names = [line.removeprefix(KEPT).rpartition("/") for line in listing.decode().splitlines()]
+        return [(name, commit) for name, _, commit in names]
+
+    async def forget(self, name: str, commit: str) -> None:
+        """Let what is kept of a proposal go; it may be gone already. Raises ChangeRefused."""
+        arguments = ("update-ref", "-d", f"{KEPT}{name}/{commit}", commit)
+        await git(self.path, *arguments, timeout_s=self.timeout_s, may_fail=(1, 128))
+
+    async def stands(self, branch: str, commit: str) -> bool:
+        """Whether the branch stands at the commit or has gone on from it. Raises ChangeRefused."""
+        tip = await self.tip(branch)
+        return tip == commit or await self._is_ancestor(commit, tip)
+
+    async def read(self, branch: str, path: str) -> str | None:
+        """The text of a plain file at the branch, or None where there is no such file. Raises ChangeRefused."""
+        listing = await self._git("ls-tree", "-z", "-l", await self.tip(branch), "--", check_path(path))
+        if not listing:
+            return None
+        mode, kind, blob, size = listing.partition(b"\t")[0].decode("ascii").split()
+        if kind != "blob" or mode == SYMLINK:
+            raise ChangeRefused(f"{path} is no plain file")
+        if int(size) > FILE_BYTES_MAX:
+            raise ChangeRefused(f"{path} is longer than {FILE_BYTES_MAX} bytes")
+        try:
+            return (await self._git("cat-file", "blob", blob)).decode()
+        except UnicodeDecodeError as error:
+            raise ChangeRefused(f"{path} is not in UTF-8") from error
 
     async def commit(self, change: Change, told: Told) -> str:
         """The commit of the merged tree: always the same one for the same change. Raises ChangeRefused."""

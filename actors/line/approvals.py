@@ -25,6 +25,13 @@ def list_approvals(context: typer.Context, state: OnlyState = "") -> None:
     shell.run(partial(approval_commands.list_, shell, state))
 
 
+@app.command("branches")
+def list_branches(context: typer.Context) -> None:
+    """Show the refs that keep what was proposed, in all repositories."""
+    shell = call_of(context).shell()
+    shell.run(partial(approval_commands.branches, shell))
+
+
 @decisions.command()
 def approve(context: typer.Context, proposal: Proposal, reason: Reason = "", hash_: Hash = "") -> None:
     """Show a proposal with its diff, ask, and approve exactly that."""

@@ -26,7 +26,7 @@ class Call:
         return Settings(self._file, os.environ, self._flags)
 
     def shell(self) -> Shell:
-        return Shell(self.settings().config, is_json=self.is_json)
+        return Shell(self.settings().config, is_json=self.is_json, reread=lambda: self.settings().config)
 
 
 def call_of(context: typer.Context) -> Call:

@@ -1,4 +1,4 @@
-"""What is done with a journal as a whole: `replay`, `export`, `import`, `verify`, `prune`, `backup` and `view`."""
+"""What is done with a journal as a whole: replay, export, import, verify, prune, redact, backup and view."""
 
 from functools import partial
 from pathlib import Path
@@ -8,6 +8,8 @@ import typer
 
 from actors.commands import exchange as exchange_commands
 from actors.commands import journal as journal_commands
+from actors.commands.redact import Target
+from actors.commands.redact import redact as run_redact
 from actors.commands.replay import replay as run_replay
 from actors.commands.view import view as run_view
 from actors.line.call import call_of
@@ -70,6 +72,24 @@ def prune(
     """Let old events go; the ledger's and approvals' stay, and so does what a checkpoint may need."""
     shell = call_of(context).shell()
     shell.run(partial(journal_commands.prune, shell, upto))
+
+
+@app.command()
+def redact(
+    context: typer.Context,
+    *,
+    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    by: Annotated[str, typer.Option(help="Who asked for it, for the record.")] = "operator",
+    task: Annotated[str, typer.Option(help="What was said in this task.")] = "",
+    agent: Annotated[str, typer.Option(help="What this agent said and was told.")] = "",
+    run: Annotated[str, typer.Option(help="What was said in this run.")] = "",
+    correlation: Annotated[str, typer.Option(help="What was said in this conversation.")] = "",
+    position: Annotated[int, typer.Option(help="What this one event says.", min=0, show_default=False)] = 0,
+) -> None:
+    """Make personal text unreadable for good: its keys are destroyed, and the proofs still hold. Needs no server."""
+    shell = call_of(context).shell()
+    target = Target(task, agent, run, correlation, position)
+    shell.run(partial(run_redact, shell, target, reason=reason, by=by))
 
 
 @app.command()

@@ -3,8 +3,9 @@
 from actors.providers.calls import Call
 from actors.providers.dialect import ModelReply, Prompt, ProviderFault
 from actors.providers.discovery import discover, probe_http
+from actors.providers.opening import open_provider
 from actors.providers.options import ProviderOptions
-from actors.providers.provider import Provider, open_provider
+from actors.providers.provider import Provider
 from actors.providers.seats import Seat, Seats
 from actors.providers.settings import RouterOptions
 from actors.providers.transport import Transport

@@ -1,17 +1,18 @@
 """The dialect of Anthropic's `POST /v1/messages`.
 
-System messages travel apart from the conversation, in which roles take turns: neighbours of one role are joined. Only
-text blocks are an answer; thinking is dropped. Source: https://docs.anthropic.com/en/api/messages.
+Text blocks are the answer, and calls of tools; thinking is dropped. Where a schema was asked for by a tool, that tool's
+arguments are the answer. Source: https://docs.anthropic.com/en/api/messages.
 
 Pure: encode, decode and follow.
 """
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Sequence
 
 import msgspec
 import orjson
 
+from actors.providers.anthropic_turns import ANSWER_TOOL, add_tools, is_answered_by_tool, system, turns
+from actors.providers.anthropic_wire import FILTERED, FINISH, WireBlock, WireEvent, WireReply, WireUsage, tokens_in
 from actors.providers.dialect import (
     HttpReply,
     HttpRequest,
@@ -26,63 +27,12 @@ from actors.providers.dialect import (
 )
 from actors.providers.options import ProviderOptions
 from actors.providers.streaming import Dialect, Draft, data_of
-from bus.messages.completions import ChatMessage, FinishReason
+from bus.messages.completions import ToolCall
 
 VERSION = "2023-06-01"
 
-_FINISH: Mapping[str, FinishReason] = MappingProxyType(
-    {
-        "end_turn": "stop",
-        "stop_sequence": "stop",
-        "max_tokens": "length",
-        "model_context_window_exceeded": "length",
-    }
-)
-_FILTERED = ("refusal",)
-
-
-class _Block(msgspec.Struct):
-    type: str = ""
-    text: str | None = None
-
-
-class _Usage(msgspec.Struct):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-
-
-class _Reply(msgspec.Struct):
-    content: tuple[_Block, ...] | None = None
-    model: str = ""
-    stop_reason: str | None = None
-    usage: _Usage | None = None
-
-
-class _Delta(msgspec.Struct):
-    type: str = ""
-    text: str | None = None
-    stop_reason: str | None = None
-
-
-class _Error(msgspec.Struct):
-    type: str = ""
-
-
-class _Event(msgspec.Struct):
-    """An event of a stream; which fields it has depends on its type."""
-
-    type: str = ""
-    message: _Reply | None = None
-    content_block: _Block | None = None
-    delta: _Delta | None = None
-    usage: _Usage | None = None
-    error: _Error | None = None
-
-
-_decoder = msgspec.json.Decoder(_Reply)
-_event_decoder = msgspec.json.Decoder(_Event)
+_decoder = msgspec.json.Decoder(WireReply)
+_event_decoder = msgspec.json.Decoder(WireEvent)
 _STATUS_BY_ERROR = {"overloaded_error": 529, "rate_limit_error": 429, "invalid_request_error": 400}
 
 
@@ -91,14 +41,14 @@ def encode(options: ProviderOptions, key: str, prompt: Prompt) -> HttpRequest:
     headers = {"content-type": "application/json", "anthropic-version": VERSION}
     if key:
         headers["x-api-key"] = key
-    system = "\n\n".join(message.content for message in prompt.messages if message.role == "system")
     body: dict[str, object] = {
         "model": prompt.model,
         "max_tokens": prompt.tokens_max,
-        "messages": _turns(prompt.messages),
+        "messages": turns(prompt.messages),
     }
-    if system:
-        body["system"] = system
+    if words := system(prompt.messages):
+        body["system"] = words
+    add_tools(body, prompt)
     if prompt.is_streamed:
         body["stream"] = True
     if prompt.temperature is not None:
@@ -117,10 +67,10 @@ def decode(prompt: Prompt, reply: HttpReply) -> ModelReply:
     message = parse(_decoder, reply)
     if message.content is None:
         refuse_garbage("the reply has no content")
-    reason = finish(_FINISH, _FILTERED, message.stop_reason)
-    text = "".join(block.text or "" for block in message.content if block.type == "text")
-    usage = message.usage or _Usage()
-    return answer(prompt, text, message.model, _tokens_in(usage), usage.output_tokens, reason)
+    reason = finish(FINISH, FILTERED, message.stop_reason)
+    usage = message.usage or WireUsage()
+    text, calls = _content(prompt, message.content)
+    return answer(prompt, text, message.model, tokens_in(usage), usage.output_tokens, reason, calls)
 
 
 def follow(draft: Draft, line: bytes) -> None:
@@ -133,35 +83,38 @@ def follow(draft: Draft, line: bytes) -> None:
         raise fault_of(HttpReply(200, {}, data), status=_STATUS_BY_ERROR.get(event.error.type, 500))
     if event.message is not None:
         draft.model = event.message.model
-        draft.tokens_in = _tokens_in(event.message.usage or _Usage())
-    if event.content_block is not None and event.content_block.type == "text":
+        draft.tokens_in = tokens_in(event.message.usage or WireUsage())
+    is_by_tool = is_answered_by_tool(draft.prompt)
+    if event.content_block is not None and event.content_block.type == "text" and not is_by_tool:
         draft.text += event.content_block.text or ""
+    if event.content_block is not None and event.content_block.type == "tool_use" and not is_by_tool:
+        drafted = draft.call(event.index, event.content_block.id)
+        drafted.name = event.content_block.name
+        if event.content_block.input:  # some gateways give all of it at once
+            drafted.arguments.append(orjson.dumps(event.content_block.input).decode())
     if event.delta is not None:
-        if event.delta.type == "text_delta":
+        if event.delta.type == "text_delta" and not is_by_tool:
             draft.text += event.delta.text or ""
+        if event.delta.type == "input_json_delta" and is_by_tool:
+            draft.text += event.delta.partial_json
+        elif event.delta.type == "input_json_delta":
+            draft.call(event.index, "").arguments.append(event.delta.partial_json)
         if event.delta.stop_reason:
-            draft.finish_reason = finish(_FINISH, _FILTERED, event.delta.stop_reason)
+            draft.finish_reason = finish(FINISH, FILTERED, event.delta.stop_reason)
     if event.usage is not None and event.usage.output_tokens is not None:
         draft.tokens_out = event.usage.output_tokens
 
 
-def _turns(messages: tuple[ChatMessage, ...]) -> list[dict[str, str]]:
-    turns: list[dict[str, str]] = []
-    for message in messages:
-        if message.role == "system":
-            continue
-        if turns and turns[-1]["role"] == message.role:
-            turns[-1]["content"] += "\n\n" + message.content
-        else:
-            turns.append({"role": message.role, "content": message.content})
-    return turns
-
-
-def _tokens_in(usage: _Usage) -> int | None:
-    """All that was read, from the cache or not; cheaper cached tokens are counted in full, so never too little."""
-    if usage.input_tokens is None:
-        return None
-    return usage.input_tokens + (usage.cache_creation_input_tokens or 0) + (usage.cache_read_input_tokens or 0)
+def _content(prompt: Prompt, blocks: Sequence[WireBlock]) -> tuple[str, tuple[ToolCall, ...]]:
+    """What was said, and which tools were called."""
+    calls = tuple(
+        ToolCall(block.id, block.name, orjson.dumps(block.input).decode())
+        for block in blocks
+        if block.type == "tool_use"
+    )
+    if is_answered_by_tool(prompt):
+        return "".join(call.arguments for call in calls if call.name == ANSWER_TOOL), ()
+    return "".join(block.text or "" for block in blocks if block.type == "text"), calls
 
 
 DIALECT = Dialect(encode, decode, follow)

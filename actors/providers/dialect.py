@@ -9,7 +9,7 @@ Pure: no network, no clock.
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NoReturn, TypeVar
 
@@ -18,7 +18,7 @@ import msgspec
 from actors.rules.cascade import ErrorClass
 from actors.rules.spending import estimate_prompt, estimate_tokens
 from bus.errors import AgoraError
-from bus.messages.completions import ChatMessage, FinishReason
+from bus.messages.completions import ChatMessage, FinishReason, Image, Tool, ToolCall
 
 REASON_CHARACTERS_MAX = 240
 """Of a provider's own words so many are kept."""
@@ -62,6 +62,9 @@ class Prompt(msgspec.Struct, frozen=True):
     """A JSON schema that the answer must keep; empty for none."""
     temperature: float | None = None
     stop: tuple[str, ...] = ()
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str = "auto"
+    has_parallel_calls: bool = True
 
 
 class HttpRequest(msgspec.Struct, frozen=True):
@@ -89,6 +92,9 @@ class ModelReply(msgspec.Struct, frozen=True):
     tokens_out: int
     finish_reason: FinishReason
     is_usage_estimated: bool = False
+    tool_calls: tuple[ToolCall, ...] = ()
+    vectors: tuple[bytes, ...] = ()
+    """Of texts that were embedded."""
 
 
 class ProviderFault(AgoraError):
@@ -155,24 +161,53 @@ def fault_of(reply: HttpReply, status: int = 0) -> ProviderFault:
 
 
 def answer(  # noqa: PLR0917  # the parts of an answer, in the order of its fields
-    prompt: Prompt, text: str, model: str, tokens_in: int | None, tokens_out: int | None, finish_reason: FinishReason
+    prompt: Prompt,
+    text: str,
+    model: str,
+    tokens_in: int | None,
+    tokens_out: int | None,
+    finish_reason: FinishReason,
+    calls: Sequence[ToolCall] = (),
 ) -> ModelReply:
-    """A normalised answer.
+    """A normalised answer. A call without an id gets one that no other turn of the conversation has.
 
     Raises:
-        ProviderFault: nothing is left once the thinking is taken out.
+        ProviderFault: it calls no tool, and nothing is left once the thinking is taken out.
     """
     spoken = without_thinking(text)
-    if not spoken:
+    if not spoken and not calls:
         raise ProviderFault(ErrorClass.EMPTY, f"the reply has no text (it ended by {finish_reason})")
+    if finish_reason != "length":  # dialects differ in what they say of a call; some say nothing
+        finish_reason = "tool_calls" if calls else "stop"
     return ModelReply(
         text=spoken,
         model=model or prompt.model,
         tokens_in=estimate_prompt(prompt.messages) if tokens_in is None else max(0, tokens_in),
-        tokens_out=estimate_tokens(text) if tokens_out is None else max(0, tokens_out),
+        tokens_out=_estimate_answer(text, calls) if tokens_out is None else max(0, tokens_out),
         finish_reason=finish_reason,
         is_usage_estimated=tokens_in is None or tokens_out is None,
+        tool_calls=tuple(
+            call if call.id else msgspec.structs.replace(call, id=f"call_{len(prompt.messages)}_{number}")
+            for number, call in enumerate(calls)
+        ),
     )
+
+
+def pieces(message: ChatMessage) -> Iterator[str | Image]:
+    """What a message says and shows, in its order."""
+    begun = 0
+    for image in message.images:
+        if image.at > begun:
+            yield message.content[begun : image.at]
+            begun = image.at
+        yield image
+    if message.content[begun:]:
+        yield message.content[begun:]
+
+
+def caller_of(messages: Sequence[ChatMessage], tool_call: str) -> str:
+    """The name of the tool that was called by this id; dialects without ids go by it."""
+    return next((call.name for one in reversed(messages) for call in one.tool_calls if call.id == tool_call), "")
 
 
 def finish(reasons: Mapping[str, FinishReason], filtered: Sequence[str], given: str | None) -> FinishReason:
@@ -210,6 +245,10 @@ def refuse_garbage(what: str) -> NoReturn:
         ProviderFault: always.
     """
     raise ProviderFault(ErrorClass.GARBAGE, what)
+
+
+def _estimate_answer(text: str, calls: Sequence[ToolCall]) -> int:
+    return estimate_tokens(text) + sum(estimate_tokens(call.name + call.arguments) for call in calls)
 
 
 def _class_of(status: int) -> ErrorClass:

@@ -6,7 +6,7 @@ says why; `thinking` is dropped.
 Pure: encode, decode and follow.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import msgspec
@@ -18,15 +18,18 @@ from actors.providers.dialect import (
     ModelReply,
     Prompt,
     answer,
+    caller_of,
     fault_of,
     finish,
     parse,
     parse_line,
     refuse_garbage,
 )
+from actors.providers.openai_turns import tools
 from actors.providers.options import ProviderOptions
 from actors.providers.streaming import Dialect, Draft
-from bus.messages.completions import FinishReason
+from actors.providers.tool_calls import WireCall, whole_calls
+from bus.messages.completions import ChatMessage, FinishReason
 
 TAGS_PATH = "/api/tags"
 
@@ -35,6 +38,7 @@ _FINISH: Mapping[str, FinishReason] = MappingProxyType({"stop": "stop", "length"
 
 class _Message(msgspec.Struct):
     content: str | None = None
+    tool_calls: tuple[WireCall, ...] | None = None
 
 
 class _Chat(msgspec.Struct):
@@ -71,10 +75,12 @@ def encode(options: ProviderOptions, key: str, prompt: Prompt) -> HttpRequest:
         settings["stop"] = prompt.stop
     body: dict[str, object] = {
         "model": prompt.model,
-        "messages": [{"role": message.role, "content": message.content} for message in prompt.messages],
+        "messages": [_turn(message, prompt.messages) for message in prompt.messages],
         "stream": prompt.is_streamed,
         "options": settings,
     }
+    if prompt.tools and prompt.tool_choice != "none":
+        body["tools"] = tools(prompt.tools)  # it cannot be made to call one: whether it did is checked afterwards
     if prompt.schema:
         body["format"] = orjson.Fragment(prompt.schema)
     return HttpRequest(options.base_url.rstrip("/") + "/api/chat", headers, orjson.dumps(body))
@@ -91,7 +97,8 @@ def decode(prompt: Prompt, reply: HttpReply) -> ModelReply:
         refuse_garbage("the reply has no message")
     reason = finish(_FINISH, (), chat.done_reason if chat.done else None)
     text = chat.message.content or ""
-    return answer(prompt, text, chat.model, chat.prompt_eval_count, chat.eval_count, reason)
+    calls = whole_calls(chat.message.tool_calls)
+    return answer(prompt, text, chat.model, chat.prompt_eval_count, chat.eval_count, reason, calls)
 
 
 def follow(draft: Draft, line: bytes) -> None:
@@ -102,9 +109,26 @@ def follow(draft: Draft, line: bytes) -> None:
     draft.model = draft.model or chat.model
     if chat.message is not None:
         draft.text += chat.message.content or ""
+        for call in whole_calls(chat.message.tool_calls):
+            draft.add_call(call)
     if chat.done:
         draft.tokens_in, draft.tokens_out = chat.prompt_eval_count, chat.eval_count
         draft.finish_reason = finish(_FINISH, (), chat.done_reason)
+
+
+def _turn(message: ChatMessage, messages: Sequence[ChatMessage]) -> dict[str, object]:
+    """Images go beside the text; a tool's answer goes by the tool's name."""
+    turn: dict[str, object] = {"role": message.role, "content": message.content}
+    if message.images:
+        turn["images"] = [image.data for image in message.images]
+    if message.role == "tool":
+        turn["tool_name"] = caller_of(messages, message.tool_call)
+    if message.tool_calls:
+        turn["tool_calls"] = [
+            {"function": {"name": call.name, "arguments": orjson.Fragment(call.arguments)}}
+            for call in message.tool_calls
+        ]
+    return turn
 
 
 def first_model(body: bytes) -> str:

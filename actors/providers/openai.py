@@ -1,7 +1,8 @@
 """The dialect of `POST /chat/completions`, which most engines and gateways speak.
 
 llama.cpp, vLLM, LM Studio, OpenRouter, OpenAI and others differ in small things: content may be a list of parts, usage
-may be missing, and a gateway may wrap a failure into a success. Reasoning fields are dropped.
+may be missing, a tool's arguments may be an object, and a gateway may wrap a failure into a success. Reasoning fields
+are dropped.
 Source: https://platform.openai.com/docs/api-reference/chat.
 
 Pure: encode, decode and follow.
@@ -26,12 +27,14 @@ from actors.providers.dialect import (
     parse_line,
     refuse_garbage,
 )
+from actors.providers.openai_turns import add_tools, turns
 from actors.providers.options import ProviderOptions
 from actors.providers.streaming import Dialect, Draft, data_of
+from actors.providers.tool_calls import WireCall, follow_calls, whole_calls
 from bus.messages.completions import FinishReason
 
 _FINISH: Mapping[str, FinishReason] = MappingProxyType(
-    {"stop": "stop", "eos": "stop", "length": "length", "max_tokens": "length"}
+    {"stop": "stop", "eos": "stop", "length": "length", "max_tokens": "length", "tool_calls": "tool_calls"}
 )
 _FILTERED = ("content_filter",)
 _NEW_LIMIT_HOST = "api.openai.com"
@@ -45,6 +48,7 @@ class _Part(msgspec.Struct):
 
 class _Message(msgspec.Struct):
     content: str | tuple[_Part, ...] | None = None
+    tool_calls: tuple[WireCall, ...] | None = None
 
 
 class _Choice(msgspec.Struct):
@@ -80,7 +84,7 @@ def encode(options: ProviderOptions, key: str, prompt: Prompt) -> HttpRequest:
     is_new = urlsplit(options.base_url).hostname == _NEW_LIMIT_HOST
     body: dict[str, object] = {
         "model": prompt.model,
-        "messages": [{"role": message.role, "content": message.content} for message in prompt.messages],
+        "messages": turns(prompt.messages),
         "max_completion_tokens" if is_new else "max_tokens": prompt.tokens_max,
         "stream": prompt.is_streamed,
     }
@@ -89,6 +93,7 @@ def encode(options: ProviderOptions, key: str, prompt: Prompt) -> HttpRequest:
     if prompt.schema:
         schema = {"name": "answer", "strict": True, "schema": orjson.Fragment(prompt.schema)}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    add_tools(body, prompt)
     if prompt.temperature is not None:
         body["temperature"] = prompt.temperature
     if prompt.stop:
@@ -113,8 +118,9 @@ def decode(prompt: Prompt, reply: HttpReply) -> ModelReply:
         refuse_garbage("the reply has no message")
     reason = finish(_FINISH, _FILTERED, choice.finish_reason)
     usage = chat.usage or _Usage()
-    text = _text(choice.message)
-    return answer(prompt, text, chat.model or "", usage.prompt_tokens, usage.completion_tokens, reason)
+    sizes = (usage.prompt_tokens, usage.completion_tokens)
+    calls = whole_calls(choice.message.tool_calls)
+    return answer(prompt, _text(choice.message), chat.model or "", *sizes, reason, calls)
 
 
 def follow(draft: Draft, line: bytes) -> None:
@@ -130,7 +136,9 @@ def follow(draft: Draft, line: bytes) -> None:
     if chunk.usage is not None:
         draft.tokens_in, draft.tokens_out = chunk.usage.prompt_tokens, chunk.usage.completion_tokens
     for choice in (chunk.choices or ())[:1]:
-        draft.text += _text(choice.delta) if choice.delta is not None else ""
+        if choice.delta is not None:
+            draft.text += _text(choice.delta)
+            follow_calls(draft, choice.delta.tool_calls)
         if choice.finish_reason:
             draft.finish_reason = finish(_FINISH, _FILTERED, choice.finish_reason)
 

@@ -9,8 +9,9 @@ from typing import Protocol
 
 import anyio.to_thread
 
-from actors.providers import anthropic, extractive, gemini, ollama, openai
+from actors.providers import extractive
 from actors.providers.dialect import HttpReply, HttpRequest, ModelReply, Prompt, ProviderFault, fault_of
+from actors.providers.embeddings import EMBEDDERS, Texts
 from actors.providers.options import ProviderOptions
 from actors.providers.streaming import Dialect, StreamReader
 from actors.providers.transport import Limits, Streamed, Transport
@@ -31,6 +32,18 @@ class Provider(Protocol):
 
     async def stream(self, prompt: Prompt, say: Say, *, limit_s: float) -> ModelReply:
         """Answer within `limit_s`, and say the words as they come. Raises `ProviderFault`."""
+        ...
+
+    async def embed(self, asked: Texts, *, limit_s: float) -> ModelReply:
+        """Turn texts into vectors within `limit_s`. Raises `ProviderFault`."""
+        ...
+
+    def release(self) -> None:
+        """Nobody will ask it any more: end what it has started, once its last call is over."""
+        ...
+
+    async def close(self) -> None:
+        """End what it has started, and wait for that."""
         ...
 
 
@@ -68,6 +81,25 @@ class HttpProvider:
         words, reply = reader.end()  # it had said why it ended: what became of the connection after that is all one
         _say(say, words)
         return reply
+
+    async def embed(self, asked: Texts, *, limit_s: float) -> ModelReply:
+        """Ask once for vectors. Raises `ProviderFault`."""
+        options, embedder = self._options, EMBEDDERS.get(self._options.dialect)
+        if embedder is None:
+            raise ProviderFault(ErrorClass.REJECTED, f"{options.dialect} has no embeddings")
+        key = self._key()
+        try:
+            request = embedder.encode(options, key, asked)
+            reply = await self._transport.post(request, connect_s=options.connect_timeout_s, limit_s=limit_s)
+            return embedder.decode(asked, reply)
+        except ProviderFault as fault:
+            raise _masked(fault, key) from None
+
+    def release(self) -> None:
+        """Nothing: the transport is everybody's."""
+
+    async def close(self) -> None:
+        """Nothing: the transport is everybody's."""
 
     async def _follow(self, request: HttpRequest, reader: StreamReader, say: Say, limit_s: float) -> ModelReply:
         options = self._options
@@ -119,20 +151,15 @@ class ExtractiveProvider:
         say(reply.text)
         return reply
 
+    async def embed(self, asked: Texts, *, limit_s: float) -> ModelReply:
+        """It has no vectors, and makes none up. Raises `ProviderFault`."""
+        raise ProviderFault(ErrorClass.REJECTED, "quoting has no embeddings")
 
-def open_provider(options: ProviderOptions, transport: Transport, environment: Mapping[str, str]) -> Provider:
-    """The provider that the options describe."""
-    match options.dialect:
-        case "ollama":
-            return HttpProvider(options, ollama.DIALECT, transport, environment)
-        case "openai":
-            return HttpProvider(options, openai.DIALECT, transport, environment)
-        case "anthropic":
-            return HttpProvider(options, anthropic.DIALECT, transport, environment)
-        case "gemini":
-            return HttpProvider(options, gemini.DIALECT, transport, environment)
-        case "extractive":
-            return ExtractiveProvider()
+    def release(self) -> None:
+        """Nothing."""
+
+    async def close(self) -> None:
+        """Nothing."""
 
 
 def _masked(fault: ProviderFault, key: str) -> ProviderFault:

@@ -4,6 +4,7 @@ Rules: a completion is in here from its intent to its outcome; a stream until it
 """
 
 from collections import Counter
+from collections.abc import Collection
 
 from actors.providers.calls import Call
 from actors.providers.streams import Stream
@@ -20,6 +21,15 @@ class CallDue(Message, frozen=True):
     is_next_round: bool
 
 
+class HedgeDue(Message, frozen=True):
+    """Sent by a timer: an attempt has said nothing for so long that another is worth its while."""
+
+    wire_name = "router.hedge_due"
+
+    completion: CompletionId
+    attempt: int
+
+
 class AllowanceIdle(Message, frozen=True):
     """Sent by a timer: it is a while since a paid call began."""
 
@@ -32,6 +42,15 @@ class PartDue(Message, frozen=True):
     wire_name = "router.part_due"
 
     completion: CompletionId
+
+
+class ShowDue(Message, frozen=True):
+    """Sent by a timer: somebody may watch what is being said. `shown` is how much of it was shown before."""
+
+    wire_name = "router.show_due"
+
+    completion: CompletionId
+    shown: int
 
 
 class ReaderGone(Message, frozen=True):
@@ -54,6 +73,7 @@ class Register:
         self._queued: dict[CompletionId, str] = {}
         """Who waits for which busy provider, oldest first."""
         self._streams: dict[CompletionId, Stream] = {}
+        self._tickets: dict[str, CompletionId] = {}
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -71,15 +91,23 @@ class Register:
         """A completion that is not over."""
         return self._calls.get(completion)
 
+    def by_ticket(self, ticket: str) -> CompletionId:
+        """The completion that was asked for with this ticket and is not over; empty if there is none."""
+        return self._tickets.get(ticket, CompletionId(""))
+
     def add(self, call: Call) -> None:
         """A completion begins."""
         self._calls[call.completion] = call
         self._held[call.agent] += 1
+        if call.request.ticket:
+            self._tickets[call.request.ticket] = call.completion
 
     def remove(self, call: Call) -> None:
         """A completion is over."""
         del self._calls[call.completion]
         self._queued.pop(call.completion, None)
+        if call.request.ticket and self._tickets.get(call.request.ticket) == call.completion:
+            del self._tickets[call.request.ticket]
         self._held[call.agent] -= 1
         if not self._held[call.agent]:
             del self._held[call.agent]
@@ -98,10 +126,14 @@ class Register:
         """It waits no longer."""
         self._queued.pop(completion, None)
 
+    def stranded(self, providers: Collection[str]) -> tuple[Call, ...]:
+        """Those that wait for a provider which is not one of these."""
+        return tuple(self._calls[one] for one, name in self._queued.items() if name not in providers)
+
     def next_for(self, provider: str) -> Call | None:
         """Who goes next of those that wait for a provider."""
         waiting = ((one, self._calls[one].agent) for one, name in self._queued.items() if name == provider)
-        under_way = Counter(call.agent for call in self._calls.values() if call.seat is not None)
+        under_way = Counter(call.agent for call in self._calls.values() if call.flights)
         completion = fairness.next_of(waiting, under_way, self._turns) if self._queued else None
         return self._calls[completion] if completion is not None else None
 

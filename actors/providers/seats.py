@@ -6,26 +6,69 @@ given back exactly once. No clock and no dice: times and jitter are handed in.
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
 
-from actors.providers.calls import Call
+import anyio
+
+from actors.providers import health
 from actors.providers.dialect import Prompt
-from actors.providers.options import ProviderOptions
-from actors.providers.provider import Provider, open_provider
+from actors.providers.embeddings import Texts
+from actors.providers.opening import open_provider
+from actors.providers.options import IN_CHILDREN, ProviderOptions
+from actors.providers.provider import Provider
 from actors.providers.transport import Transport
 from actors.rules import breaker as breakers
-from actors.rules import cascade
+from actors.rules import capabilities, cascade
 from actors.rules.breaker import Breaker, BreakerOptions, Outcome, Permit
-from actors.rules.cascade import Candidate, Cascade
+from actors.rules.cascade import Attempted, Candidate, Cascade
 from actors.rules.rates import Rate
 from actors.rules.spending import Price, cost
+from bus.errors import Refused
 from bus.messages.base import Event, Microseconds
-from bus.messages.completions import BreakerState, Complete, ProviderView
-from bus.refusals import NotFound
+from bus.messages.completions import BreakerState, Complete, ProviderDisabled, ProviderEnabled, ProviderView
+from bus.messages.embeddings import Embed
+from bus.refusals import AllProvidersFailed, NotFound
 
 LATENCY_WEIGHT = 0.2
 """Of the newest answer, in what an answer takes lately: a change shows within some ten."""
+BY_SETTINGS = "by the settings"
+"""Why a provider is out that the config takes out; the config can put it back."""
 LATENCIES_MAX = 200
 """Answers of each provider whose times are remembered for the view."""
+
+
+class Asked(Protocol):
+    """What a seat wants to know of a completion."""
+
+    @property
+    def request(self) -> Complete:
+        """What was asked."""
+        ...
+
+    @property
+    def texts(self) -> Embed | None:
+        """What is to become vectors, if it is not about words."""
+        ...
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What a provider must declare to be asked."""
+        ...
+
+    @property
+    def tokens_in(self) -> int:
+        """About how long it is."""
+        ...
+
+    @property
+    def attempted(self) -> Sequence[Attempted]:
+        """The failed attempts."""
+        ...
+
+    @property
+    def lines(self) -> Sequence[str]:
+        """What happened so far, a line per attempt."""
+        ...
 
 
 class Seat:
@@ -36,23 +79,59 @@ class Seat:
         self.options = options
         self.provider = provider
         self.price = options.price
-        self.is_paid = self.price != Price()
+        self.embedding_price = options.embedding_price
+        self.abilities = options.abilities
+        self.is_paid = (self.price, self.embedding_price) != (Price(), Price())
         self.breaker = Breaker()
         self.requests = Rate(options.requests_per_minute)
         self.tokens = Rate(options.tokens_per_minute)
         self.in_flight = 0
         self.latency_s = 0.0
         """What an answer takes lately; 0 when nobody knows."""
+        self.is_looked_at = False
+        """Whether a look at it is under way."""
         self._breaker_options = breaker_options
         self._recent: deque[str] = deque(maxlen=breaker_options.window)
         self._latencies_s: deque[float] = deque(maxlen=LATENCIES_MAX)
 
-    def unfit(self, call: Call) -> str:
+    def reconfigure(self, options: ProviderOptions, provider: Provider, breaker_options: BreakerOptions) -> None:
+        """Go on with other settings; its breaker, its calls and what is known of it stay."""
+        if options.requests_per_minute != self.options.requests_per_minute:
+            self.requests = Rate(options.requests_per_minute)
+        if options.tokens_per_minute != self.options.tokens_per_minute:
+            self.tokens = Rate(options.tokens_per_minute)
+        if breaker_options.window != self._breaker_options.window:
+            self._recent = deque(self._recent, maxlen=breaker_options.window)
+        self.options, self.provider, self._breaker_options = options, provider, breaker_options
+        self.price, self.embedding_price = options.price, options.embedding_price
+        self.abilities = options.abilities
+        self.is_paid = (self.price, self.embedding_price) != (Price(), Price())
+
+    def hasten(self, now_s: float) -> None:
+        """It was gone and is there again: let its next call be a probe."""
+        breakers.hasten(self.breaker, now_s)
+
+    def unfit(self, call: Asked) -> str:
         """Why this provider must not be asked, in words; empty if it may."""
         options, request = self.options, call.request
         if request.privacy == "local" and not options.is_local:
             return "not local"
-        return cascade.too_small(options.context_tokens, call.tokens_in, request.tokens_max)
+        if lacks := self.lacks(call):
+            return f"no {' and no '.join(lacks)}"
+        return self._too_small(call)
+
+    def lacks(self, call: Asked) -> tuple[str, ...]:
+        """What it does not declare of what this needs."""
+        return tuple(need for need in call.needs if need not in self.abilities) if call.needs else ()
+
+    def bounds(self, call: Asked) -> tuple[str, ...]:
+        """What keeps it from this whatever happens: what it lacks, or else its size."""
+        return self.lacks(call) or ((capabilities.CONTEXT,) if self._too_small(call) else ())
+
+    def _too_small(self, call: Asked) -> str:
+        if call.texts is not None:  # each text has a context of its own
+            return ""
+        return cascade.too_small(self.options.context_tokens, call.tokens_in, call.request.tokens_max)
 
     def prompt(self, request: Complete, *, is_streamed: bool = False) -> Prompt:
         """The request in this provider's terms: with the wanted model, if it has that."""
@@ -67,11 +146,24 @@ class Seat:
             schema=request.schema,
             temperature=request.temperature,
             stop=request.stop,
+            tools=request.tools,
+            tool_choice=request.tool_choice,
+            has_parallel_calls=request.has_parallel_calls,
         )
 
-    def estimate(self, tokens_in: int, tokens_max: int) -> int:
+    def texts(self, asked: Embed) -> Texts:
+        """What is to become vectors, in this provider's terms."""
+        return Texts(asked.texts, self.options.embedding_model, asked.dimensions)
+
+    def estimate(self, call: Asked) -> int:
         """The most that an attempt should cost, in USD micros."""
-        return cost(self.price, tokens_in, tokens_max)
+        return self.cost(call, call.tokens_in, call.request.tokens_max)
+
+    def cost(self, call: Asked, tokens_in: int, tokens_out: int) -> int:
+        """What so many tokens cost here, in USD micros."""
+        if call.texts is not None:
+            return cost(self.embedding_price, tokens_in, 0)
+        return cost(self.price, tokens_in, tokens_out)
 
     def take(self, tokens: int, now_s: float, now_us: Microseconds) -> tuple[Permit, tuple[Event, ...]]:
         """Begin a call of so many tokens that the breaker admits. Returns what is to be recorded, if anything."""
@@ -102,7 +194,7 @@ class Seat:
         """Close the breaker by hand. Returns what is to be recorded, if anything."""
         return _events(breakers.reset(self.breaker, "an operator enabled the provider"), self.name, now_us)
 
-    def candidate(self, state: Cascade, call: Call, now_s: float) -> Candidate:
+    def candidate(self, state: Cascade, call: Asked, now_s: float) -> Candidate:
         """The provider as the choice sees it now."""
         options = self.options
         tokens = call.tokens_in + call.request.tokens_max
@@ -118,7 +210,7 @@ class Seat:
             needed_s=options.needed_s,
             unfit=self.unfit(call),
             latency_s=self.latency_s,
-            cost=self.estimate(call.tokens_in, call.request.tokens_max),
+            cost=self.estimate(call),
             weight=options.weight,
         )
 
@@ -156,10 +248,70 @@ class Seats:
         transport: Transport,
         environment: Mapping[str, str],
     ) -> None:
+        self._transport = transport
+        self._environment = environment
+        self._released: list[Provider] = []
+        """Whose processes may still end a last call."""
         self._seats = {
             options.name: Seat(options, open_provider(options, transport, environment), breaker_options)
             for options in providers
         }
+
+    @property
+    def all(self) -> tuple[Seat, ...]:
+        """Every provider, as configured."""
+        return tuple(self._seats.values())
+
+    def find(self, provider: str) -> Seat | None:
+        """The seat of a provider, if it has one."""
+        return self._seats.get(provider)
+
+    def reconfigure(self, providers: Sequence[ProviderOptions], breaker_options: BreakerOptions) -> None:
+        """Go on with these providers in this order: who stays keeps its breaker, a new one's is closed."""
+        before, self._seats = self._seats, {}
+        for options in providers:
+            seat = before.pop(options.name, None)
+            if seat is None:
+                seat = Seat(options, open_provider(options, self._transport, self._environment), breaker_options)
+            elif seat.options == options:
+                seat.reconfigure(options, seat.provider, breaker_options)
+            else:
+                self._release(seat)
+                provider = open_provider(options, self._transport, self._environment)
+                seat.reconfigure(options, provider, breaker_options)
+            self._seats[options.name] = seat
+        for gone in before.values():
+            self._release(gone)
+
+    def _release(self, seat: Seat) -> None:
+        """Nobody new asks this provider; a process of ours ends with its last call."""
+        if seat.options.dialect in IN_CHILDREN:
+            seat.provider.release()
+            self._released.append(seat.provider)
+
+    def switched(self, state: Cascade) -> tuple[Event, ...]:
+        """What is to be recorded of providers that the settings have taken out of the cascade, or put back."""
+        events: list[Event] = []
+        for name, seat in self._seats.items():
+            record = cascade.standing(state, name)
+            if record.is_enabled and not seat.options.enabled:
+                events.append(ProviderDisabled(provider=name, reason=BY_SETTINGS))
+            elif seat.options.enabled and not record.is_enabled and record.disabled_reason == BY_SETTINGS:
+                events.append(ProviderEnabled(provider=name))
+        return tuple(events)
+
+    def to_look_at(self, which: Literal["sick", "all", "off"]) -> tuple[Seat, ...]:
+        """Whom to look at beside all requests."""
+        if which == "off":
+            return ()
+        there = (seat for seat in self._seats.values() if health.url_of(seat.options))
+        return tuple(seat for seat in there if which == "all" or seat.breaker.state is BreakerState.OPEN)
+
+    async def close(self) -> None:
+        """End the processes of models that run here, all at once: each takes a while."""
+        async with anyio.create_task_group() as closing:
+            for provider in (*(seat.provider for seat in self._seats.values()), *self._released):
+                closing.start_soon(provider.close)
 
     def seat(self, provider: str) -> Seat:
         """The seat of a provider. Raises NotFound."""
@@ -174,7 +326,7 @@ class Seats:
             seat.breaker = breakers.restore(cascade.breaker_snapshot(cascade.standing(state, name), now_us), now_s)
         return tuple(name for name in self._seats if cascade.standing(state, name).is_disabled_by_router)
 
-    def candidates(self, state: Cascade, call: Call, now_s: float) -> tuple[Candidate, ...]:
+    def candidates(self, state: Cascade, call: Asked, now_s: float) -> tuple[Candidate, ...]:
         """All providers as the choice sees them now, in the order in force."""
         return tuple(self._seats[name].candidate(state, call, now_s) for name in self.order(state))
 
@@ -185,15 +337,22 @@ class Seats:
         first = [name for name in state.order if name in self._seats]
         return (*first, *(name for name in self._seats if name not in first))
 
-    def dearest(self, state: Cascade, tokens_in: int, tokens_max: int) -> int:
-        """The most that an attempt at any enabled provider should cost."""
+    def dearest(self, state: Cascade, call: Asked) -> int:
+        """The most that an attempt at any enabled provider should cost that may be asked this."""
         dearest = 0
         for name, seat in self._seats.items():
-            if seat.is_paid and cascade.standing(state, name).is_enabled:
-                dearest = max(dearest, seat.estimate(tokens_in, tokens_max))
+            if seat.is_paid and cascade.standing(state, name).is_enabled and not seat.lacks(call):
+                dearest = max(dearest, seat.estimate(call))
         return dearest
 
-    def why_skipped(self, state: Cascade, call: Call, now_s: float) -> tuple[str, ...]:
+    def refusal(self, state: Cascade, call: Asked, reason: str, now_s: float) -> Refused:
+        """Why nobody answers: nobody ever could, or else what kept each of them."""
+        bounds = {name: seat.bounds(call) for name, seat in self._seats.items()}
+        if (incapable := capabilities.refusal((*call.needs, capabilities.CONTEXT), bounds)) is not None:
+            return incapable
+        return AllProvidersFailed((*call.lines, *self.why_skipped(state, call, now_s), reason))
+
+    def why_skipped(self, state: Cascade, call: Asked, now_s: float) -> tuple[str, ...]:
         """For each provider that was not tried and could not be: a line that says why."""
         tried = {past.provider for past in call.attempted}
         lines = (cascade.why_skipped(one) for one in self.candidates(state, call, now_s) if one.name not in tried)

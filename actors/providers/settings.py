@@ -1,8 +1,11 @@
 """What the config says of the whole cascade."""
 
+from typing import Literal
+
 import msgspec
 
 from actors.providers.options import ProviderOptions
+from actors.rules import redaction
 from actors.rules.breaker import BreakerOptions
 from actors.rules.cascade import CascadeOptions
 
@@ -27,6 +30,32 @@ class RouterOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The part of them that one agent may hold, so that there is always room for the others."""
     reader_gone_s: float = 20.0
     """Who has not asked for more of a stream for so long has hung up, and the call is cancelled."""
+    probe: Literal["sick", "all", "off"] = "sick"
+    """Which providers are looked at beside all requests: those whose breaker is open, all, or none."""
+    probe_interval_s: float = 5.0
+    """Between two looks at a provider."""
+    log: Literal["full", "trace", "off"] = "full"
+    """What is kept of each completion beside its events: all that was said, what happened without the words, nothing.
+    """
+    log_days: float = 30.0
+    """How long it is kept."""
+    log_bytes_max: int = 1_073_741_824
+    """How much of it is kept at most; the oldest goes first."""
+    log_local: bool = False
+    """Whether the words of requests marked `local` are kept too."""
+    log_redact: tuple[str, ...] = ()
+    """Regular expressions: what they match is not kept. Keys of providers never are."""
+    log_redact_keys: tuple[str, ...] = ("password", "secret", "token", "api_key", "authorization")
+    """Names whose values are not kept, as in `"password": "..."` or `password=...`."""
+    log_dir: str = ""
+    """A directory for readable files beside it, one for each run, agent and day."""
+    replay: str = ""
+    """Answer from recorded completions: `log` stands for this directory's own, all else names a file of
+    `agora completions export`."""
+    replay_miss: Literal["refuse", "ask"] = "refuse"
+    """What happens to a request that was not recorded: it is refused, or its provider is asked."""
+    replay_takes_time: bool = False
+    """Whether a replayed answer takes as long as it took."""
     breaker: BreakerOptions = BreakerOptions()
     """When a provider counts as sick."""
     cascade: CascadeOptions = CascadeOptions()
@@ -48,7 +77,9 @@ class RouterOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("`allowance_usd_micros` must be at least 0")
         if self.completions_max < 1:
             raise ValueError("`completions_max` must be at least 1")
-        if self.reader_gone_s <= 0.0:
-            raise ValueError("`reader_gone_s` must be above 0")
+        for name in ("reader_gone_s", "probe_interval_s", "log_days", "log_bytes_max"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"`{name}` must be above 0")
+        redaction.check(self.log_redact)
         if not 0.0 < self.agent_share <= 1.0:
             raise ValueError("`agent_share` must be above 0 and at most 1")

@@ -22,18 +22,33 @@ from actors.providers.dialect import (
 )
 from actors.providers.options import ProviderOptions
 from actors.rules.cascade import ErrorClass
-from bus.messages.completions import FinishReason
+from bus.messages.completions import FinishReason, ToolCall
 
 LINE_BYTES_MAX = 1024 * 1024
 """One event of a stream; honest ones have some hundred bytes."""
+CALLS_MAX = 128
+"""Tool calls of one answer; honest ones have a few."""
 _OPENINGS = ("<think>", "<thinking>")
 _CLOSINGS = ("</think>", "</thinking>")
+
+
+class DraftCall:
+    """A tool call as far as it has come."""
+
+    __slots__ = ("arguments", "id", "key", "name")
+
+    def __init__(self, key: int) -> None:
+        self.key = key
+        """Which one the dialect says that it is."""
+        self.id = ""
+        self.name = ""
+        self.arguments: list[str] = []
 
 
 class Draft:
     """An answer as far as it has come."""
 
-    __slots__ = ("finish_reason", "model", "prompt", "said", "text", "tokens_in", "tokens_out")
+    __slots__ = ("calls", "finish_reason", "model", "prompt", "said", "text", "tokens_in", "tokens_out")
 
     def __init__(self, prompt: Prompt) -> None:
         self.prompt = prompt
@@ -41,10 +56,38 @@ class Draft:
         """What the line at hand adds."""
         self.said: list[str] = []
         """What was said aloud so far."""
+        self.calls: list[DraftCall] = []
         self.model = ""
         self.tokens_in: int | None = None
         self.tokens_out: int | None = None
         self.finish_reason: FinishReason | None = None
+
+    def call(self, key: int | None, id_: str) -> DraftCall:
+        """The tool call that a line is about. One with another id is another call, whatever its number says.
+
+        Raises:
+            ProviderFault: there are too many.
+        """
+        last = self.calls[-1] if self.calls else None
+        found = last if key is None else next((one for one in reversed(self.calls) if one.key == key), None)
+        if found is None or (id_ and found.id not in ("", id_)):
+            if len(self.calls) == CALLS_MAX:
+                refuse_garbage(f"the reply calls more than {CALLS_MAX} tools")
+            found = DraftCall(len(self.calls) if key is None else key)
+            self.calls.append(found)
+        found.id = found.id or id_
+        return found
+
+    def add_call(self, call: ToolCall) -> None:
+        """A tool call that comes in one piece."""
+        drafted = DraftCall(len(self.calls))
+        drafted.id, drafted.name, drafted.arguments = call.id, call.name, [call.arguments]
+        self.calls.append(drafted)
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The calls; no arguments at all are an empty object."""
+        return tuple(ToolCall(one.id, one.name, "".join(one.arguments).strip() or "{}") for one in self.calls)
 
 
 Follow = Callable[[Draft, bytes], None]
@@ -93,7 +136,8 @@ class StreamReader:
         if draft.finish_reason is None:
             raise ProviderFault(ErrorClass.TRUNCATED, "the stream ended without a finish reason")
         text = "".join(draft.said)
-        return words, answer(draft.prompt, text, draft.model, draft.tokens_in, draft.tokens_out, draft.finish_reason)
+        sizes = (draft.tokens_in, draft.tokens_out)
+        return words, answer(draft.prompt, text, draft.model, *sizes, draft.finish_reason, draft.tool_calls)
 
     def _read(self, lines: list[bytes]) -> str:
         draft = self.draft

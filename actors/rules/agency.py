@@ -34,7 +34,7 @@ from bus.messages.agents import (
 from bus.messages.base import AgentId, ArtifactId, Event, Microseconds, TaskId
 from bus.messages.completions import ChatMessage
 from bus.messages.tasks import AuctionClosed, TaskBidding, TaskSpec
-from bus.refusals import AllProvidersFailed, BudgetExhausted, Halted, IllegalTransition, Overloaded
+from bus.refusals import AllProvidersFailed, BudgetExhausted, Halted, IllegalTransition, Overloaded, QuotaExhausted
 
 TRIES_MAX = 3
 """Beginnings of one assignment before it is given back: what ended the agent twice may well be the task."""
@@ -277,14 +277,18 @@ def verdict(error: AgoraError) -> Verdict:
             return Verdict.WAIT
         case IllegalTransition():
             return Verdict.ABANDON
-        case AllProvidersFailed():
-            return Verdict.GIVE_BACK
+        case AllProvidersFailed() | QuotaExhausted():
+            return Verdict.WAIT if _is_worth_waiting(error) else Verdict.GIVE_BACK
         case Overloaded():
             return Verdict.TRY_AGAIN
         case Refused():
             return Verdict.GIVE_UP
         case _:
             return Verdict.TRY_AGAIN
+
+
+def _is_worth_waiting(error: AgoraError) -> bool:
+    return isinstance(error, QuotaExhausted) and error.policy == "wait" and error.retry_after_s > 0
 
 
 def status_now(state: Agency) -> tuple[AgentStatusName, str]:

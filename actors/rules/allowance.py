@@ -9,11 +9,17 @@ Pure.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
+from actors.rules.ledger import MODELS
 from actors.rules.spending import Budget, Spending
+from bus.messages.base import AccountId, TransferId
+from bus.messages.ledger import Transfer
 
 ROOM_SHARE = 8
 """A slice is at most this part of what a budget has left: so much of it a crash can cost."""
+ALLOWANCE: Final = AccountId("router/allowance")
+"""Holds what is drawn and not spent."""
 
 
 def to_draw(spending: Spending, shared: Sequence[Budget], slice_usd_micros: int) -> int:
@@ -24,3 +30,15 @@ def to_draw(spending: Spending, shared: Sequence[Budget], slice_usd_micros: int)
     room = min((budget.limit - budget.spent - spending.allowance for budget in shared), default=None)
     wanted = slice_usd_micros if room is None else min(slice_usd_micros, room // ROOM_SHARE)
     return max(missing, wanted)
+
+
+def slice_transfer(number: int, amount_usd_micros: int) -> Transfer:
+    """The transfer that draws a slice; the same each time that it is asked for."""
+    return Transfer(
+        transfer=TransferId(f"allowance/{number}"),
+        debit=MODELS,
+        credit=ALLOWANCE,
+        currency="usd_micros",
+        amount=amount_usd_micros,
+        reason="an allowance for paid calls",
+    )

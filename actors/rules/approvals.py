@@ -3,6 +3,8 @@
 Rules: a decision names the hash of exactly what was reviewed, and the version if it likes; anything else than what
 stands is refused. A proposer never approves, and nobody counts twice; one no is enough. Checks are judged by their exit
 code alone. A proposal that is open too long expires; a newer one of the same proposer about the same takes its place.
+When a branch moves by one, the other open changes of it are worked out anew, and every yes to them is void. What
+another history had begun outside is looked up and never done again.
 
 Pure: no clock, no disk, no git. `actors.rules.docket` folds the events.
 """
@@ -24,6 +26,7 @@ from actors.rules.fields import check_id, check_line, check_text
 from actors.rules.policies import Policy, approvers_needed
 from bus.messages.approvals import (
     CHANGE,
+    ApprovalsEpoch,
     Approve,
     Change,
     CheckResult,
@@ -36,6 +39,7 @@ from bus.messages.approvals import (
     ProposalFailed,
     ProposalId,
     ProposalNotRolledBack,
+    ProposalOutdated,
     ProposalProposed,
     ProposalReady,
     ProposalRejected,
@@ -53,7 +57,7 @@ from bus.messages.approvals import (
     Target,
     Withdraw,
 )
-from bus.messages.base import AgentId, Microseconds
+from bus.messages.base import AgentId, Event, Microseconds
 from bus.refusals import IdempotencyConflict, IllegalTransition, InvalidField, NotPermitted, OwnProposal, StaleDecision
 
 S = ProposalState
@@ -61,6 +65,7 @@ TITLE_CHARS_MAX = 200
 REASON_CHARS_MAX = 2_000
 DETAIL_BYTES_MAX = 8 * 1024
 PATHS_MAX = 100
+ELSEWHERE = "the history in which it had begun was left by a restore or a fork; propose it anew"
 _AGENTS = "agents/"
 
 
@@ -210,6 +215,43 @@ def decide_expire(view: ProposalView, now_us: Microseconds) -> tuple[ProposalEve
     if view.state not in OPEN or now_us < view.expires_us:
         return ()
     return (ProposalExpired(view.proposal, _agent(view.proposer), now_us),)
+
+
+def decide_epoch(docket: Docket, epoch: int) -> tuple[Event, ...]:
+    """The history that the docket goes on in, if it is another one than before."""
+    return (ApprovalsEpoch(epoch),) if docket.epoch != epoch else ()
+
+
+def decide_looked_up(view: ProposalView, commit: str, now_us: Microseconds) -> tuple[ProposalEvent, ...]:
+    """What has become of a step outside that another history had begun: `commit` if the branch has the change."""
+    agent = _agent(view.proposer)
+    match view.state:
+        case S.APPLYING if commit:
+            return (ProposalApplied(view.proposal, agent, now_us, commit=commit),)
+        case S.APPROVED | S.APPLYING:
+            return (ProposalFailed(view.proposal, agent, now_us, reason=f"it was not applied: {ELSEWHERE}"),)
+        case S.ROLLING_BACK if commit:
+            return (ProposalNotRolledBack(view.proposal, agent, now_us, reason=f"it was not undone: {ELSEWHERE}"),)
+        case S.ROLLING_BACK:
+            return (ProposalRolledBack(view.proposal, agent, now_us),)
+        case _:
+            return ()
+
+
+def decide_outdated(docket: Docket, moved: ProposalView, now_us: Microseconds) -> tuple[ProposalEvent, ...]:
+    """The open changes of the branch that one has moved."""
+    return tuple(
+        ProposalOutdated(view.proposal, _agent(view.proposer), now_us, reason=f"{moved.proposal} has moved the branch")
+        for view in map(docket.proposals.__getitem__, docket.open)
+        if view.state in TABLE[ProposalOutdated][0] and is_beside(view, moved)
+    )
+
+
+def is_beside(view: ProposalView, other: ProposalView) -> bool:
+    """Whether two proposals would change the same branch."""
+    if view.target is None or other.target is None or view.proposal == other.proposal:
+        return False
+    return (view.target.repository, view.target.branch) == (other.target.repository, other.target.branch)
 
 
 def decide_outcome(view: ProposalView, commit: str, error: str, now_us: Microseconds) -> tuple[ProposalEvent, ...]:

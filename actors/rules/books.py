@@ -7,12 +7,14 @@ transfers and compares them with the running ones.
 Pure: no clock, no disk.
 """
 
+from collections.abc import Iterator
 from typing import get_args
 
 import msgspec
 
 from bus.messages.base import AccountId, Event, Microseconds, TransferId
 from bus.messages.ledger import (
+    FEES,
     AccountOpened,
     Balance,
     Conservation,
@@ -23,6 +25,7 @@ from bus.messages.ledger import (
     TransferExpired,
     TransferHeld,
     TransferPosted,
+    TransferPostedMany,
     TransferRefused,
     TransferState,
     TransferView,
@@ -47,6 +50,8 @@ class Book(msgspec.Struct, gc=False):
     outgoing: int = 0
     held_out: int = 0
     held_in: int = 0
+    fees: int = 0
+    """The part of `outgoing` that went to accounts of fees."""
 
 
 class Asked(msgspec.Struct, frozen=True, gc=False):
@@ -104,6 +109,7 @@ def balance_of(account: AccountId, currency: Currency, book: Book) -> Balance:
         currency=currency,
         incoming=book.incoming,
         outgoing=book.outgoing,
+        fees=book.fees,
         held_out=book.held_out,
         held_in=book.held_in,
         credit_limit=book.credit_limit,
@@ -131,6 +137,11 @@ def view(books: Books, transfer: TransferId) -> TransferView:
     return entry_view(transfer, entry, entry.state)
 
 
+def open_holds(books: Books) -> Iterator[TransferId]:
+    """The holds that have not ended, oldest first. Looks at every transfer: for starts."""
+    return (transfer for transfer, entry in books.transfers.items() if entry.state is TransferState.HELD)
+
+
 def entry_view(transfer: TransferId, entry: Entry, state: TransferState) -> TransferView:
     """An entry as anyone may see it, in the given state."""
     return TransferView(
@@ -150,6 +161,8 @@ def apply(books: Books, event: Event) -> None:
     match event:
         case TransferPosted():
             _apply_posted(books, event)
+        case TransferPostedMany():
+            _apply_posted_many(books, event)
         case TransferHeld():
             _apply_held(books, event)
         case AccountOpened():
@@ -199,8 +212,20 @@ def _apply_held(books: Books, event: TransferHeld) -> None:
 
 def move(books: Books, currency: Currency, debit: AccountId, credit: AccountId, amount: int) -> None:
     """One posting: the same amount goes out on one side and comes in on the other."""
-    _book(books, currency, debit).outgoing += amount
+    payer = _book(books, currency, debit)
+    payer.outgoing += amount
+    if credit.startswith(FEES):
+        payer.fees += amount
     _book(books, currency, credit).incoming += amount
+
+
+def _apply_posted_many(books: Books, event: TransferPostedMany) -> None:
+    currency, transfers, kind = event.currency, books.transfers, Transfer.wire_name
+    for one in event.postings:
+        debit, credit, amount = one.debit, one.credit, one.amount
+        move(books, currency, debit, credit, amount)
+        asked = Asked(kind, amount, debit, credit, currency)
+        transfers[one.transfer] = Entry(asked, TransferState.POSTED, debit, credit, currency, amount, one.reason)
 
 
 def _apply_posted(books: Books, event: TransferPosted) -> None:
@@ -297,7 +322,9 @@ def _rebuilt(books: Books) -> dict[tuple[Currency, AccountId], Book]:
             accounts.setdefault((entry.currency, entry.debit), Book()).held_out += entry.amount
             accounts.setdefault((entry.currency, entry.credit), Book()).held_in += entry.amount
         elif entry.state is TransferState.POSTED and not is_hold:
-            accounts.setdefault((entry.currency, entry.debit), Book()).outgoing += entry.amount
+            payer = accounts.setdefault((entry.currency, entry.debit), Book())
+            payer.outgoing += entry.amount
+            payer.fees += entry.amount if entry.credit.startswith(FEES) else 0
             accounts.setdefault((entry.currency, entry.credit), Book()).incoming += entry.amount
     return accounts
 

@@ -207,6 +207,12 @@ def gate(breaker: Breaker, until_s: float) -> None:
     breaker.gated_until_s = max(breaker.gated_until_s, until_s)
 
 
+def hasten(breaker: Breaker, now_s: float) -> None:
+    """End the wait of an open breaker now: the next call is a probe, and no more of them than ever get through."""
+    if breaker.state is BreakerState.OPEN:
+        breaker.reopens_s = min(breaker.reopens_s, now_s)
+
+
 def reset(breaker: Breaker, reason: str) -> Closed | None:
     """Close the breaker whatever it knows, and lift its gate; calls under way no longer count."""
     was_closed = breaker.state is BreakerState.CLOSED

@@ -24,12 +24,12 @@ from bus.messages.completions import (
     BreakerHalfOpened,
     BreakerOpened,
     BreakerState,
-    CascadeReordered,
     CompletionAttemptFailed,
     CompletionCompleted,
     ProviderDisabled,
     ProviderEnabled,
 )
+from bus.messages.routing import CascadeReordered, ProviderSeen
 
 Policy = Literal["ordered", "latency", "cost", "weighted"]
 
@@ -49,6 +49,9 @@ class CascadeOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many retries are in store at most, and at the beginning."""
     policy: Policy = "ordered"
     """Who is asked first: as configured, the quickest lately, the cheapest, or drawn by weight."""
+    hedge_after_s: float = 0.0
+    """If an attempt has said nothing for so long, the next provider is asked beside it, and the quicker one counts.
+    Each such attempt uses up a retry, so hedging cannot multiply the load. 0 hedges only when a request asks for it."""
 
     def __post_init__(self) -> None:
         """Refuse settings that make no sense.
@@ -62,6 +65,8 @@ class CascadeOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("`retry_ratio` must be from 0 to 1 and `retry_burst` at least 0")
         if not 1 <= self.rounds_max <= 5:
             raise ValueError("`rounds_max` must be from 1 to 5")
+        if self.hedge_after_s < 0.0:
+            raise ValueError("`hedge_after_s` must be at least 0")
 
 
 class ErrorClass(StrEnum):
@@ -99,6 +104,10 @@ class ErrorClass(StrEnum):
     """Nothing was sent: the deadline was used up before the attempt could begin."""
     CANCELLED = "cancelled"
     """The caller no longer wants the answer."""
+    OUTRUN = "outrun"
+    """Another attempt of the same completion was quicker."""
+    UNRECORDED = "unrecorded"
+    """Completions are replayed, and no answer to this request was recorded."""
 
 
 class Next(StrEnum):
@@ -146,8 +155,14 @@ CONSEQUENCES: Mapping[ErrorClass, Consequence] = MappingProxyType(
         ErrorClass.THROTTLED: Consequence(Outcome.NEUTRAL, gates=True, is_retryable=True),
         ErrorClass.LATE: Consequence(Outcome.NEUTRAL),
         ErrorClass.CANCELLED: Consequence(Outcome.NEUTRAL, next=Next.STOP, may_cost=True),
+        ErrorClass.OUTRUN: Consequence(Outcome.NEUTRAL, is_retryable=True, may_cost=True),
+        ErrorClass.UNRECORDED: Consequence(Outcome.NEUTRAL, next=Next.STOP),
     }
 )
+
+
+BLAMELESS = frozenset({ErrorClass.CANCELLED, ErrorClass.OUTRUN, ErrorClass.UNRECORDED})
+"""What ends an attempt and is no failure of its provider."""
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -241,6 +256,21 @@ def choose(  # noqa: PLR0917  # all that the choice rests on
     return GiveUp("no provider is left to try")
 
 
+def choose_hedge(  # noqa: PLR0917  # as `choose`, and who is asked already
+    candidates: Sequence[Candidate],
+    attempted: Sequence[Attempted],
+    under_way: Sequence[str],
+    round_: int,
+    time_left_s: float,
+    options: CascadeOptions,
+    jitter: float,
+) -> Try | None:
+    """Whom to ask beside those `under_way`, or None: a hedge waits for nobody and begins no round."""
+    busy = [Attempted(name, ErrorClass.OUTRUN, round_) for name in under_way]
+    choice = choose(candidates, (*attempted, *busy), round_, time_left_s, options, jitter)
+    return choice if isinstance(choice, Try) else None
+
+
 def in_order(
     candidates: Sequence[Candidate], policy: Policy, attempted: Sequence[Attempted], jitter: float
 ) -> list[Candidate]:
@@ -313,6 +343,8 @@ class Standing(msgspec.Struct):
     failed: int = 0
     spent_usd_micros: int = 0
     last_error: str = ""
+    is_there: bool = True
+    """What the last look at it has found since its breaker last opened."""
 
 
 class Cascade(msgspec.Struct):
@@ -346,6 +378,11 @@ def apply(cascade: Cascade, event: Event) -> None:
             _apply_breaker(_kept(cascade, event.provider), event)
         case CascadeReordered(providers):
             cascade.order = providers
+        case ProviderSeen():
+            record = _kept(cascade, event.provider)
+            record.is_there = event.is_there
+            if event.is_there:
+                record.reopens_us = min(record.reopens_us, event.seen_us)
         case ProviderEnabled(provider):
             record = _kept(cascade, provider)
             record.is_enabled, record.disabled_reason, record.is_disabled_by_router = True, "", False
@@ -355,9 +392,10 @@ def apply(cascade: Cascade, event: Event) -> None:
             record.disabled_reason, record.is_disabled_by_router = event.reason, event.is_automatic
         case CompletionAttemptFailed(provider=provider):
             record = _kept(cascade, provider)
-            record.failed += 1
             record.spent_usd_micros += event.cost_usd_micros
-            record.last_error = f"{event.error}: {event.reason}"
+            if event.error not in BLAMELESS:
+                record.failed += 1
+                record.last_error = f"{event.error}: {event.reason}"
         case CompletionCompleted(provider=provider):
             record = _kept(cascade, provider)
             record.completed += 1
@@ -372,6 +410,7 @@ def _apply_breaker(record: Standing, event: BreakerOpened | BreakerHalfOpened | 
         case BreakerOpened():
             record.breaker = BreakerState.OPEN
             record.openings += 1
+            record.is_there = True
             record.wait_s, record.reopens_us = event.wait_s, event.reopens_us
         case BreakerHalfOpened():
             record.breaker = BreakerState.HALF_OPEN

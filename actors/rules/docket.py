@@ -17,6 +17,7 @@ from actors.rules.fields import check_integer
 from actors.rules.idempotency import Keys
 from bus.canonical import canonical
 from bus.messages.approvals import (
+    ApprovalsEpoch,
     Change,
     ListProposals,
     ProposalApplied,
@@ -28,6 +29,7 @@ from bus.messages.approvals import (
     ProposalFailed,
     ProposalId,
     ProposalNotRolledBack,
+    ProposalOutdated,
     ProposalPage,
     ProposalProposed,
     ProposalReady,
@@ -52,11 +54,12 @@ OPEN: Final = frozenset({S.PROPOSED, S.CHECKING, S.READY})
 TABLE: Final[dict[type[ProposalEvent], tuple[frozenset[ProposalState], ProposalState | None]]] = {
     ProposalChecking: (frozenset({S.PROPOSED}), S.CHECKING),
     ProposalReady: (frozenset({S.PROPOSED, S.CHECKING}), S.READY),
+    ProposalOutdated: (frozenset({S.CHECKING, S.READY}), S.PROPOSED),
     ProposalVoted: (frozenset({S.READY}), None),
     ProposalApproved: (frozenset({S.READY}), S.APPROVED),
     ProposalApplying: (frozenset({S.APPROVED}), S.APPLYING),
     ProposalApplied: (frozenset({S.APPLYING}), S.APPLIED),
-    ProposalFailed: (frozenset({S.PROPOSED, S.CHECKING, S.APPLYING}), S.FAILED),
+    ProposalFailed: (frozenset({S.PROPOSED, S.CHECKING, S.APPROVED, S.APPLYING}), S.FAILED),
     ProposalRejected: (frozenset({S.CHECKING, S.READY}), S.REJECTED),
     ProposalExpired: (OPEN, S.EXPIRED),
     ProposalSuperseded: (OPEN, S.SUPERSEDED),
@@ -66,6 +69,8 @@ TABLE: Final[dict[type[ProposalEvent], tuple[frozenset[ProposalState], ProposalS
     ProposalNotRolledBack: (frozenset({S.ROLLING_BACK}), S.APPLIED),
 }
 """Event, the states that it may follow on, and the state that it leads to (None: the same)."""
+OUTSIDE: Final = frozenset({S.APPROVED, S.APPLYING, S.ROLLING_BACK})
+"""What of a change may have begun outside."""
 PAGE_MAX = 200
 """The most proposals on one page."""
 
@@ -79,6 +84,10 @@ class Docket(msgspec.Struct):
     """Those that are not decided yet, oldest first."""
     pending: int = 0
     """How many are ready for a decision."""
+    epoch: int = 0
+    """The history that it goes on in; 0 before the first proposal."""
+    foreign: dict[ProposalId, None] = {}
+    """What another history had begun to apply or to roll back: looked up, never done again."""
 
 
 def proposal_of(docket: Docket, proposal: ProposalId) -> ProposalView:
@@ -113,6 +122,13 @@ def page(docket: Docket, query: ListProposals) -> ProposalPage:
     return ProposalPage(tuple(views), ProposalId(""), docket.pending)
 
 
+def forgettable(docket: Docket, names: tuple[ProposalId, ...], before_us: Microseconds) -> tuple[ProposalView, ...]:
+    """The changes among these that have ended before a time: nothing need be kept of them in their repositories."""
+    known = [docket.proposals[name] for name in names if name in docket.proposals]
+    ended = (view for view in known if view.state not in OPEN | OUTSIDE and view.updated_us <= before_us)
+    return tuple(view for view in ended if view.target is not None and view.change is not None)
+
+
 def change_hash(target: Target, change: Change) -> str:
     """The name of exactly what is approved: which branch of what, base, head, merged tree and the whole diff."""
     return _sha256([target.repository, target.branch, change.base, change.head, change.tree, change.diff])
@@ -120,6 +136,10 @@ def change_hash(target: Target, change: Change) -> str:
 
 def apply(docket: Docket, event: Event) -> None:
     """Fold one event."""
+    if isinstance(event, ApprovalsEpoch):
+        docket.epoch = event.epoch
+        moving = (view for view in docket.proposals.values() if view.target is not None and view.state in OUTSIDE)
+        docket.foreign = {view.proposal: None for view in moving}
     if not isinstance(event, ProposalEvent):
         return
     _remember(docket, event)
@@ -132,6 +152,8 @@ def apply(docket: Docket, event: Event) -> None:
     docket.pending += (after.state is ProposalState.READY) - (before.state is ProposalState.READY)
     if after.state not in OPEN:
         docket.open.pop(event.proposal, None)
+    if after.state not in OUTSIDE:
+        docket.foreign.pop(event.proposal, None)
 
 
 def _moved(view: ProposalView, event: ProposalEvent) -> ProposalView:
@@ -152,6 +174,8 @@ def _moved(view: ProposalView, event: ProposalEvent) -> ProposalView:
         case ProposalReady():
             change, checks = event.change or view.change, event.checks or view.checks
             moved = msgspec.structs.replace(moved, change=change, checks=checks, hash=event.hash)
+        case ProposalOutdated():
+            moved = msgspec.structs.replace(moved, hash="", votes=(), checks=None)
         case ProposalVoted():
             moved = msgspec.structs.replace(moved, votes=(*view.votes, Vote(event.by, event.reason, event.at_us)))
         case ProposalApplied():

@@ -11,7 +11,8 @@ from bus.messages.approvals import ProposalApplied, ProposalRolledBack
 from bus.messages.artifacts import ArtifactWritten
 from bus.messages.base import Event
 from bus.messages.completions import CompletionCompleted, CompletionFailed, CompletionUnknown
-from bus.messages.ledger import TransferPosted
+from bus.messages.ledger import TransferPosted, TransferPostedMany
+from bus.messages.lightning import InvoiceIssued, InvoiceSettled
 
 EFFECTS = (
     ArtifactWritten.wire_name,
@@ -20,13 +21,16 @@ EFFECTS = (
     CompletionFailed.wire_name,
     CompletionUnknown.wire_name,
     TransferPosted.wire_name,
+    TransferPostedMany.wire_name,
+    InvoiceIssued.wire_name,
+    InvoiceSettled.wire_name,
     ProposalApplied.wire_name,
     ProposalRolledBack.wire_name,
 )
 """The types of the events that may tell of one."""
 
 
-def irreversible(event: Event) -> str:
+def irreversible(event: Event) -> str:  # noqa: PLR0911  # a table of events
     """What has happened outside, in a line; empty where nothing has."""
     match event:
         case CompletionCompleted() | CompletionFailed() | CompletionUnknown():
@@ -36,6 +40,13 @@ def irreversible(event: Event) -> str:
             return f"artifact {event.artifact} ({event.name}) was written"
         case TransferPosted():
             return f"{event.amount} {event.currency} went from {event.debit} to {event.credit} ({event.transfer})"
+        case TransferPostedMany():
+            total = sum(one.amount for one in event.postings)
+            return f"{total} {event.currency} went from account to account in {len(event.postings)} transfers"
+        case InvoiceIssued():
+            return f"invoice {event.invoice} was given out"
+        case InvoiceSettled():
+            return f"invoice {event.invoice} was paid: {event.received_msat} msat"
         case ActionExecuted(outcome="executed"):
             return f"{event.agent} executed {event.action} for {event.task}"
         case ProposalApplied() | ProposalRolledBack():

@@ -4,14 +4,16 @@ Rules: an account gives no more than it has, holds and credit limit counted. A h
 or in part, the rest is released), voided or expired. An id belongs to its first use: the same fields give the first
 result, other fields are a conflict, and an id that was refused for want of money, or because its hold had ended, stays
 refused. What is malformed, or names a hold that nobody knows, is refused without a trace: its id is not used up. A
-command's reason is words, not a field to be compared. Ids that the settlement of tasks uses, and the holds behind
-them, are not for commands; nor is money taken out of genesis by one.
+command's reason is words, not a field to be compared. Ids that the settlement of tasks and invoices uses, and the
+holds behind them, are not for commands; nor is money taken out of genesis, or from the world outside, by one.
 
 The rules follow TigerBeetle's documented two-phase transfers and sticky ids. Where this differs: accounts open with
 their first credit, and a refusal is an event.
 
 Pure: no clock, no disk. `actors/rules/books.py` folds what is decided here.
 """
+
+from functools import lru_cache
 
 import msgspec
 
@@ -26,7 +28,7 @@ from actors.rules.books import (
     available,
     entry_view,
 )
-from actors.rules.fields import check_account, check_id, check_integer, check_seconds
+from actors.rules.fields import check_account, check_id, check_integer, check_seconds, check_text
 from bus.errors import Refused
 from bus.messages.base import AccountId, Event, Microseconds, TransferId
 from bus.messages.ledger import (
@@ -48,12 +50,17 @@ from bus.messages.ledger import (
     TransferVoided,
     VoidTransfer,
 )
+from bus.messages.lightning import WORLD
 from bus.refusals import IdempotencyConflict, IllegalTransition, InsufficientFunds, InvalidField, NotFound
 
 TOTAL_MAX = 2**63 - 1
 """The largest total that an account may reach on one side."""
 TIMEOUT_S_MAX = 366 * 86_400.0
-RESERVED = ("hold/", "post/", "void/", "cost/", "genesis/")
+REASON_BYTES_MAX = 2_000
+"""As JSON: words, not a document."""
+REASON_SHORT = REASON_BYTES_MAX // 6
+"""So many ASCII characters fit however they are escaped."""
+RESERVED = ("hold/", "post/", "void/", "cost/", "genesis/", "invoice/")
 """What the ids of the ledger's own transfers begin with."""
 MODELS = AccountId("models")
 """What the society has spent on models; it owes without limit, since the bill has come already."""
@@ -88,17 +95,31 @@ def check_command(command: MoneyCommand) -> None:
     if command.transfer.startswith(RESERVED):
         raise InvalidField("transfer", f"ids that begin with {', '.join(RESERVED)} are the ledger's own")
     match command:
-        case Transfer() | HoldTransfer() if command.debit == GENESIS:
-            raise InvalidField("debit", "only the declared genesis transfer takes from genesis")
-        case PostTransfer() | VoidTransfer() if command.hold.startswith(RESERVED):
-            raise InvalidField("hold", "a task's hold ends with its task")
-        case _:
-            pass
+        case Transfer() | HoldTransfer():
+            _check_sides(command.debit, command.credit)
+        case PostTransfer() | VoidTransfer():
+            if command.hold.startswith(RESERVED):
+                raise InvalidField("hold", "a task's hold ends with its task")
+            if isinstance(command, PostTransfer):
+                _check_sides("", command.credit)
+
+
+@lru_cache(maxsize=8_192)
+def _check_sides(debit: str, credit: str) -> None:
+    """Refuse accounts that no command may take from or pay to; few pairs stand in many transfers."""
+    if debit == GENESIS:
+        raise InvalidField("debit", "only the declared genesis transfer takes from genesis")
+    if debit.startswith(WORLD):
+        raise InvalidField("debit", f"only a settled invoice takes from {debit}")
+    if credit.startswith(WORLD):
+        raise InvalidField("credit", f"nothing is paid out through {credit} by a transfer")
 
 
 def check_shape(command: MoneyCommand) -> None:
     """Refuse what could never be carried out, whatever the books say. Raises `InvalidField`."""
     check_id("transfer", command.transfer)
+    if len(command.reason) > REASON_SHORT or not command.reason.isascii():
+        check_text("reason", command.reason, REASON_BYTES_MAX)
     match command:
         case Transfer() | HoldTransfer():
             check_account("debit", command.debit)
@@ -127,7 +148,7 @@ def decide_credit(books: Books, command: SetCredit) -> tuple[Event, ...]:
     if command.currency not in CURRENCIES:
         raise InvalidField("currency", f"must be one of {', '.join(CURRENCIES)}")
     check_integer("credit_limit", command.credit_limit, 0, AMOUNT_MAX)
-    if command.account in OWN:
+    if command.account in OWN or command.account.startswith(WORLD):
         raise InvalidField("account", f"the credit of {command.account} is the ledger's own")
     book = books.accounts.get(command.currency, NO_BOOKS).get(command.account)
     if (book or EMPTY).credit_limit == command.credit_limit and book is not None:

@@ -1,9 +1,8 @@
-"""What is wrong, told once: alerts, the stop-everything switch, and what the webhook is still owed.
+"""What is wrong, told once: alerts, and the stop-everything switch.
 
 Rules: an alert is raised when its condition begins and cleared when it ends, once each, however often it is seen
-meanwhile. Facts raise and clear alerts about budgets and breakers; what is polled (stuck actors, the disk) and counted
-(dead letters) comes as the conditions that hold now, and what is missing among them has ended. Each raising and each
-clearing is owed to the webhook, where there is one, until an outcome is recorded.
+meanwhile. Facts raise and clear alerts about budgets, breakers and webhooks; what is polled (stuck actors, disk) and
+counted (dead letters) comes as the conditions that hold now, and what is missing among them has ended.
 
 Pure: no clock, no network, no disk.
 """
@@ -17,21 +16,21 @@ from bus.messages.completions import BreakerClosed, BreakerOpened, BudgetRaised,
 from bus.messages.monitor import (
     Alert,
     AlertCleared,
-    AlertDelivered,
     AlertKind,
     AlertRaised,
-    AlertUndelivered,
     HaltSystem,
     MonitorView,
     ResumeSystem,
     SystemHalted,
     SystemResumed,
 )
+from bus.messages.webhooks import WebhookDelivered, WebhookRemoved, WebhookUndelivered
 
 ALERTS_MAX = 1_000
 """Alerts at once; past it the system has one problem and not a thousand."""
-OWED_MAX = 1_000
 TEXT_MAX = 500
+OF_WEBHOOKS = "dead_letters/"
+"""What the alerts about webhooks begin with: facts raise and clear them."""
 POLLED: tuple[AlertKind, ...] = ("stuck", "dead_letters", "disk")
 
 
@@ -48,14 +47,6 @@ class Condition(msgspec.Struct, frozen=True):
         return f"{self.kind}/{self.subject}" if self.subject else self.kind
 
 
-class Notice(msgspec.Struct, frozen=True):
-    """What the webhook is to be told."""
-
-    delivery: str
-    alert: Alert
-    is_raised: bool
-
-
 class Monitored(msgspec.Struct):
     """All that the monitor knows."""
 
@@ -63,9 +54,6 @@ class Monitored(msgspec.Struct):
     reason: str = ""
     by: str = ""
     alerts: dict[str, Alert] = {}
-    owed: dict[str, Notice] = {}
-    """Notices without an outcome, by delivery, oldest first."""
-    noticed: int = 0
 
 
 def apply(state: Monitored, event: Event) -> None:
@@ -76,15 +64,9 @@ def apply(state: Monitored, event: Event) -> None:
         case SystemResumed():
             state.is_halted, state.reason, state.by = False, "", ""
         case AlertRaised():
-            alert = state.alerts[event.alert] = Alert(event.alert, event.kind, event.cause, event.raised_us)
-            if event.is_owed:
-                _owe(state, alert, is_raised=True)
+            state.alerts[event.alert] = Alert(event.alert, event.kind, event.cause, event.raised_us)
         case AlertCleared():
-            found = state.alerts.pop(event.alert, None)
-            if found is not None and event.is_owed:
-                _owe(state, found, is_raised=False)
-        case AlertDelivered() | AlertUndelivered():
-            state.owed.pop(event.delivery, None)
+            state.alerts.pop(event.alert, None)
         case _:
             pass
 
@@ -115,9 +97,21 @@ def decide_fact(state: Monitored, fact: Event, now_us: Microseconds) -> tuple[Ev
             return ()
 
 
+def decide_webhook(
+    state: Monitored, fact: WebhookDelivered | WebhookUndelivered | WebhookRemoved, now_us: Microseconds
+) -> tuple[Event, ...]:
+    """A webhook that does not take what it is told is an alert until it does again."""
+    condition = Condition("dead_letters", fact.webhook, "")
+    if not isinstance(fact, WebhookUndelivered):
+        return _clear(state, condition.alert)
+    cause = f"the webhook did not take {fact.topic}: {fact.reason}"
+    return _raise(state, msgspec.structs.replace(condition, cause=cause), now_us)
+
+
 def decide_polled(state: Monitored, conditions: Mapping[str, Condition], now_us: Microseconds) -> tuple[Event, ...]:
     """Raise what is new among the conditions that hold now, and clear what holds no more."""
-    ended = [alert for alert, one in state.alerts.items() if one.kind in POLLED and alert not in conditions]
+    polled = [alert for alert, one in state.alerts.items() if one.kind in POLLED and not alert.startswith(OF_WEBHOOKS)]
+    ended = [alert for alert in polled if alert not in conditions]
     begun = [event for condition in conditions.values() for event in _raise(state, condition, now_us)]
     room = max(0, ALERTS_MAX - len(state.alerts))
     return (*(AlertCleared(alert) for alert in ended), *begun[:room])
@@ -136,11 +130,3 @@ def _raise(state: Monitored, condition: Condition, now_us: Microseconds) -> tupl
 
 def _clear(state: Monitored, alert: str) -> tuple[Event, ...]:
     return (AlertCleared(alert),) if alert in state.alerts else ()
-
-
-def _owe(state: Monitored, alert: Alert, *, is_raised: bool) -> None:
-    state.noticed += 1
-    delivery = f"n-{state.noticed}"
-    state.owed[delivery] = Notice(delivery, alert, is_raised)
-    while len(state.owed) > OWED_MAX:
-        del state.owed[next(iter(state.owed))]

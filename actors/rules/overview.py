@@ -139,6 +139,9 @@ def _balance(key: str, book: Book) -> dict[str, object]:
     return {
         "account": account,
         "currency": currency,
+        "incoming": book.incoming,
+        "outgoing": book.outgoing,
+        "fees": book.fees,
         "net": net(book),
         "held_out": book.held_out,
         "available": available(book),

@@ -221,6 +221,7 @@ def _on_task_assigned(draft: Draft, event: tasks.TaskAssigned) -> None:
         return
     draft.move(item, tasks.TaskState.ASSIGNED)
     item.agent, item.attempt, item.price_msat = event.agent, event.attempt, event.price_msat
+    item.lease_s = event.lease_s
     agent = draft.known_agent(event.agent)
     if agent is not None and event.task not in agent.tasks:
         agent.tasks.append(event.task)
@@ -301,8 +302,20 @@ def _on_transfer_held(draft: Draft, event: ledger.TransferHeld) -> None:
 def _on_transfer_posted(draft: Draft, event: ledger.TransferPosted) -> None:
     if event.hold:
         _release_hold(draft, event.hold)
-    draft.book(event.debit, event.currency).outgoing += event.amount
-    draft.book(event.credit, event.currency).incoming += event.amount
+    _move(draft, event.currency, event, event.amount)
+
+
+def _on_transfer_posted_many(draft: Draft, event: ledger.TransferPostedMany) -> None:
+    for one in event.postings:
+        _move(draft, event.currency, one, one.amount)
+
+
+def _move(draft: Draft, currency: str, one: ledger.TransferPosted | ledger.Posting, amount: int) -> None:
+    payer = draft.book(one.debit, currency)
+    payer.outgoing += amount
+    if one.credit.startswith(ledger.FEES):
+        payer.fees += amount
+    draft.book(one.credit, currency).incoming += amount
 
 
 def _on_transfer_voided(draft: Draft, event: ledger.TransferVoided) -> None:
@@ -421,6 +434,7 @@ _REACTIONS = dict(
         _typed(ledger.AccountOpened, _on_account_opened),
         _typed(ledger.TransferHeld, _on_transfer_held),
         _typed(ledger.TransferPosted, _on_transfer_posted),
+        _typed(ledger.TransferPostedMany, _on_transfer_posted_many),
         _typed(ledger.TransferVoided, _on_transfer_voided),
         _typed(ledger.TransferExpired, _on_transfer_expired),
         _typed(completions.CompletionRequested, _on_completion_requested),

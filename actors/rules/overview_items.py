@@ -42,6 +42,8 @@ class TaskItem(msgspec.Struct):
     auction_closes_us: Microseconds = 0
     agent: str = ""
     price_msat: int = 0
+    lease_s: float = 0.0
+    """How long its agent keeps it without a heartbeat, while it has it."""
     artifact: str = ""
     input: str = ""
     summary: str = ""

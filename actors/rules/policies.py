@@ -22,7 +22,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one kind of proposal needs."""
 
     kind: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] = ANY
-    """`spend`, `tool`, `agent`, `config`, `change`, another kind that an actor asks for, or `*` for any."""
+    """`change`, `spend`, `agent` (a program's own that wants to join, which is asked for only where a policy names it),
+    another kind that somebody asks for, or `*` for any."""
     impact: Impact | Literal["*"] = ANY
     """`low`, `medium`, `high`, or `*` for any."""
     need: Need = "one"

@@ -5,6 +5,7 @@ Rules: somebody must have said something, and the answer must have room and time
 Pure.
 """
 
+from actors.rules import tooling
 from actors.rules.schema import check_schema
 from bus.messages.completions import Complete
 from bus.refusals import InvalidField
@@ -26,3 +27,4 @@ def check(request: Complete) -> None:
         raise InvalidField("stop", f"must hold at most {STOPS_MAX} marks")
     if request.schema:
         check_schema(request.schema)
+    tooling.check(request)

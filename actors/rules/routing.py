@@ -27,6 +27,46 @@ def apply(state: RouterState, event: Event) -> None:
     spending.apply(state.spending, event)
 
 
+AT_NEXT_START = ("log", "replay")
+"""What the names of settings begin with that are read once."""
+
+
+def changes(before: msgspec.Struct, after: msgspec.Struct, path: str = "") -> tuple[str, ...]:
+    """The settings that differ and count at once, each with both values; a list's entries are told by their names."""
+    if before == after:
+        return ()
+    found: list[str] = []
+    for name in before.__struct_fields__:
+        one, other = getattr(before, name), getattr(after, name)
+        where = f"{path}.{name}" if path else name
+        if one == other or where.startswith(AT_NEXT_START):
+            continue
+        if isinstance(one, msgspec.Struct) and isinstance(other, msgspec.Struct):
+            found += changes(one, other, where)
+        elif where == "providers":
+            found += _provider_changes(one, other)
+        else:
+            found.append(f"{where}: {one} -> {other}")
+    return tuple(found)
+
+
+def _provider_changes(before: Sequence[msgspec.Struct], after: Sequence[msgspec.Struct]) -> list[str]:
+    old = {_name_of(one): one for one in before}
+    new = {_name_of(one): one for one in after}
+    found = [f"{name}: left" for name in old if name not in new]
+    found += [f"{name}: joined" for name in new if name not in old]
+    for name, options in new.items():
+        if name in old:
+            found += changes(old[name], options, name)
+    if list(old) != list(new) and set(old) == set(new):
+        found.append(f"order: {', '.join(new)}")
+    return found
+
+
+def _name_of(options: msgspec.Struct) -> str:
+    return str(getattr(options, "name", ""))
+
+
 def view(
     state: RouterState, limits: Limits, providers: Sequence[ProviderView], queued: int, now_us: Microseconds
 ) -> RouterView:

@@ -18,9 +18,6 @@ import msgspec
 from bus.errors import Refused
 from bus.messages.base import AgentId, CompletionId, Event, Microseconds, TaskId
 from bus.messages.completions import (
-    AllowanceDrawn,
-    AllowanceLost,
-    AllowanceReturned,
     BudgetRaised,
     BudgetSpent,
     BudgetWarned,
@@ -30,8 +27,18 @@ from bus.messages.completions import (
     CompletionFailed,
     CompletionRequested,
     CompletionUnknown,
+    Tool,
 )
-from bus.refusals import BudgetExhausted, Overloaded
+from bus.messages.routing import (
+    AllowanceAsked,
+    AllowanceDrawn,
+    AllowanceLost,
+    AllowanceRefused,
+    AllowanceReturned,
+    ReconcileSpending,
+    SpendingReconciled,
+)
+from bus.refusals import BudgetExhausted, InvalidField, Overloaded
 
 WARN_SHARE_PERCENT = 80
 RESERVED_RETRY_S = 1.0
@@ -43,7 +50,12 @@ BYTES_PER_TOKEN = 3
 """English has some four to a token, other scripts three: a reservation rather errs upwards."""
 TOKENS_PER_MESSAGE = 4
 """Role and separators of a chat message."""
+TOKENS_PER_IMAGE = 1_600
+"""What the largest providers count for the largest image that they do not scale down."""
 MICROS = 1_000_000
+
+
+AllowanceEvent = AllowanceAsked | AllowanceRefused | AllowanceDrawn | AllowanceReturned | AllowanceLost
 
 
 class Price(msgspec.Struct, frozen=True):
@@ -85,6 +97,12 @@ class Spending(msgspec.Struct):
     reserved: int = 0
     allowance: int = 0
     """What was drawn in advance and is not spent; see `actors.rules.allowance`."""
+    slices: int = 0
+    """How many slices the ledger was ever asked for; the last one's number."""
+    asked: int = 0
+    """How much the last one is, while the ledger has not answered."""
+    unknown: int = 0
+    """What counts as spent although nobody knows whether it was, and at whom."""
     run_limit: int | None = None
     """The run's budget as an operator set it; it outranks the configured one."""
     warned: dict[str, int] = msgspec.field(default_factory=dict)
@@ -126,7 +144,17 @@ def estimate_tokens(text: str) -> int:
 
 def estimate_prompt(messages: Sequence[ChatMessage]) -> int:
     """About how many tokens a prompt has; rather too many."""
-    return sum(estimate_tokens(message.content) + TOKENS_PER_MESSAGE for message in messages)
+    tokens = 0
+    for message in messages:
+        tokens += estimate_tokens(message.content) + TOKENS_PER_MESSAGE + TOKENS_PER_IMAGE * len(message.images)
+        for call in message.tool_calls:
+            tokens += estimate_tokens(call.name + call.arguments) + TOKENS_PER_MESSAGE
+    return tokens
+
+
+def estimate_tools(tools: Sequence[Tool]) -> int:
+    """About how many tokens the descriptions of tools have; rather too many."""
+    return sum(estimate_tokens(tool.name + tool.description + tool.parameters) + TOKENS_PER_MESSAGE for tool in tools)
 
 
 def budgets(spending: Spending, limits: Limits, agent: AgentId, now_us: Microseconds) -> tuple[Budget, ...]:
@@ -218,6 +246,32 @@ def lost_allowance(spending: Spending, now_us: Microseconds) -> tuple[AllowanceL
     return (AllowanceLost(amount_usd_micros=spending.allowance, found_us=now_us),)
 
 
+def reconcile(spending: Spending, command: ReconcileSpending, now_us: Microseconds) -> tuple[SpendingReconciled, ...]:
+    """What a provider's bill says of money of which nobody knew whether it was spent. The day's budget stays as it was.
+
+    Raises:
+        InvalidField: it is more than what is unknown, or nobody is named who charged it.
+    """
+    for name, amount in (("spent", command.spent_usd_micros), ("unspent", command.unspent_usd_micros)):
+        if amount < 0:
+            raise InvalidField(f"{name}_usd_micros", "must be at least 0")
+    total = command.spent_usd_micros + command.unspent_usd_micros
+    if total > spending.unknown:
+        raise InvalidField("spent_usd_micros", f"only {spending.unknown} USD micros are unknown, not {total}")
+    if command.spent_usd_micros and not command.provider:
+        raise InvalidField("provider", "must name who charged it")
+    if not total:
+        return ()
+    return (
+        SpendingReconciled(
+            provider=command.provider,
+            spent_usd_micros=command.spent_usd_micros,
+            unspent_usd_micros=command.unspent_usd_micros,
+            reconciled_us=now_us,
+        ),
+    )
+
+
 def apply(spending: Spending, event: Event) -> None:
     """Fold an event of the router; events that do not concern money change nothing."""
     match event:
@@ -231,19 +285,18 @@ def apply(spending: Spending, event: Event) -> None:
             if intent is not None:
                 intent.lost += event.cost_usd_micros
                 _spend(spending, intent.agent, event.cost_usd_micros)
-        case CompletionCompleted(completed_us=time_us) | CompletionFailed(failed_us=time_us):
+        case CompletionCompleted(completed_us=time_us):
             _settle(spending, event.completion, event.cost_usd_micros, time_us)
-        case CompletionUnknown(found_us=time_us):
+        case CompletionFailed(failed_us=time_us) | CompletionUnknown(found_us=time_us):
             _settle(spending, event.completion, event.cost_usd_micros, time_us)
-        case AllowanceDrawn():
-            spending.allowance += event.amount_usd_micros
-        case AllowanceReturned():
-            spending.allowance -= event.amount_usd_micros
-        case AllowanceLost():
-            _begin_day(spending, event.found_us)
-            spending.run += event.amount_usd_micros
-            spending.day += event.amount_usd_micros
-            spending.allowance = 0
+            spending.unknown += event.cost_usd_micros
+        case AllowanceAsked() | AllowanceRefused() | AllowanceDrawn() | AllowanceReturned() | AllowanceLost():
+            _apply_allowance(spending, event)
+        case SpendingReconciled():
+            spending.unknown -= event.spent_usd_micros + event.unspent_usd_micros
+            spending.run -= event.unspent_usd_micros
+            if event.unspent_usd_micros:
+                spending.spent.pop(RUN, None)
         case BudgetWarned():
             spending.warned[_key(spending.warned, event.budget)] = event.limit_usd_micros
         case BudgetSpent():
@@ -254,6 +307,25 @@ def apply(spending: Spending, event: Event) -> None:
             spending.warned.pop(RUN, None)
         case _:
             pass
+
+
+def _apply_allowance(spending: Spending, event: AllowanceEvent) -> None:
+    match event:
+        case AllowanceAsked():
+            spending.slices, spending.asked = event.slice, event.amount_usd_micros
+        case AllowanceRefused():
+            spending.asked = 0
+        case AllowanceDrawn():
+            spending.allowance += event.amount_usd_micros
+            spending.asked = 0
+        case AllowanceReturned():
+            spending.allowance -= event.amount_usd_micros
+        case AllowanceLost():
+            _begin_day(spending, event.found_us)
+            spending.run += event.amount_usd_micros
+            spending.day += event.amount_usd_micros
+            spending.unknown += event.amount_usd_micros
+            spending.allowance = 0
 
 
 def _day_number(spending: Spending, now_us: Microseconds) -> int:

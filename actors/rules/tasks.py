@@ -22,6 +22,7 @@ from actors.rules.auction import Auction, place
 from actors.rules.fields import check_id, check_integer, check_line, check_seconds, check_text, shorten
 from bus.messages.base import AgentId, ArtifactId, Event, Microseconds, TaskId
 from bus.messages.ledger import GENESIS
+from bus.messages.lightning import WORLD
 from bus.messages.tasks import (
     AuctionClosed,
     AuctionRule,
@@ -124,7 +125,7 @@ def sound(spec: TaskSpec) -> TaskSpec:
     check_integer("spec.reward_msat", spec.reward_msat, 1, REWARD_MSAT_MAX)
     check_id("spec.input", spec.input, may_be_empty=True)
     check_id("spec.poster", spec.poster)
-    if spec.poster in NO_POSTERS:
+    if spec.poster in NO_POSTERS or spec.poster.startswith(WORLD):
         raise InvalidField("spec.poster", f"{spec.poster} pays for no task")
     if spec.rule not in get_args(AuctionRule):
         raise InvalidField("spec.rule", f"must be one of {', '.join(get_args(AuctionRule))}")

@@ -1,11 +1,13 @@
 """Which programs work as agents: what they said of themselves when they registered.
 
 Rules: a name is an agent's, as in an address; names of the society's own agents are not for visitors. A repeat causes
-nothing; other capabilities replace those before. At most `VISITORS_MAX` are known.
+nothing; other capabilities replace those before. At most `VISITORS_MAX` are known. Where a policy speaks of agents, a
+person decides who comes, and the words that were decided on are the registration.
 
 Pure: no clock. `apply` is the only mutator.
 """
 
+import hashlib
 import re
 from collections.abc import Collection
 
@@ -13,6 +15,7 @@ import msgspec
 
 from actors.rules.fields import check_integer, check_line
 from bus.messages.agents import AgentRegistered, Persona, RegisterAgent
+from bus.messages.approvals import RequestApproval
 from bus.messages.base import AgentId, Event
 from bus.refusals import InvalidField, NotPermitted, Overloaded
 
@@ -20,6 +23,8 @@ VISITORS_MAX = 1_000
 CAPABILITIES_MAX = 32
 CAPABILITY_CHARS_MAX = 100
 CONCURRENCY_MAX = 64
+JOIN = "agent"
+"""The kind of a proposal that an agent of a program's own wants to join."""
 PROMPT = "A program of its own, outside this process."
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
@@ -61,3 +66,25 @@ def decide_register(state: Visitors, command: RegisterAgent, own: Collection[Age
     if known is None and len(state.personas) >= VISITORS_MAX:
         raise Overloaded(f"the register of {VISITORS_MAX} visiting agents", 60.0)
     return (AgentRegistered(command.agent, capabilities, command.concurrency_max),)
+
+
+def request(command: RegisterAgent, proposer: str) -> RequestApproval:
+    """What people are asked when a program wants to join: once a day for the same words."""
+    words = msgspec.json.encode(command).decode()
+    able = ", ".join(command.capabilities)
+    return RequestApproval(
+        kind=JOIN,
+        title=f"Let {command.agent} join",
+        proposer=proposer,
+        detail=f"A program of its own, which can {able}, {command.concurrency_max} at once.",
+        subject=words,
+        idempotency_key=f"join/{hashlib.sha256(words.encode()).hexdigest()[:32]}",
+    )
+
+
+def requested(subject: str) -> RegisterAgent | None:
+    """The registration that was decided on, if it is one."""
+    try:
+        return msgspec.json.decode(subject, type=RegisterAgent)
+    except msgspec.DecodeError:
+        return None

@@ -3,9 +3,11 @@
 It knows nothing of tasks, money or models, and can be used alone with `bus`.
 """
 
-from actors.runtime.actor import Actor, Deferred, Job
-from actors.runtime.cell import ActorStatistics, ChildSpec
+from actors.runtime.actor import Actor, ChildSpec
+from actors.runtime.cell import ActorStatistics
 from actors.runtime.copying import Copy, Stamp
+from actors.runtime.deferred import Deferred
+from actors.runtime.job import Job
 from actors.runtime.log import Checkpointed, EventWriter, GroupCommitLog, History, Log, Snapshot, Stand
 from actors.runtime.persistent import PersistentActor, Subscription
 from actors.runtime.supervision import Restart, Strategy, SupervisionOptions

@@ -10,24 +10,23 @@ import inspect
 import types
 import typing
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, ParamSpec, TypeVar
+from typing import Any, ClassVar, Concatenate, ParamSpec, Protocol, TypeVar
 
 import msgspec
 
 from actors.runtime.context import Context
+from actors.runtime.deferred import Deferred
+from actors.runtime.job import Job
+from actors.runtime.supervision import Restart, SupervisionOptions
 from bus.address import Address
 from bus.bus import BusSubscription, Interest
 from bus.dice import Dice
-from bus.envelope import Answer, Envelope, Failure
-from bus.errors import AgoraError, UnhandledMessage
+from bus.envelope import Envelope
+from bus.errors import UnhandledMessage
 from bus.mailbox import SIZE_MAX_DEFAULT, CoalesceKey, Overflow
 from bus.messages.base import Event, Message, Position, Request
 
-if TYPE_CHECKING:
-    from actors.runtime.cell import ChildSpec
-
 R = TypeVar("R", bound=Message)
-A = TypeVar("A", bound=Message, contravariant=True)
 P = ParamSpec("P")
 
 Handler = Callable[[Any, Any], Any]  # a method that was looked up by class: its types are checked where it is defined
@@ -41,82 +40,12 @@ class HandlerTable(msgspec.Struct, frozen=True):
     asynchronous: dict[type[Message], Handler]
 
 
-class Deferred(Generic[A]):
-    """A reply that a later turn or job of the same actor gives, once."""
+class Family(Protocol):
+    """Where actors are born and end; `incarnations.Incarnations` is the one there is."""
 
-    __slots__ = ("_context", "_envelope", "_position")
-
-    def __init__(self, context: Context, envelope: Envelope) -> None:
-        self._context = context
-        self._envelope = envelope
-        self._position = Position(0)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the answer is still to be given."""
-        return self in self._context.deferred
-
-    def note_position(self, position: Position) -> None:
-        """Remember the first event of the turn that deferred."""
-        self._position = position
-
-    def answer(self, reply: A) -> None:
-        """Answer the asker; what it rests on travels along."""
-        context = self._context
-        self._settle(
-            lambda: context.reply(self._envelope, Answer(reply, self._position or context.turn_position, context.after))
-        )
-
-    def refuse(self, error: AgoraError) -> None:
-        """Tell the asker that it gets no reply, and why."""
-        context = self._context
-        self._settle(lambda: context.reply(self._envelope, Failure(error, context.after)))
-
-    def _settle(self, output: Callable[[], None]) -> None:
-        assert self.is_open, "a deferred reply is given once"
-        self._context.settle(self)
-        self._context.output(output)
-
-
-class Job:
-    """A child task of an actor, with what its outputs may rest on.
-
-    In a persistent actor it begins after the commit of the turn that started it, and each of its asks returns after
-    the commit of what the reply rests on: whatever it does outside is therefore safe to do.
-    """
-
-    __slots__ = ("_context", "after", "cancel", "cause", "correlation", "is_gated")
-
-    def __init__(self, context: Context, cancel: Callable[[], None], *, is_gated: bool = True) -> None:
-        self._context = context
-        self.is_gated = is_gated
-        self.after = context.after
-        self.cause = context.cause
-        self.correlation = context.correlation
-        self.cancel = cancel
-
-    async def ask(self, to: Address, request: Request[R], *, timeout_s: float, is_edge: bool = True) -> R:
-        """Ask, and wait for the commit of what the reply rests on, unless nothing outside will follow from it.
-
-        Raises Refused, Undeliverable, DeadlinePassed or ActorFault.
-        """
-        delivery = self._context.core.delivery
-        answer = await delivery.exchange(to, self._envelope(request), timeout_s=timeout_s, is_edge=is_edge)
-        self.after = max(self.after, answer.after)
-        return typing.cast(R, answer.message)  # the request's type parameter is the contract of its handler
-
-    def tell(self, to: Address, message: Message) -> None:
-        """Tell without waiting; what cannot be delivered becomes a dead letter."""
-        self._context.core.delivery.deliver(to, self._envelope(message))
-
-    def _envelope(self, message: Message) -> Envelope:
-        return Envelope(
-            message,
-            sender=self._context.address,
-            after=self.after,
-            cause=self.cause,
-            correlation=self.correlation,
-        )
+    def spawn_child(self, parent: Address, spec: "ChildSpec") -> None: ...
+    def stop_child(self, parent: Address, address: Address) -> None: ...
+    def end(self, address: Address) -> None: ...
 
 
 class Actor:
@@ -129,6 +58,7 @@ class Actor:
     stuck_after_s: ClassVar[float] = 300.0
     """How long an asynchronous handler may take for one message before the actor counts as stuck, and as failed."""
     _context: Context
+    _family: Family
 
     async def on_start(self) -> None:
         """Open what the actor needs. Runs before its first message; raising fails the start."""
@@ -161,23 +91,36 @@ class Actor:
 
     def tell(self, to: Address, message: Message) -> None:
         """Tell without waiting; what cannot be delivered becomes a dead letter."""
-        self._context.tell(to, message)
+        context = self._context
+        origin = context.origin
+        if origin is not None:  # what `Context.slip_in` does, without the call: most messages go no other way
+            try:
+                mailbox = context.inboxes[to]
+            except KeyError:
+                context.tell(to, message)
+                return
+            data = mailbox.data
+            if 0 < len(data) < mailbox.bound:
+                data.append((message, origin))
+                return
+        context.tell(to, message)
 
     async def send(self, to: Address, message: Message, *, timeout_s: float) -> None:
         """Tell, waiting for room in a full mailbox. Raises Undeliverable."""
-        envelope, delivery = self._context.outgoing(message), self._context.core.delivery
-        if not delivery.put(to, envelope):
-            await delivery.send(to, envelope, timeout_s=timeout_s)
+        context = self._context
+        if not context.slip_in(to, message):
+            await context.core.delivery.send(to, (message, context.outgoing()), timeout_s=timeout_s)
 
     async def ask(self, to: Address, request: Request[R], *, timeout_s: float) -> R:
         """Ask and wait for the one reply. Raises Refused, Undeliverable, DeadlinePassed or ActorFault."""
         assert not self.is_persistent, "a persistent actor asks from a job, past the gate of the commit"
         context = self._context
-        envelope = context.outgoing(request)
         current = context.current
-        envelope.chain = (*(current.chain if current is not None else ()), context.address)
-        answer = await context.core.delivery.exchange(to, envelope, timeout_s=timeout_s, is_edge=False)
-        context.after = max(context.after, answer.after)
+        chain = (*(current.chain if current is not None else ()), context.address)
+        answer = await context.core.delivery.exchange(
+            to, request, context.outgoing(), timeout_s=timeout_s, is_edge=False, chain=chain
+        )
+        context.rest_on(answer.after)
         return typing.cast(R, answer.message)  # the request's type parameter is the contract of its handler
 
     def publish(self, message: Message) -> None:
@@ -207,33 +150,31 @@ class Actor:
 
         Its mailbox takes messages at once. A start that fails is a failure, and the strategy decides.
         """
-        self._context.output(lambda: self._context.core.spawn(self.address, spec))
+        self._context.output(lambda: self._family.spawn_child(self.address, spec))
 
     def stop_child(self, address: Address) -> None:
         """Stop a child for good. Raises NoSuchActor when there is none."""
-        self._context.output(lambda: self._context.core.stop_child(self.address, address))
+        self._context.output(lambda: self._family.stop_child(self.address, address))
 
     def stop(self) -> None:
         """End after this turn. A permanent actor is started again; others are gone."""
-        self._context.output(lambda: self._context.core.end(self.address))
+        self._context.output(lambda: self._family.end(self.address))
 
     def perform(
         self, function: Callable[Concatenate[Job, P], Awaitable[None]], *args: P.args, **kwargs: P.kwargs
     ) -> Job:
         """Run a child task in the actor's own group. Its exception is a fault of the actor."""
-        return self._context.perform(lambda cancel: Job(self._context, cancel), function, *args, **kwargs)
+        return self._context.perform(True, function, *args, **kwargs)
 
     def perform_at_once(
         self, function: Callable[Concatenate[Job, P], Awaitable[None]], *args: P.args, **kwargs: P.kwargs
     ) -> Job:
         """As `perform`, without waiting for a commit: for what may be done although a crash could undo its reason."""
-        return self._context.perform(
-            lambda cancel: Job(self._context, cancel, is_gated=False), function, *args, **kwargs
-        )
+        return self._context.perform(False, function, *args, **kwargs)
 
     def defer(self) -> Deferred[Any]:  # the handler's annotation names the reply; here any is taken
         """Answer the current request later."""
-        return self._context.defer(lambda envelope: Deferred(self._context, envelope))
+        return self._context.defer()
 
     def stash(self) -> None:
         """Set the current message aside until `unstash`; bounded by the mailbox's size."""
@@ -254,38 +195,48 @@ class Actor:
 
     def handle(self, handler: Handler, envelope: Envelope) -> None:
         """Run one synchronous turn: handle, then answer. The runtime calls this; faults pass through."""
+        message, origin = envelope
         context = self._context
-        context.current = envelope  # what `begin` and `end` do, without the calls: most turns are of this kind
-        if envelope.after > context.after:  # noqa: PLR1730  # max() would be a call too
-            context.after = envelope.after
+        context.begin(origin)
         try:
-            reply = handler(self, envelope.message)
-            if envelope.reply_to is not None:
-                context.answer(envelope, reply)
-        except BaseException:
-            context.forget_promises()
-            raise
-        finally:
-            context.current = None
-            if context.is_touched:
-                context.tidy()
-
-    async def handle_async(self, handler: Handler, envelope: Envelope) -> None:
-        """Run one asynchronous turn. The runtime calls this; faults pass through."""
-        context = self._context
-        context.begin(envelope)
-        try:
-            reply = await handler(self, envelope.message)
-            context.answer(envelope, reply)
+            reply = handler(self, message)
+            context.finish(envelope, reply)
         except BaseException:
             context.forget_promises()
             raise
         finally:
             context.end()
 
-    def bind(self, context: Context) -> None:
-        """Give the actor its context, before anything else. The runtime calls this."""
+    async def handle_async(self, handler: Handler, envelope: Envelope) -> None:
+        """Run one asynchronous turn. The runtime calls this; faults pass through."""
+        message, origin = envelope
+        context = self._context
+        context.begin(origin)
+        try:
+            reply = await handler(self, message)
+            context.finish(envelope, reply)
+        except BaseException:
+            context.forget_promises()
+            raise
+        finally:
+            context.end()
+
+    def bind(self, context: Context, family: Family) -> None:
+        """Give the actor its context and its family, before anything else. The runtime calls this."""
         self._context = context
+        self._family = family
+
+
+class ChildSpec(msgspec.Struct, frozen=True):
+    """How to make an actor, and what to do when it ends."""
+
+    address: Address
+    factory: Callable[[], Actor]
+    restart: Restart = Restart.PERMANENT
+    shutdown_s: float = 5.0
+    """How long it may take to stop; 0 kills it at once."""
+    children: SupervisionOptions = SupervisionOptions()
+    """How it supervises actors that it spawns."""
 
 
 _tables: dict[type[Actor], HandlerTable] = {}
@@ -329,6 +280,6 @@ def _is_union(annotation: object) -> bool:
     return typing.get_origin(annotation) in (types.UnionType, typing.Union)
 
 
-def unhandled(address: Address, envelope: Envelope) -> UnhandledMessage:
+def unhandled(address: Address, message: Message) -> UnhandledMessage:
     """The error for a message without a handler."""
-    return UnhandledMessage(address, envelope.message.wire_name or type(envelope.message).__name__)
+    return UnhandledMessage(address, message.wire_name or type(message).__name__)

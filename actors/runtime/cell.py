@@ -2,17 +2,15 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import msgspec
 
-from actors.runtime.actor import Actor, Handler
+from actors.runtime.actor import Actor, ChildSpec, Handler
 from actors.runtime.context import Context
 from actors.runtime.lifecycle import Lifecycle, moved
 from actors.runtime.pace import Pace
 from actors.runtime.persistent import PersistentActor, Subscription
-from actors.runtime.supervision import Restart, SupervisionOptions
 from bus.address import NOBODY, Address
 from bus.bus import BusSubscription
 from bus.envelope import Envelope, Failure
@@ -20,25 +18,10 @@ from bus.errors import AgoraError
 from bus.mailbox import Mailbox, MailboxStatistics
 from bus.messages.base import Message, Position
 
-if TYPE_CHECKING:
-    from actors.runtime.supervisor import Supervisor
-
 FACTS_BEYOND_MAX = 10_000
 """Facts that may wait in a full mailbox, since they cannot be refused; past that the actor reads them from disk."""
 POISON_TRIES = 3
 """A fact that crashes its subscriber this often parks the subscription."""
-
-
-class ChildSpec(msgspec.Struct, frozen=True):
-    """How to make an actor, and what to do when it ends."""
-
-    address: Address
-    factory: Callable[[], Actor]
-    restart: Restart = Restart.PERMANENT
-    shutdown_s: float = 5.0
-    """How long it may take to stop; 0 kills it at once."""
-    children: SupervisionOptions = SupervisionOptions()
-    """How it supervises actors that it spawns."""
 
 
 class ActorStatistics(msgspec.Struct, frozen=True):
@@ -72,6 +55,14 @@ class Keeper(Protocol):
 
     def failed(self, cell: "Cell", fault: Exception) -> None: ...
     def ended(self, cell: "Cell") -> None: ...
+
+
+class Children(Protocol):
+    """The actors that one has spawned, with their own `supervisor.Supervisor`."""
+
+    def spawn(self, spec: ChildSpec) -> "Cell": ...
+    async def stop(self) -> None: ...
+    async def stop_child(self, cell: "Cell") -> None: ...
 
 
 class Cell:
@@ -131,7 +122,7 @@ class Cell:
         self.bus_subscriptions: tuple[BusSubscription, ...] = ()
         self.pulls: deque[BusSubscription] | None = None
         self.jobs: set[asyncio.Task[None]] | None = None
-        self.children: Supervisor | None = None
+        self.children: Children | None = None
         self.burst: asyncio.Task[None] | None = None
         """The task in which an asynchronous handler runs."""
         self.in_hand: Envelope | None = None
@@ -180,6 +171,8 @@ class Cell:
         """Change the state as the table allows."""
         self.state = moved(self.address, self.state, to)
         self.is_open = to is not Lifecycle.STOPPING and to is not Lifecycle.STOPPED
+        if not self.is_open:
+            self.mailbox.close()
         self._look_again()
 
     def begin_burst(self, task: "asyncio.Task[None]", envelope: Envelope) -> None:
@@ -217,7 +210,7 @@ class Cell:
 
     def has_work(self) -> bool:
         """Whether anything waits to be handled."""
-        return bool(len(self.mailbox)) or bool(self.pulls) or self.is_lagging
+        return len(self.mailbox) > 0 or bool(self.pulls) or self.is_lagging
 
     @property
     def is_busy(self) -> bool:
@@ -228,24 +221,27 @@ class Cell:
 
     def next_envelope(self) -> Envelope | None:
         """What to handle next: control, then messages, then what the bus has."""
-        return self.mailbox.take() or self.pull()
+        queue = self.next_queue()
+        return queue.take() if queue is not None else None
 
-    def pull(self) -> Envelope | None:
-        """The next message that the bus has; subscriptions take turns."""
+    def next_queue(self) -> Mailbox | None:
+        """Where the next message is: its mailbox comes before what the bus has, and subscriptions take turns."""
+        if len(self.mailbox):
+            return self.mailbox
         pulls = self.pulls
         while pulls:
-            envelope = pulls[0].pull()
-            if envelope is not None:
-                if len(pulls) > 1:
-                    pulls.rotate(-1)
-                return envelope
+            subscription = pulls[0]
+            if subscription.has_more():
+                pulls.rotate(-1)
+                return subscription.queue
             pulls.popleft()
         return None
 
     def fail_envelope(self, envelope: Envelope, error: AgoraError) -> None:
         """Tell whoever waits for an answer that there will be none."""
-        if envelope.reply_to is not None:
-            envelope.reply_to(Failure(error, envelope.after))
+        _, origin = envelope
+        if origin.reply_to is not None:
+            origin.reply_to(Failure(error, origin.after))
 
     def statistics(self, now_s: float) -> ActorStatistics:
         """What introspection shows."""
@@ -269,6 +265,13 @@ class Cell:
             backpressure_s=self.backpressure_s,
         )
 
+    def interrupt(self) -> None:
+        """Let a batch look up after the message in hand: something else comes first now."""
+        if self.context is not None:
+            self.context.is_touched = True
+
     def _look_again(self) -> None:
         is_free = self.burst is None and not self.is_catching_up and not self.is_held
         self.may_run = self.state is Lifecycle.RUNNING and is_free
+        if not self.may_run:
+            self.interrupt()

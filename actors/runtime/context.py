@@ -2,44 +2,31 @@
 
 `after` only rises: it is the maximum of what the actor has received and appended, and every output carries it. In a
 persistent actor's turn outputs are staged; they leave together when the turn has succeeded, or never.
+
+What leaves carries an origin. It is made for the first message that leaves and shared by those that follow, until
+anything that it says has changed: another turn, an append, something received on which more may rest.
 """
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol
+from typing import Any, Concatenate, ParamSpec
 
 from actors.runtime.deadlines import Deadline, Deadlines
+from actors.runtime.deferred import Deferred
+from actors.runtime.job import Job
 from actors.runtime.log import Blobs, Log
+from actors.runtime.roads import Roads
 from bus.address import Address
 from bus.bus import BusSubscription, Interest
 from bus.clock import Clock
 from bus.dice import Dice
-from bus.envelope import Answer, Envelope, Outcome, Recorded
+from bus.envelope import HOPS_MAX, Answer, Envelope, Origin, Recorded
 from bus.errors import AgoraError, MailboxFull
 from bus.mailbox import Overflow
 from bus.messages.base import Done, Event, Message, Position
 
-if TYPE_CHECKING:
-    from actors.runtime.actor import Deferred, Job
-    from actors.runtime.cell import ChildSpec
-
 P = ParamSpec("P")
-
-
-class Roads(Protocol):
-    """How messages leave an actor; `delivery.Delivery` is the one there is."""
-
-    def deliver(self, to: Address, envelope: Envelope) -> None: ...
-    def put(self, to: Address, envelope: Envelope) -> bool: ...
-    async def send(self, to: Address, envelope: Envelope, *, timeout_s: float) -> None: ...
-    async def exchange(
-        self, to: Address, envelope: Envelope, *, timeout_s: float, is_edge: bool = True
-    ) -> Answer[Message]: ...
-    def publish(self, envelope: Envelope) -> None: ...
-    def subscribe(self, owner: Address, interest: Interest, size_max: int, overflow: Overflow) -> BusSubscription: ...
-    def watch(self, watcher: Address, watched: Address) -> None: ...
-    def unstash(self, address: Address, envelopes: list[Envelope]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +40,6 @@ class Core:
     append: Callable[[Sequence[Recorded], Blobs, int], None]
     start_job: Callable[[Address, Position, Callable[[], Awaitable[None]]], Callable[[], None]]
     """Run a child task of an actor, gated when the actor is persistent; returns what cancels it."""
-    spawn: "Callable[[Address, ChildSpec], None]"
-    stop_child: Callable[[Address, Address], None]
-    end: Callable[[Address], None]
 
 
 class Context:
@@ -63,7 +47,7 @@ class Context:
 
     __slots__ = (
         "_deliver",
-        "_is_stashed",
+        "_is_stashing",
         "_settled",
         "_stash",
         "_stash_size_max",
@@ -76,7 +60,9 @@ class Context:
         "current",
         "deferred",
         "dice",
+        "inboxes",
         "is_touched",
+        "origin",
         "staged",
         "turn_position",
     )
@@ -85,9 +71,14 @@ class Context:
         self.address = address
         self.core = core
         self.dice = dice
+        self.inboxes = core.delivery.inboxes
         self._deliver = core.delivery.deliver
         self.after = Position(0)
-        self.current: Envelope | None = None
+        """What may be rested on; raised by `rest_on`."""
+        self.origin: Origin | None = None
+        """The origin of what leaves now, once something has left; None while it has to be asked for or outputs wait."""
+        self.current: Origin | None = None
+        """Where the message that is being handled comes from; None between turns."""
         self.turn_position = Position(0)
         """The first position that the current turn has appended, or 0."""
         self.staged: list[Callable[[], None]] | None = None
@@ -98,31 +89,33 @@ class Context:
         self._turn_cause = Position(0)
         """The last event that the current turn has appended, or 0."""
         self._turn_deferred: Deferred[Any] | None = None
-        self._is_stashed = False
+        self._is_stashing = False
         self.is_touched = False
-        """Whether the turn leaves anything to tidy up."""
+        """Whether there is something to look at after this turn: what it has left, or what comes before the next."""
         self._stash: deque[Envelope] | None = None
         self._stash_size_max = stash_size_max
         self._timers: dict[str, Deadline] | None = None
 
-    def begin(self, envelope: Envelope) -> None:
+    def begin(self, origin: Origin) -> None:
         """A turn begins: what came in is what may be rested on."""
-        self.current = envelope
-        if envelope.after > self.after:  # noqa: PLR1730  # one of the hottest lines: max() would cost a call
-            self.after = envelope.after
+        self.current = origin
+        self.origin = None
+        if origin.after > self.after:  # noqa: PLR1730  # one of the hottest lines: max() would cost a call
+            self.after = origin.after
 
     def end(self) -> None:
         """The turn is over, however it went."""
-        self.current = None
+        self.current = self.origin = None
         if self.is_touched:
             self.tidy()
 
     def tidy(self) -> None:
         """Forget what the turn has appended, settled, deferred or stashed."""
         self.is_touched = False
+        self.origin = None
         self.turn_position = self._turn_cause = Position(0)
         self._turn_deferred = None
-        self._is_stashed = False
+        self._is_stashing = False
         self._settled.clear()
 
     def forget_promises(self) -> None:
@@ -130,22 +123,29 @@ class Context:
         self.deferred.update(dict.fromkeys(self._settled))
         if self._turn_deferred is not None:
             self.deferred.pop(self._turn_deferred, None)
-        if self._is_stashed and self._stash:
-            self._stash.pop()
 
-    def answer(self, envelope: Envelope, reply: Message | None) -> None:
-        """Give the turn's reply, unless it is deferred or stashed, or nobody asked."""
-        if envelope.reply_to is None or self._is_stashed:
-            return
+    def finish(self, envelope: Envelope, reply: Message | None) -> None:
+        """The turn has succeeded: set its message aside, or give its reply, if anybody asked."""
+        _, origin = envelope
+        if self._is_stashing:
+            self._stash = self._stash or deque()
+            self._stash.append(envelope)
+        elif origin.reply_to is not None:
+            self.answer(origin, reply)
+
+    def answer(self, origin: Origin, reply: Message | None) -> None:
+        """Give the turn's reply to who asked, unless it is deferred."""
+        assert origin.reply_to is not None, "somebody has asked"
         if self._turn_deferred is not None:
             self._turn_deferred.note_position(self.turn_position)
-            return
-        envelope.reply_to(Answer(reply if reply is not None else Done(), self.turn_position, self.after))
+        else:
+            origin.reply_to(Answer(reply if reply is not None else Done(), self.turn_position, self.after))
 
-    def reply(self, envelope: Envelope, outcome: Outcome) -> None:
-        """Answer an envelope now."""
-        if envelope.reply_to is not None:
-            envelope.reply_to(outcome)
+    def rest_on(self, position: Position) -> None:
+        """Whatever leaves from now on may rest on the event at that position."""
+        if position > self.after:
+            self.after = position
+            self.origin = None
 
     def output(self, leave: Callable[[], None]) -> None:
         """Let something leave the actor: at once, or with the turn."""
@@ -171,32 +171,43 @@ class Context:
         """How often what leaves now has been passed on."""
         return self.current.hops + 1 if self.current is not None else 0
 
-    def outgoing(self, message: Message) -> Envelope:
-        """An envelope that carries on the current conversation."""
+    def outgoing(self) -> Origin:
+        """The origin of what leaves now: it carries on the current conversation."""
+        assert self.staged is None, "what a staged turn says has no origin before the turn has succeeded"
+        if self.origin is not None:
+            return self.origin
         current = self.current
         if current is None:
-            return Envelope(message, self.address, self.after)
-        cause = self._turn_cause or current.position or current.cause
-        return Envelope(message, self.address, self.after, cause, current.correlation, 0.0, current.hops + 1)
+            origin = Origin(self.address, self.after)
+        else:
+            cause = self._turn_cause or current.position or current.cause
+            origin = Origin(self.address, self.after, cause, current.correlation, current.hops + 1)
+        if origin.hops <= HOPS_MAX:  # what was passed on too often is not let through without a look
+            self.origin = origin
+        return origin
 
     def tell(self, to: Address, message: Message) -> None:
-        current = self.current
-        if current is None or self._turn_cause:
-            envelope = self.outgoing(message)
-        else:  # what `outgoing` does, without the call: this is the way of most messages
-            cause = current.position or current.cause
-            envelope = Envelope(message, self.address, self.after, cause, current.correlation, 0.0, current.hops + 1)
         if self.staged is None:
-            self._deliver(to, envelope)
+            self._deliver(to, (message, self.outgoing()))
         else:
-            self.staged.append(lambda: self._deliver_staged(to, envelope))
+            self.staged.append(lambda: self.tell(to, message))
+
+    def slip_in(self, to: Address, message: Message) -> bool:
+        """Put a message into a mailbox that holds something, and has room: nobody has to be woken, and nobody asked.
+
+        False, and nothing has happened, when it has to go the long way.
+        """
+        mailbox = self.inboxes.get(to)
+        if self.origin is None or mailbox is None or not 0 < len(mailbox.data) < mailbox.bound:
+            return False
+        mailbox.data.append((message, self.origin))
+        return True
 
     def publish(self, message: Message) -> None:
-        envelope = self.outgoing(message)
         if self.staged is None:
-            self.core.delivery.publish(envelope)
+            self.core.delivery.publish((message, self.outgoing()))
         else:
-            self.staged.append(lambda: self._publish_staged(envelope))
+            self.staged.append(lambda: self.publish(message))
 
     def subscribe(self, interest: Interest, size_max: int, overflow: Overflow) -> BusSubscription:
         return self.core.delivery.subscribe(self.address, interest, size_max, overflow)
@@ -214,11 +225,11 @@ class Context:
 
     def perform(
         self,
-        new_job: "Callable[[Callable[[], None]], Job]",
-        function: "Callable[Concatenate[Job, P], Awaitable[None]]",
+        is_gated: bool,
+        function: Callable[Concatenate[Job, P], Awaitable[None]],
         *args: P.args,
         **kwargs: P.kwargs,
-    ) -> "Job":
+    ) -> Job:
         cancelled = False
         cancel_running: Callable[[], None] | None = None
 
@@ -228,29 +239,29 @@ class Context:
             if cancel_running is not None:
                 cancel_running()
 
-        job = new_job(cancel)
+        job = Job(self.core.delivery, self.address, self.correlation, cancel)
+        job.rest_on(self.after, self.cause)
 
         def start() -> None:
             nonlocal cancel_running
             if cancelled:
                 return
-            job.after = max(job.after, self.after)
-            job.cause = self.cause
-            gate = job.after if job.is_gated else Position(0)
+            job.rest_on(self.after, self.cause)
+            gate = job.after if is_gated else Position(0)
             cancel_running = self.core.start_job(self.address, gate, lambda: function(job, *args, **kwargs))
 
         self.output(start)
         return job
 
-    def defer(self, make: "Callable[[Envelope], Deferred[Any]]") -> "Deferred[Any]":
+    def defer(self) -> Deferred[Any]:
         assert self.current is not None, "only a turn can defer its reply"
         assert self._turn_deferred is None, "a turn has one reply to defer"
         self.is_touched = True
-        self._turn_deferred = make(self.current)
+        self._turn_deferred = Deferred(self, self.current)
         self.deferred[self._turn_deferred] = None
         return self._turn_deferred
 
-    def settle(self, deferred: "Deferred[Any]") -> None:
+    def settle(self, deferred: Deferred[Any]) -> None:
         """A promised reply is being given."""
         del self.deferred[deferred]
         if self.staged is not None:
@@ -264,12 +275,9 @@ class Context:
 
     def stash(self) -> None:
         assert self.current is not None, "only a message that is being handled can be stashed"
-        if self._stash is None:
-            self._stash = deque()
-        if len(self._stash) >= self._stash_size_max:
+        if len(self._stash or ()) >= self._stash_size_max:
             raise MailboxFull(self.address, self._stash_size_max)
-        self._stash.append(self.current)
-        self.is_touched = self._is_stashed = True
+        self.is_touched = self._is_stashing = True
 
     def unstash(self) -> None:
         stashed = self.take_stash()
@@ -295,6 +303,7 @@ class Context:
         if not self.turn_position:
             self.turn_position = Position(first)
         self._turn_cause = records[-1].position
+        self.origin = None
         return records
 
     def record(self, events: Sequence[Event]) -> Position:
@@ -302,20 +311,10 @@ class Context:
         assert self.staged is None, "in a persistent actor's turn events are persisted"
         records = self.draft(events, Position(0))
         self.core.append(records, {}, self.hops)
-        self.after = max(self.after, records[-1].position)
+        self.rest_on(records[-1].position)
         if self.current is None:
             self.tidy()
         return records[0].position
-
-    def _deliver_staged(self, to: Address, envelope: Envelope) -> None:
-        envelope.after = self.after
-        envelope.cause = self.cause
-        self.core.delivery.deliver(to, envelope)
-
-    def _publish_staged(self, envelope: Envelope) -> None:
-        envelope.after = self.after
-        envelope.cause = self.cause
-        self.core.delivery.publish(envelope)
 
     def _arm_timer(self, key: str, delay_s: float, message: Message) -> None:
         self._disarm_timer(key)
@@ -324,7 +323,7 @@ class Context:
         cause, correlation = self.cause, self.correlation
 
         def pass_by() -> None:
-            self._timer_passed(key, Envelope(message, self.address, self.after, cause, correlation))
+            self._timer_passed(key, (message, Origin(self.address, self.after, cause, correlation)))
 
         self._timers[key] = self.core.deadlines.after(delay_s, pass_by)
 

@@ -25,19 +25,18 @@ CELLS_PER_LOOK = 32
 """Actors that did not change take half a microsecond each; the clock is looked at once in so many."""
 
 
+COPIED = (Lifecycle.RUNNING, Lifecycle.PAUSED)
+
+
 class Stamp(NamedTuple):
     """Which incarnation of an actor, and how often its state has changed."""
 
     actor: Checkpointed
     changes: int
 
-    def is_of(self, actor: Checkpointed, changes: int) -> bool:
-        """Whether this very incarnation has not changed its state since."""
-        return self.actor is actor and self.changes == changes
 
-
-class Copy(msgspec.Struct, frozen=True):
-    """One actor's state as of a position."""
+class Copy(msgspec.Struct, frozen=True, gc=False):
+    """One actor's state as of a position. There are many, and none is in a circle: no collector looks at them."""
 
     position: Position
     cursor: Position
@@ -48,6 +47,8 @@ class Copy(msgspec.Struct, frozen=True):
     """Whether it stands where it was last changed, and not where it was copied."""
     fields: tuple[str, ...] = ()
     """What the state consists of."""
+    is_behind: bool = False
+    """Whether facts up to the position may wait for it; else nothing before the position is news to it."""
 
 
 class Copier:
@@ -66,24 +67,26 @@ class Copier:
         for number, cell in enumerate(tuple(self._cells())):
             if number % CELLS_PER_LOOK == 0:
                 await self._pause_if_due()
-            copy = await self._copy(cell, known.get(cell.address))
+            stamp = known.get(cell.address)
+            copy = _unchanged(cell, stamp) if stamp is not None else None
+            if copy is None:
+                copy = await self._copy(cell)
             if copy is not None:
                 copies[cell.address] = copy
         return copies
 
-    async def _copy(self, cell: Cell, known: Stamp | None) -> Copy | None:
+    async def _copy(self, cell: Cell) -> Copy | None:
         """A copy as of one moment; None of an actor that has no state, or does not run now."""
         is_patient = True
-        while cell.state in (Lifecycle.RUNNING, Lifecycle.PAUSED):
+        while cell.state in COPIED:
             actor: object = cell.actor
             if not _has_state(actor):
                 return None
             stand = actor.stand()
-            if known is not None and known.is_of(actor, stand.changes):
-                return _copied(stand, known, None)
+            is_behind = _is_behind(cell)
             found = await self._encode(cell, actor, stand) if is_patient else tuple(pieces(stand.state))
             if found:
-                return _copied(stand, Stamp(actor, stand.changes), found)
+                return _copied(stand, Stamp(actor, stand.changes), found, is_behind=is_behind)
             is_patient = False  # once at most: it is better to be held up than never to get there
         return None
 
@@ -115,9 +118,23 @@ class Copier:
         self._slice_ends_s = self._loop.time() + SLICE_S
 
 
-def _copied(stand: Stand, stamp: Stamp, found: tuple[bytes, ...] | None) -> Copy:
+def _unchanged(cell: Cell, stamp: Stamp) -> Copy | None:
+    """The stamp again, at the price of a look, where the very same incarnation has not changed its state since."""
+    actor: object = cell.actor
+    if actor is not stamp.actor or cell.state not in COPIED:
+        return None
+    stand = stamp.actor.stand()
+    return _copied(stand, stamp, None, is_behind=_is_behind(cell)) if stand.changes == stamp.changes else None
+
+
+def _copied(stand: Stand, stamp: Stamp, found: tuple[bytes, ...] | None, *, is_behind: bool) -> Copy:
     fields = stand.state.__struct_fields__
-    return Copy(stand.position, stand.cursor, stamp, found, stand.follows, fields)
+    return Copy(stand.position, stand.cursor, stamp, found, stand.follows, fields, is_behind)
+
+
+def _is_behind(cell: Cell) -> bool:
+    """Facts are queued as they are appended, so whose mailbox is empty has handled all of them."""
+    return len(cell.mailbox) > 0 or cell.is_lagging or cell.is_catching_up or bool(cell.parked_at)
 
 
 def _has_state(actor: object) -> TypeGuard[Checkpointed]:

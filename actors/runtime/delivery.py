@@ -6,15 +6,16 @@ commit of what the answer rests on. One deadline covers the whole ask: the room,
 """
 
 import asyncio
+from collections.abc import Mapping
 
 from actors.runtime.cell import Cell
 from actors.runtime.deadlines import Deadlines
 from actors.runtime.dispatcher import Dispatcher
 from actors.runtime.log import Log
 from actors.runtime.reply import ReplyBox
-from bus.address import NOBODY, Address
+from bus.address import Address
 from bus.bus import Bus, BusSubscription, Interest
-from bus.envelope import HOPS_MAX, Answer, Envelope, Failure, Outcome
+from bus.envelope import HOPS_MAX, Answer, Envelope, Failure, Origin, Outcome
 from bus.errors import (
     ActorStopped,
     AskCycle,
@@ -24,7 +25,7 @@ from bus.errors import (
     TooManyHops,
     Undeliverable,
 )
-from bus.mailbox import Overflow, Verdict
+from bus.mailbox import Mailbox, Overflow, Verdict
 from bus.messages.base import Message
 from bus.messages.runtime import DeadLettered, Terminated
 
@@ -43,6 +44,7 @@ class Delivery:
         self._deadlines = deadlines
         self._bus = Bus()
         self._cells: dict[Address, Cell] = {}
+        self._inboxes: dict[Address, Mailbox] = {}
         self._watchers: dict[Address, dict[Address, None]] = {}
         self._watching: dict[Address, dict[Address, None]] = {}
         self.dead_letters = 0
@@ -52,6 +54,11 @@ class Delivery:
     def cells(self) -> tuple[Cell, ...]:
         """All actors there are, in start order."""
         return tuple(self._cells.values())
+
+    @property
+    def inboxes(self) -> Mapping[Address, Mailbox]:
+        """The mailboxes that may be put into directly, within their bound and while they hold something."""
+        return self._inboxes
 
     def find(self, address: Address) -> Cell | None:
         """The actor at an address, if there is one."""
@@ -69,12 +76,14 @@ class Delivery:
         if cell.address in self._cells:
             raise ValueError(f"there is an actor at {cell.address} already")
         self._cells[cell.address] = cell
+        self._inboxes[cell.address] = cell.mailbox
 
     def close(self, cell: Cell, reason: str) -> None:
         """The cell has stopped for good: what it had queued are dead letters, and its watchers hear of it."""
         address = cell.address
         self.end_subscriptions(cell)
         self._cells.pop(address, None)
+        self._inboxes.pop(address, None)
         for watched in self._watching.pop(address, {}):
             self._watchers.get(watched, {}).pop(address, None)
         for envelope in cell.mailbox.drain():
@@ -86,18 +95,19 @@ class Delivery:
     def deliver(self, to: Address, envelope: Envelope) -> None:
         """Queue a message for an actor; what cannot be queued becomes a dead letter, and its asker is told."""
         cell = self._cells.get(to)
-        if cell is not None and cell.is_open and envelope.hops <= HOPS_MAX and cell.mailbox.put(envelope):
+        if cell is not None and cell.is_open and envelope[1].hops <= HOPS_MAX and cell.mailbox.put(envelope):
             if cell.may_run and not cell.is_queued:
                 self._dispatcher.wake(cell)
         else:
             self._deliver_otherwise(to, cell, envelope)
 
     def _deliver_otherwise(self, to: Address, cell: Cell | None, envelope: Envelope) -> None:
-        error = self._obstacle(to, cell, envelope)
+        _, origin = envelope
+        error = self._obstacle(to, cell, origin)
         if error is not None or cell is None:
             self._bounce(to, envelope, error or NoSuchActor(to))
             return
-        is_own = envelope.sender == to and cell.mailbox.overflow is Overflow.WAIT
+        is_own = origin.sender == to and cell.mailbox.overflow is Overflow.WAIT
         if is_own and cell.mailbox.offer_beyond(envelope, OWN_BEYOND_MAX):
             self._dispatcher.wake(cell)
             return
@@ -109,20 +119,10 @@ class Delivery:
         elif cell.may_run and not cell.is_queued:
             self._dispatcher.wake(cell)
 
-    def put(self, to: Address, envelope: Envelope) -> bool:
-        """Queue a message if that can be done at once; False, and nothing has happened, when `send` must be asked."""
-        cell = self._cells.get(to)
-        if cell is None or not cell.is_open or envelope.hops > HOPS_MAX or not cell.mailbox.has_room:
-            return False
-        cell.mailbox.put(envelope)
-        if cell.may_run and not cell.is_queued:
-            self._dispatcher.wake(cell)
-        return True
-
     async def send(self, to: Address, envelope: Envelope, *, timeout_s: float) -> None:
         """Queue a message, waiting for room. Raises Undeliverable."""
         cell = self.cell(to)
-        error = self._obstacle(to, cell, envelope)
+        error = self._obstacle(to, cell, envelope[1])
         if error is not None:
             raise error
         if cell.mailbox.overflow is Overflow.WAIT and not cell.mailbox.has_room:
@@ -137,23 +137,39 @@ class Delivery:
             self._dispatcher.wake(cell)
 
     async def exchange(
-        self, to: Address, envelope: Envelope, *, timeout_s: float, is_edge: bool = True
+        self,
+        to: Address,
+        request: Message,
+        origin: Origin,
+        *,
+        timeout_s: float,
+        is_edge: bool = True,
+        chain: tuple[Address, ...] = (),
     ) -> Answer[Message]:
-        """Ask; at an edge, return only after the commit of what the answer rests on."""
+        """Ask; at an edge, return only after the commit of what the answer rests on. `chain` waits for the answer."""
         cell = self.cell(to)
-        if to in envelope.chain:
-            raise AskCycle((*envelope.chain, to))
-        error = self._obstacle(to, cell, envelope)
+        if to in chain:
+            raise AskCycle((*chain, to))
+        error = self._obstacle(to, cell, origin)
         if error is not None:
             raise error
         box = ReplyBox(self._late_reply)
-        envelope.reply_to = box.put
+        deadline_s = self._loop.time() + timeout_s
+        asked = Origin(
+            origin.sender,
+            origin.after,
+            origin.cause,
+            origin.correlation,
+            origin.hops,
+            reply_to=box.put,
+            deadline=deadline_s,
+            chain=chain,
+        )
+        envelope = request, asked
         is_taken = self._dispatcher.run_in_place(cell, envelope)
         outcome = box.outcome
         if outcome is None or (is_edge and outcome.after > self._log.watermark):
-            deadline_s = self._loop.time() + timeout_s
             if not is_taken:
-                envelope.deadline = deadline_s
                 await self._queue_request(cell, envelope, timeout_s)
             outcome = await self._wait_for_answer(cell, envelope, box, timeout_s, deadline_s, is_edge=is_edge)
         if isinstance(outcome, Failure):
@@ -205,18 +221,19 @@ class Delivery:
 
     def dead_letter(self, to: Address, envelope: Envelope, reason: str) -> None:
         """Count and publish a message that no handler took."""
+        message, origin = envelope
         self.dead_letters += 1
-        if isinstance(envelope.message, DeadLettered):
+        if isinstance(message, DeadLettered):
             return
-        name = envelope.message.wire_name or type(envelope.message).__name__
-        self.publish(Envelope(DeadLettered(to, envelope.sender, name, reason), sender=NOBODY, after=envelope.after))
+        name = message.wire_name or type(message).__name__
+        self.publish((DeadLettered(to, origin.sender, name, reason), Origin(after=origin.after)))
 
-    def _obstacle(self, to: Address, cell: Cell | None, envelope: Envelope) -> Undeliverable | None:
+    def _obstacle(self, to: Address, cell: Cell | None, origin: Origin) -> Undeliverable | None:
         """Why a message cannot even be offered to its actor, if it cannot."""
         if cell is None:
             return NoSuchActor(to)
-        if envelope.hops > HOPS_MAX:
-            return TooManyHops(to, envelope.hops)
+        if origin.hops > HOPS_MAX:
+            return TooManyHops(to, origin.hops)
         return None if cell.is_open else ActorStopped(to)
 
     async def _wait_for_room(self, cell: Cell, envelope: Envelope, timeout_s: float) -> None:
@@ -261,12 +278,13 @@ class Delivery:
             except TimeoutError:
                 outcome = None
         if outcome is None:
-            raise DeadlinePassed(f"{cell.address} ({type(envelope.message).__name__})", timeout_s)
+            raise DeadlinePassed(f"{cell.address} ({type(envelope[0]).__name__})", timeout_s)
         return outcome
 
     def _bounce(self, to: Address, envelope: Envelope, error: Undeliverable) -> None:
-        if envelope.reply_to is not None:
-            envelope.reply_to(Failure(error, envelope.after))
+        _, origin = envelope
+        if origin.reply_to is not None:
+            origin.reply_to(Failure(error, origin.after))
         self.dead_letter(to, envelope, str(error))
 
     def _late_reply(self) -> None:
@@ -275,5 +293,6 @@ class Delivery:
     def _notify(self, watcher: Address, notice: Terminated) -> None:
         cell = self._cells.get(watcher)
         if cell is not None:
-            cell.mailbox.offer_control(Envelope(notice))
+            cell.mailbox.offer_control((notice, Origin()))
+            cell.interrupt()
             self._dispatcher.wake(cell)

@@ -12,7 +12,7 @@ import msgspec
 from actors.runtime.cell import FACTS_BEYOND_MAX, POISON_TRIES, Cell
 from actors.runtime.lifecycle import Lifecycle
 from actors.runtime.log import History
-from bus.envelope import Envelope, Recorded
+from bus.envelope import Envelope, Origin, Recorded
 from bus.messages.base import Event, Position
 from bus.topics import matches
 
@@ -67,8 +67,7 @@ class FactRoutes:
 
     def envelope(self, record: Recorded, hops: int) -> Envelope:
         """The envelope in which a fact is told."""
-        return Envelope(
-            record.event,
+        return record.event, Origin(
             sender=record.source,
             after=record.position,
             cause=record.position,
@@ -95,7 +94,7 @@ class FactRoutes:
 
     def note_failure(self, cell: Cell, envelope: Envelope) -> bool:
         """Count a fact that crashed its subscriber; True when the subscription is now parked."""
-        position = envelope.position
+        position = envelope[1].position
         if not position:
             return False
         if cell.fact_failures is None:
@@ -110,7 +109,7 @@ class FactRoutes:
         return True
 
     def _queue(self, cell: Cell, envelope: Envelope) -> bool:
-        if cell.address == envelope.sender or cell.is_lagging:
+        if cell.address == envelope[1].sender or cell.is_lagging:
             return False
         if cell.state in (Lifecycle.STOPPING, Lifecycle.STOPPED, Lifecycle.RESTARTING):
             return False

@@ -10,9 +10,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 
-from actors.runtime.actor import Actor
+from actors.runtime.actor import Actor, ChildSpec
 from actors.runtime.catch_up import CatchUp
-from actors.runtime.cell import Cell, ChildSpec, Keeper
+from actors.runtime.cell import Cell, Keeper
 from actors.runtime.context import Context, Core
 from actors.runtime.deadlines import Deadlines
 from actors.runtime.delivery import Delivery
@@ -58,9 +58,6 @@ class Incarnations:
             delivery=delivery,
             append=timeline.append,
             start_job=self._start_job,
-            spawn=self._spawn_child,
-            stop_child=self._stop_child,
-            end=self._end,
         )
         self._log = log
         self._history = history
@@ -120,7 +117,7 @@ class Incarnations:
         upto = self._log.head
         if isinstance(actor, PersistentActor):
             cell.subscriptions = () if cell.parked_at else actor.subscriptions()
-            cell.mailbox.remove(lambda envelope: bool(envelope.position))
+            cell.mailbox.remove(lambda envelope: bool(envelope[1].position))
             cell.is_lagging = False
             cell.catch_up(bool(cell.subscriptions))
             self._timeline.facts.register(cell)
@@ -156,7 +153,7 @@ class Incarnations:
         self._delivery.close(cell, reason)
         self._dispatcher.rested(cell)
 
-    def _spawn_child(self, parent: Address, spec: ChildSpec) -> None:
+    def spawn_child(self, parent: Address, spec: ChildSpec) -> None:
         """Start an actor under another one. Raises NoSuchActor, or ValueError when the address is taken."""
         cell = self._living(parent)
         if cell.children is None:
@@ -164,7 +161,7 @@ class Incarnations:
             cell.children = Supervisor(self, cell.spec.children, dice, cell.failed, parent)
         cell.children.spawn(spec)
 
-    def _stop_child(self, parent: Address, address: Address) -> None:
+    def stop_child(self, parent: Address, address: Address) -> None:
         """Stop an actor that another one has spawned. Raises NoSuchActor."""
         children = self._delivery.cell(parent).children
         cell = self._delivery.cell(address)
@@ -172,7 +169,7 @@ class Incarnations:
             raise NoSuchActor(address)
         self._tasks.spawn(lambda: children.stop_child(cell), f"{address} stop")
 
-    def _end(self, address: Address) -> None:
+    def end(self, address: Address) -> None:
         """An actor ends of its own accord, after the current turn."""
         self._delivery.cell(address).ended()
 
@@ -192,7 +189,7 @@ class Incarnations:
 
     def faulted(self, cell: Cell, envelope: Envelope | None, fault: Exception) -> None:
         """A handler or a job has raised what is not a refusal: tell everyone once, then let the supervisor decide."""
-        what = (envelope.message.wire_name or type(envelope.message).__name__) if envelope is not None else "a job"
+        what = (envelope[0].wire_name or type(envelope[0]).__name__) if envelope is not None else "a job"
         error = ActorFault(cell.address, what, f"{type(fault).__name__}: {fault}")
         logger.error("an actor failed", extra={"error": str(error)}, exc_info=fault)
         if envelope is not None:
@@ -202,7 +199,7 @@ class Incarnations:
             if self._timeline.facts.note_failure(cell, envelope):
                 logger.error(
                     "a fact crashed its subscriber too often; the subscription is parked",
-                    extra={"actor": cell.address, "position": envelope.position},
+                    extra={"actor": cell.address, "position": envelope[1].position},
                 )
         self._timeline.record_fault(error)
         cell.failed(fault)
@@ -210,7 +207,7 @@ class Incarnations:
     def _bind(self, cell: Cell, actor: Actor) -> None:
         context = Context(cell.address, self._core, self._dice.split(cell.address), actor.mailbox_size_max)
         cell.adopt(actor, context)
-        actor.bind(context)
+        actor.bind(context, self)
 
     def _living(self, address: Address) -> Cell:
         """An actor that may start something. Raises NoSuchActor, or ActorStopped when it is ending."""

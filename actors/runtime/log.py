@@ -153,6 +153,9 @@ class GroupCommitLog:
         self._on_commit: list[Callable[[tuple[StoredEvent, ...]], None]] = []
         self._on_drained: list[Callable[[], None]] = []
         self._failure: StorageError | None = None
+        self._stalled: StorageError | None = None
+        self._stalled_s = 0.0
+        self._stall: tuple[StorageError, float] | None = None
         self._is_closing = False
         self._is_over = False
         self.commits = 0
@@ -194,6 +197,16 @@ class GroupCommitLog:
     def has_failed(self) -> bool:
         """Whether the log has given up."""
         return self._failure is not None
+
+    @property
+    def stalled(self) -> StorageError | None:
+        """What writing waits for, such as room on a full disk; it goes on by itself. None while nothing is awaited."""
+        return self._stalled
+
+    def take_stall(self) -> tuple[StorageError, float] | None:
+        """The last wait that is over: what for, and how many seconds. Given once."""
+        stall, self._stall = self._stall, None
+        return stall
 
     def on_commit(self, listener: Callable[[tuple[StoredEvent, ...]], None]) -> None:
         """Call `listener` with each batch, in order, right after the watermark has passed it."""
@@ -285,16 +298,28 @@ class GroupCommitLog:
                 if reopens:
                     head = await self._writer.reopen()
                     assert head in (first - 1, last), "a batch lands whole or not at all"
-                return await self._writer.write(events, blobs)
+                stored = await self._writer.write(events, blobs)
+                self._note_wait(None)
+                return stored
             except StorageError as error:
                 reopens += 1
                 if reopens > REOPENS_MAX and not error.is_passing:
                     raise
-                logger.error(  # the error travels on if it lasts; here one line for the operator
-                    "the journal could not be written; it is opened again",
-                    extra={"error": str(error), "first": first, "try": reopens},
-                )
+                if self._stalled is None:  # the error travels on if it lasts; here one line for the operator
+                    logger.error(
+                        "the journal could not be written; it is opened again",
+                        extra={"error": str(error), "first": first, "try": reopens},
+                    )
+                self._note_wait(error if error.is_passing else None)
                 await asyncio.sleep(REOPEN_WAIT_S * min(reopens, REOPENS_MAX))
+
+    def _note_wait(self, error: StorageError | None) -> None:
+        now_s = self._clock.monotonic_s()
+        if error is not None and self._stalled is None:
+            self._stalled_s = now_s
+        elif error is None and self._stalled is not None:
+            self._stall = (self._stalled, now_s - self._stalled_s)
+        self._stalled = error
 
     def _rise(self, stored: tuple[StoredEvent, ...], elapsed_s: float) -> None:
         self._watermark = stored[-1].position

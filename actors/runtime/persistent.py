@@ -16,7 +16,7 @@ import msgspec
 from actors.runtime.actor import Actor, Handler
 from actors.runtime.log import History, Snapshot, Stand
 from bus.canonical import canonical
-from bus.envelope import Envelope, Recorded
+from bus.envelope import Envelope, Origin, Recorded
 from bus.errors import Refused
 from bus.messages.base import BlobId, Done, Event, Message, Position
 from bus.topics import matches
@@ -119,24 +119,26 @@ class PersistentActor(Actor, Generic[S]):
 
     def recovered(self) -> None:
         """Run the turn after the fold. The runtime calls this."""
-        self._turn(Envelope(Done()), self._run_recovered, Done())
+        self._turn(self._run_recovered, (Done(), Origin()))
 
     def handle(self, handler: Handler, envelope: Envelope) -> None:
         """Run one turn, all or nothing. A fact that was handled before is passed over."""
-        if envelope.position:
-            if envelope.position <= self._cursor:
+        position = envelope[1].position
+        if position:
+            if position <= self._cursor:
                 return
-            self._cursor = envelope.position
-        self._turn(envelope, handler, envelope.message)
+            self._cursor = position
+        self._turn(handler, envelope)
 
-    def _turn(self, envelope: Envelope, handler: Handler, message: Message) -> None:
+    def _turn(self, handler: Handler, envelope: Envelope) -> None:
+        message, origin = envelope
         context = self._context
-        context.begin(envelope)
+        context.begin(origin)
         context.staged = []
         try:
             reply = handler(self, message)
             self._commit()
-            context.answer(envelope, reply)
+            context.finish(envelope, reply)
         except BaseException as error:
             context.forget_promises()
             if isinstance(error, Refused):
@@ -152,7 +154,7 @@ class PersistentActor(Actor, Generic[S]):
         context = self._context
         if self._records:
             context.core.append(self._records, self._blobs, context.hops)
-            context.after = max(context.after, self._records[-1].position)
+            context.rest_on(self._records[-1].position)
         staged, context.staged = context.staged or [], None
         for leave in staged:
             leave()

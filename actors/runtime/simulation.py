@@ -34,6 +34,8 @@ class MemoryJournal:
         self.snapshots: dict[Address, Snapshot] = dict(snapshots or {})
         self.fail_next_writes = 0
         """How many writes from now on raise StorageError."""
+        self.epoch = 1
+        """The history that it is: another one after a restore or in a fork."""
         self.stored: list[StoredEvent] = []
         self._clock = clock or SystemClock()
         self._types: dict[str, type[Event]] = {}
@@ -43,7 +45,7 @@ class MemoryJournal:
     @property
     def log(self) -> GroupCommitLog:
         """A log that goes on after the last event: what a start opens."""
-        return GroupCommitLog(self, head=self.head, epoch=1, clock=self._clock)
+        return GroupCommitLog(self, head=self.head, epoch=self.epoch, clock=self._clock)
 
     @property
     def head(self) -> Position:

@@ -11,7 +11,8 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from actors.runtime.cell import Cell, ChildSpec, Keeper
+from actors.runtime.actor import ChildSpec
+from actors.runtime.cell import Cell, Keeper
 from actors.runtime.lifecycle import Lifecycle
 from actors.runtime.supervision import (
     GiveUp,

@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self, TypeVar, cast
 
-from actors.runtime.cell import ActorStatistics, ChildSpec
+from actors.runtime.actor import ChildSpec
+from actors.runtime.cell import ActorStatistics
 from actors.runtime.copying import Copier, Copy, Stamp
 from actors.runtime.deadlines import Deadlines
 from actors.runtime.delivery import Delivery
@@ -26,9 +27,11 @@ from actors.runtime.weather import RoughDelivery, Weather
 from bus.address import Address
 from bus.clock import Clock, SystemClock
 from bus.dice import Dice
-from bus.envelope import Answer, Envelope, Recorded
+from bus.envelope import Answer, Origin, Recorded
 from bus.errors import ActorFault, ActorKilled, AgoraError, SystemStopping
 from bus.messages.base import Command, Message, Position, Request
+from bus.messages.system import JOURNAL
+from bus.refusals import IntakePaused
 
 logger = logging.getLogger(__name__)
 
@@ -137,24 +140,27 @@ class ActorSystem:
     ) -> Answer[R]:
         """Ask from outside, and learn the position of the first event that it caused.
 
-        A command without a name for its conversation gets one, which all that it leads to carries.
+        A command without a name for its conversation gets one, which all that it leads to carries. While the journal
+        waits for the disk, commands are refused; what the journal itself is told to do, such as to prune, is not.
         """
         if self._is_stopping:
             raise SystemStopping
-        if not correlation and isinstance(request, Command):
-            correlation = self._dice.token(CORRELATION_BYTES)
-        envelope = Envelope(request, correlation=correlation)
-        answer = await self._delivery.exchange(to, envelope, timeout_s=timeout_s)
+        if isinstance(request, Command):
+            stalled = self._log.stalled
+            if stalled is not None and to != JOURNAL:
+                raise IntakePaused(stalled.code.replace("_", " "))
+            correlation = correlation or self._dice.token(CORRELATION_BYTES)
+        answer = await self._delivery.exchange(to, request, Origin(correlation=correlation), timeout_s=timeout_s)
         return cast(Answer[R], answer)  # the request's type parameter is the contract of its handler
 
     async def ask_inside(self, to: Address, request: Request[R], *, timeout_s: float) -> R:
         """Ask on behalf of the system itself, while it stops too."""
-        answer = await self._delivery.exchange(to, Envelope(request), timeout_s=timeout_s)
+        answer = await self._delivery.exchange(to, request, Origin(), timeout_s=timeout_s)
         return cast(R, answer.message)  # as above
 
     def tell(self, to: Address, message: Message) -> None:
         """Tell from outside, without waiting; what comes while the system stops is a dead letter."""
-        envelope = Envelope(message)
+        envelope = message, Origin()
         if self._is_stopping:
             self._delivery.dead_letter(to, envelope, str(SystemStopping()))
         else:

@@ -76,7 +76,7 @@ class Burst:
     async def _turn(self, envelope: Envelope) -> None:
         cell, actor = self._cell, self._actor
         self._began_s = self._loop.time()
-        kind = type(envelope.message)
+        kind = type(envelope[0])
         try:
             if handler := cell.asynchronous.get(kind):
                 await Timed(actor.handle_async(handler, envelope), self._blocked)
@@ -90,8 +90,7 @@ class Burst:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            # Nobody cancelled this task: the handler let the cancellation of something else through.
-            self._fault(envelope, RuntimeError(f"a cancellation escaped from the handler: {error!r}"))
+            self._fault(envelope, escaped(error))  # nobody cancelled this task
         except Exception as fault:  # noqa: BLE001  # the actor loop: a fault crashes the actor, the supervisor decides
             self._fault(envelope, fault)
         else:
@@ -101,7 +100,7 @@ class Burst:
     def _blocked(self, seconds: float) -> None:
         """A step of the handler has kept the loop for too long."""
         envelope = self._cell.in_hand
-        message = envelope.message.wire_name if envelope is not None else ""
+        message = envelope[0].wire_name if envelope is not None else ""
         warn_of_blocking(self._cell, seconds, message)
 
     def _fault(self, envelope: Envelope, fault: Exception) -> None:
@@ -129,7 +128,8 @@ class Burst:
         if left_s > 0:
             self._watch = self._deadlines.after(left_s, self._look)
         elif cell.in_hand is not None and cell.actor is self._actor:
-            name = cell.in_hand.message.wire_name or type(cell.in_hand.message).__name__
+            message, _ = cell.in_hand
+            name = message.wire_name or type(message).__name__
             self._fault(cell.in_hand, ActorStuck(cell.address, name, stuck_after_s))
 
 
@@ -161,6 +161,11 @@ class Timed:
                 error = raised  # it goes to where the coroutine waits, in the next round
 
 
+def escaped(error: asyncio.CancelledError) -> RuntimeError:
+    """The fault of a handler that let the cancellation of something else through."""
+    return RuntimeError(f"a cancellation escaped from the handler: {error!r}")
+
+
 def warn_of_blocking(cell: Cell, seconds: float, message: str = "") -> None:
     """Say whose handler kept sockets and timers waiting."""
     logger.warning(
@@ -171,13 +176,14 @@ def warn_of_blocking(cell: Cell, seconds: float, message: str = "") -> None:
 
 def say_refused(cell: Cell, envelope: Envelope, refusal: Refused) -> None:
     """Answer with a rule's no."""
-    if envelope.reply_to is not None:
-        after = cell.context.after if cell.context is not None else envelope.after
-        envelope.reply_to(Failure(refusal, after))
+    _, origin = envelope
+    if origin.reply_to is not None:
+        after = cell.context.after if cell.context is not None else origin.after
+        origin.reply_to(Failure(refusal, after))
 
 
 def say_unhandled(cell: Cell, envelope: Envelope, reports: Reports) -> None:
     """Nobody is there for such a message: its asker hears of it, and it is a dead letter."""
-    error = unhandled(cell.address, envelope)
+    error = unhandled(cell.address, envelope[0])
     cell.fail_envelope(envelope, error)
     reports.undelivered(cell, envelope, str(error))

@@ -110,6 +110,9 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     ) -> "asyncio.Task[T]":
         return asyncio.Task(coro, loop=self, name=str(name) if name is not None else None, context=context)
 
+    def get_task_factory(self) -> None:
+        """None: tasks are asyncio's own; anyio asks."""
+
     def run_until_complete(self, future: Generator[Any, None, T] | Awaitable[T]) -> T:
         """Run until the main task is done. Raises NothingLeftToRun when it never will be."""
         assert not isinstance(future, Generator), "coroutines of today are awaitable"

@@ -5,12 +5,14 @@ are delivered at least once, and that they are is what the simulation checks. As
 touched either, nor what an actor tells itself: neither travels.
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from actors.runtime.delivery import Delivery
 from bus.address import Address
 from bus.dice import Dice
 from bus.envelope import Envelope
+from bus.mailbox import Mailbox
 
 
 class Weather(Protocol):
@@ -47,9 +49,15 @@ class RoughDelivery(Delivery):
 
     weather: Weather
 
+    @property
+    def inboxes(self) -> Mapping[Address, Mailbox]:
+        """None: every message goes through the weather."""
+        return {}
+
     def deliver(self, to: Address, envelope: Envelope) -> None:
         """Queue a message for an actor, now, later or never; what is lost is a dead letter that nobody is told of."""
-        is_at_home = envelope.position or envelope.sender == to
+        _, origin = envelope
+        is_at_home = origin.position or origin.sender == to
         delay_s = 0.0 if is_at_home else self.weather.delay_s(to, envelope)
         if delay_s is None:
             self.dead_letter(to, envelope, "it was lost on the way")

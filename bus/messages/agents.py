@@ -1,7 +1,7 @@
 """Agents: who they are, what they can do, what they did."""
 
 from enum import StrEnum
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -235,6 +235,7 @@ class ToolCalled(Event, frozen=True):
 
     wire_name = "tool.called"
     about = "agent"
+    personal: ClassVar[tuple[str, ...]] = ("argument",)
 
     agent: AgentId
     task: TaskId

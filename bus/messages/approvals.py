@@ -260,6 +260,18 @@ class ReadProposalContent(Query[ProposalContent], frozen=True):
     part: Literal["diff", "output"]
 
 
+class ApprovalsEpoch(Event, frozen=True):
+    """Recorded when the approvals go on in another history, after a restore or in a fork, and with the first proposal.
+
+    What was being applied then may have been, or may yet be, applied by the other: it is looked up and not repeated.
+    """
+
+    wire_name = "approvals.epoch"
+    is_kept: ClassVar[bool] = True
+
+    epoch: int
+
+
 class ProposalEvent(Event, frozen=True):
     """What all events of a proposal have. `agent` is the proposer, if an agent proposed."""
 
@@ -275,6 +287,7 @@ class ProposalProposed(ProposalEvent, frozen=True):
     """Recorded when something was asked for, with what the policy in effect asks in return."""
 
     wire_name = "proposal.proposed"
+    personal: ClassVar[tuple[str, ...]] = ("title", "detail")
 
     kind: str
     impact: Impact
@@ -309,15 +322,29 @@ class ProposalReady(ProposalEvent, frozen=True):
     checks: CheckResult | None = None
 
 
-class ProposalVoted(ProposalEvent, frozen=True):
-    """Recorded for each yes."""
+class ProposalOutdated(ProposalEvent, frozen=True):
+    """Recorded when its branch has moved under an open change: it is worked out anew, and every yes is void."""
 
-    wire_name = "proposal.voted"
+    wire_name = "proposal.outdated"
+
+    reason: str
+
+
+class DecisionEvent(ProposalEvent, frozen=True):
+    """What a person has said, of exactly what `hash` names."""
+
+    personal: ClassVar[tuple[str, ...]] = ("reason",)
 
     by: str
     reason: str
     hash: str
     idempotency_key: str = ""
+
+
+class ProposalVoted(DecisionEvent, frozen=True):
+    """Recorded for each yes."""
+
+    wire_name = "proposal.voted"
 
 
 class ProposalApproved(ProposalEvent, frozen=True):
@@ -355,15 +382,10 @@ class ProposalFailed(ProposalEvent, frozen=True):
     checks: CheckResult | None = None
 
 
-class ProposalRejected(ProposalEvent, frozen=True):
+class ProposalRejected(DecisionEvent, frozen=True):
     """Recorded when someone has said no."""
 
     wire_name = "proposal.rejected"
-
-    by: str
-    reason: str
-    hash: str
-    idempotency_key: str = ""
 
 
 class ProposalExpired(ProposalEvent, frozen=True):
@@ -384,21 +406,17 @@ class ProposalWithdrawn(ProposalEvent, frozen=True):
     """Recorded when its proposer took it back."""
 
     wire_name = "proposal.withdrawn"
+    personal: ClassVar[tuple[str, ...]] = ("reason",)
 
     by: str
     reason: str
     idempotency_key: str = ""
 
 
-class ProposalRollingBack(ProposalEvent, frozen=True):
+class ProposalRollingBack(DecisionEvent, frozen=True):
     """Recorded before an applied change is undone."""
 
     wire_name = "proposal.rolling_back"
-
-    by: str
-    reason: str
-    hash: str
-    idempotency_key: str = ""
 
 
 class ProposalRolledBack(ProposalEvent, frozen=True):

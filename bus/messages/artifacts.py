@@ -1,6 +1,6 @@
 """Artifacts: named, owned content, such as the documents that tasks are about and the briefs that agents write."""
 
-from typing import Final
+from typing import ClassVar, Final
 
 from bus.address import Address
 from bus.messages.base import AgentId, ArtifactId, BlobId, Command, Event, Microseconds, Query, Reply, TaskId
@@ -87,6 +87,7 @@ class ArtifactWritten(Event, frozen=True):
 
     wire_name = "artifact.written"
     about = "artifact"
+    personal: ClassVar[tuple[str, ...]] = ("name",)
 
     artifact: ArtifactId
     name: str

@@ -5,7 +5,8 @@ structs of plain values, refused at the edge when a field is unknown or wrong. `
 wire and in the journal; an event's `version` rises when its fields change, with an upcaster beside it.
 """
 
-from typing import ClassVar, Generic, NewType, TypeVar
+from collections.abc import Callable
+from typing import Any, ClassVar, Generic, NewType, TypeVar
 
 import msgspec
 
@@ -24,10 +25,17 @@ RunId = NewType("RunId", str)
 
 Microseconds = int
 """Wall-clock time: microseconds since 1970-01-01 UTC."""
+Fields = dict[str, Any]  # untyped on purpose: the fields of a version that no class describes any more
+Upcaster = Callable[[Fields], Fields]
+"""Turns the fields of one version of an event into those of the next."""
 
 
-class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Anything that travels in an envelope."""
+class Message(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """Anything that travels in an envelope.
+
+    The garbage collector does not look at messages: plain values point to nothing that points back at them. One that
+    carries an error says `gc=True`: an error keeps the frames that it came through, with all that they hold.
+    """
 
     wire_name: ClassVar[str] = ""
 
@@ -57,13 +65,17 @@ class Event(Message, frozen=True):
     The fields `task`, `agent` and `run`, where an event has them, are what the journal can be queried by.
     `about` names the field that is its subject. `sealed` names fields that never leave the process: the
     journal keeps them apart, and the feed, queries and exports show the event without them. `is_kept` puts
-    it on the hash chain that retention never prunes.
+    it on the hash chain that retention never prunes. `personal` names texts that may have to be forgotten one
+    day, such as `spec.title`: the journal encrypts them with a key of their own, which can be destroyed.
+    `upcasters` has one for each older version, from version 1 on.
     """
 
     version: ClassVar[int] = 1
     about: ClassVar[str] = ""
     sealed: ClassVar[tuple[str, ...]] = ()
+    personal: ClassVar[tuple[str, ...]] = ()
     is_kept: ClassVar[bool] = False
+    upcasters: ClassVar[tuple[Upcaster, ...]] = ()
 
 
 class Done(Reply, frozen=True):

@@ -1,9 +1,47 @@
 """The list of every message of Agora, by subject, and of those that are recorded."""
 
-from bus.messages import agents, approvals, artifacts, completions, ledger, monitor, runtime, schedules, system, tasks
+from bus.messages import (
+    agents,
+    approvals,
+    artifacts,
+    completions,
+    ledger,
+    lightning,
+    monitor,
+    quotas,
+    repositories,
+    routing,
+    runtime,
+    schedules,
+    system,
+    tasks,
+    transcripts,
+    triggers,
+    upgrades,
+    webhooks,
+)
 from bus.messages.base import Event, Message
 
-SUBJECTS = (tasks, schedules, agents, ledger, artifacts, approvals, completions, system, monitor, runtime)
+SUBJECTS = (
+    tasks,
+    schedules,
+    triggers,
+    agents,
+    ledger,
+    lightning,
+    artifacts,
+    approvals,
+    repositories,
+    completions,
+    routing,
+    transcripts,
+    system,
+    monitor,
+    quotas,
+    runtime,
+    upgrades,
+    webhooks,
+)
 
 
 def _of_kind(kind: type[Message]) -> tuple[type[Message], ...]:

@@ -10,8 +10,37 @@ from bus.messages.base import AgentId, Command, CompletionId, Done, Event, Micro
 
 ROUTER: Final = Address("router")
 
-FinishReason = Literal["stop", "length"]
-Role = Literal["system", "user", "assistant"]
+FinishReason = Literal["stop", "length", "tool_calls"]
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+class ToolCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A model wants a tool to be used."""
+
+    id: str
+    """By which the tool's answer names the call."""
+    name: str
+    arguments: str
+    """A JSON object."""
+
+
+class Image(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A picture in a message."""
+
+    media_type: str
+    data: str
+    """Base64."""
+    at: int = 0
+    """Where it stands: after so many characters of the message's content."""
+
+
+class Tool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a model may call."""
+
+    name: str
+    description: str = ""
+    parameters: str = '{"type":"object","properties":{}}'
+    """A JSON schema of its arguments."""
 
 
 class ChatMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -19,6 +48,12 @@ class ChatMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     role: Role
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    """Of an assistant: what it called."""
+    tool_call: str = ""
+    """Of a tool: the id of the call that `content` answers."""
+    images: tuple[Image, ...] = ()
+    """Of a user, in their order."""
 
 
 class BreakerState(StrEnum):
@@ -42,6 +77,8 @@ class Completion(Reply, frozen=True):
     finish_reason: FinishReason
     elapsed_s: float
     attempts: tuple[str, ...]
+    tool_calls: tuple[ToolCall, ...] = ()
+    """The tools that the model wants to be used; `text` may then be empty."""
 
 
 class ProviderView(Reply, frozen=True):
@@ -106,6 +143,18 @@ class Complete(Command[Completion], frozen=True):
     stop: tuple[str, ...] = ()
     may_restart: bool = False
     """Of a stream: one that breaks may begin anew at the next provider; else it ends with what has arrived."""
+    ticket: str = ""
+    """A name of the asker's own for this request, by which it can be cancelled before its id is known."""
+    hedge_after_s: float = 0.0
+    """If nothing has come for so long, another provider is asked beside the first; 0 leaves it to the settings."""
+    is_shown: bool = False
+    """The words are streamed, so that whoever watches can read along."""
+    tools: tuple[Tool, ...] = ()
+    """What the model may call; only providers that declare tools are asked."""
+    tool_choice: str = "auto"
+    """`auto`, `none`, `required` (some tool must be called), or the name of the tool that must be."""
+    has_parallel_calls: bool = True
+    """Whether several tools may be called in one answer."""
 
 
 class CompletionBegun(Reply, frozen=True):
@@ -152,19 +201,13 @@ class ReadStream(Query[StreamPart], frozen=True):
 
 
 class CancelCompletion(Command[Done], frozen=True):
-    """Sent by who no longer wants an answer: its call is ended, and the socket closed. Unknown ids are fine."""
+    """Sent by who no longer wants an answer: its call is ended, and the socket closed. Unknown names are fine."""
 
     wire_name = "completion.cancel"
 
-    completion: CompletionId
-
-
-class ReorderProviders(Command[Done], frozen=True):
-    """Sent by an operator: those named come first, in this order, and the rest stay as they are."""
-
-    wire_name = "router.reorder"
-
-    providers: tuple[str, ...]
+    completion: CompletionId = CompletionId("")
+    ticket: str = ""
+    """Instead of the id, the ticket that the request had."""
 
 
 class ReadRouter(Query[RouterView], frozen=True):
@@ -335,39 +378,6 @@ class ProviderDisabled(Event, frozen=True):
     reason: str
     is_automatic: bool = False
     """The router did it itself; the next start tries the provider again, since its key or model may be mended."""
-
-
-class CascadeReordered(Event, frozen=True):
-    """Recorded when an operator changed the order in which providers are asked."""
-
-    wire_name = "router.reordered"
-
-    providers: tuple[str, ...]
-
-
-class AllowanceDrawn(Event, frozen=True):
-    """Recorded before paid calls run on it: money that is set aside, so that none of them waits for the disk."""
-
-    wire_name = "allowance.drawn"
-
-    amount_usd_micros: int
-
-
-class AllowanceReturned(Event, frozen=True):
-    """Recorded when no paid call has been under way for a while: what is left is given back."""
-
-    wire_name = "allowance.returned"
-
-    amount_usd_micros: int
-
-
-class AllowanceLost(Event, frozen=True):
-    """Recorded after a restart that found an allowance open: calls without a trace may have cost it, so it is spent."""
-
-    wire_name = "allowance.lost"
-
-    amount_usd_micros: int
-    found_us: Microseconds
 
 
 class BudgetWarned(Event, frozen=True):

@@ -3,6 +3,8 @@
 from enum import StrEnum
 from typing import Final, Literal
 
+import msgspec
+
 from bus.address import Address
 from bus.messages.base import AccountId, Command, Event, Query, Reply, TransferId
 
@@ -10,6 +12,8 @@ LEDGER: Final = Address("ledger")
 
 TREASURY: Final = AccountId("treasury")
 """Pays what the operator posts; filled once by the genesis transfer."""
+FEES: Final = "fees/"
+"""What the accounts begin with that take what a transfer itself has cost."""
 GENESIS: Final = AccountId("genesis")
 """Where money comes from: the one account without a limit."""
 
@@ -49,6 +53,8 @@ class Balance(Reply, frozen=True):
     currency: Currency
     incoming: int
     outgoing: int
+    fees: int
+    """The part of what went out that went to accounts that begin with `fees/`."""
     held_out: int
     """Held against this account: promised, not yet paid."""
     held_in: int
@@ -173,6 +179,23 @@ class ReadBalances(Query[Balances], frozen=True):
     currency: Currency | None = None
 
 
+class HoldPage(Reply, frozen=True):
+    """Open holds, newest first; `total` counts those that are not shown too."""
+
+    wire_name = "holds"
+
+    holds: tuple[TransferView, ...]
+    total: int
+
+
+class ListHolds(Query[HoldPage], frozen=True):
+    """Sent by whoever wants to see what is promised and not yet paid."""
+
+    wire_name = "hold.list"
+
+    limit: int = 50
+
+
 class ReadTransfer(Query[TransferView], frozen=True):
     """Sent by whoever wants to know what became of a transfer."""
 
@@ -232,6 +255,26 @@ class TransferPosted(Event, frozen=True):
     reason: str
     requested_amount: int = 0
     requested_credit: AccountId = AccountId("")
+
+
+class Posting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of many transfers that were made together."""
+
+    transfer: TransferId
+    debit: AccountId
+    credit: AccountId
+    amount: int
+    reason: str = ""
+
+
+class TransferPostedMany(Event, frozen=True):
+    """Recorded when money has moved at once in many transfers of a batch; each counts as one of its own."""
+
+    wire_name = "transfer.posted_many"
+    is_kept = True
+
+    currency: Currency
+    postings: tuple[Posting, ...]
 
 
 class TransferVoided(Event, frozen=True):

@@ -84,7 +84,7 @@ class AlertRaised(Event, frozen=True):
     cause: str
     raised_us: Microseconds
     is_owed: bool = False
-    """Whether the webhook is to be told."""
+    """Only in older journals: webhooks have events of their own."""
 
 
 class AlertCleared(Event, frozen=True):
@@ -98,7 +98,7 @@ class AlertCleared(Event, frozen=True):
 
 
 class AlertDelivered(Event, frozen=True):
-    """Recorded when the webhook has taken what was to be told of an alert."""
+    """Only in older journals, where `webhook.delivered` stands in newer ones."""
 
     wire_name = "alert.delivered"
     about = "alert"
@@ -108,7 +108,7 @@ class AlertDelivered(Event, frozen=True):
 
 
 class AlertUndelivered(Event, frozen=True):
-    """Recorded when the webhook did not take it, for as often as it was tried: a dead letter."""
+    """Only in older journals, where `webhook.undelivered` stands in newer ones."""
 
     wire_name = "alert.undelivered"
     about = "alert"

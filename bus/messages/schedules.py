@@ -1,6 +1,6 @@
 """Schedules: tasks that are posted at a time, after a delay, or again and again."""
 
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
 import msgspec
 
@@ -77,6 +77,7 @@ class ScheduleCreated(Event, frozen=True):
 
     wire_name = "schedule.created"
     about = "schedule"
+    personal: ClassVar[tuple[str, ...]] = ("spec.task.title", "spec.task.instructions")
 
     schedule: str
     spec: ScheduleSpec
@@ -90,6 +91,7 @@ class ScheduleFired(Event, frozen=True):
 
     wire_name = "schedule.fired"
     about = "schedule"
+    personal: ClassVar[tuple[str, ...]] = ("task.title", "task.instructions")
 
     schedule: str
     dues: tuple[Microseconds, ...]

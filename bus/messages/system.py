@@ -1,12 +1,26 @@
 """The journal, its checkpoints, and what the system says of itself."""
 
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
 import msgspec
 
 from bus.address import Address
 from bus.envelope import StoredEvent
-from bus.messages.base import BlobId, Command, Event, Message, Microseconds, Position, Query, Reply
+from bus.messages.base import (
+    AgentId,
+    BlobId,
+    Command,
+    Event,
+    Fields,
+    Message,
+    Microseconds,
+    Position,
+    Query,
+    Reply,
+    RunId,
+    TaskId,
+    Upcaster,
+)
 
 JOURNAL: Final = Address("journal")
 BROADCASTER: Final = Address("broadcaster")
@@ -74,6 +88,8 @@ class PruneReport(Reply, frozen=True):
     freed_bytes: int
     floor: Position
     """Nothing after this may go: the oldest checkpoint or the slowest subscriber may need it."""
+    blobs: int = 0
+    """Contents that nothing names any more, and that are gone."""
 
 
 class EventSummary(Reply, frozen=True):
@@ -142,6 +158,8 @@ class CheckpointView(Reply, frozen=True):
     """Actors that the settings leave out; they are folded from the journal alone."""
     is_pinned: bool = False
     """Whether it stays until it is unpinned."""
+    behind: tuple[str, ...] | None = None
+    """Actors for which facts were waiting; where that is not known, it may be all."""
 
 
 class CheckpointPage(Reply, frozen=True):
@@ -298,16 +316,45 @@ class ListCheckpoints(Query[CheckpointPage], frozen=True):
     wire_name = "checkpoint.list"
 
 
+def without_blobs(fields: Fields) -> Fields:
+    """Version 1 of `journal.pruned` left all contents where they were."""
+    return {**fields, "blobs": 0}
+
+
 class JournalPruned(Event, frozen=True):
     """Recorded when old events were dropped; the ledger's and approvals' stay."""
 
     wire_name = "journal.pruned"
+    version: ClassVar[int] = 2
+    upcasters: ClassVar[tuple[Upcaster, ...]] = (without_blobs,)
 
     upto: Position
     events: int
     kept: int
     freed_bytes: int
     elapsed_ms: float
+    blobs: int
+    """Contents that went because nothing names them any more."""
+
+
+class TextRedacted(Event, frozen=True):
+    """Recorded right before the keys of personal text are destroyed: whose text, how much of it, and why."""
+
+    wire_name = "text.redacted"
+    is_kept: ClassVar[bool] = True
+
+    events: int
+    """Whose text could be read until then."""
+    blobs: int
+    """Contents that only these events named."""
+    by: str
+    reason: str
+    task: TaskId = TaskId("")
+    agent: AgentId = AgentId("")
+    run: RunId = RunId("")
+    correlation: str = ""
+    position: Position = Position(0)
+    """Where a single event was meant; 0 otherwise."""
 
 
 class CheckpointSaved(Event, frozen=True):

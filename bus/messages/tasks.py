@@ -225,6 +225,7 @@ class TaskCreated(Event, frozen=True):
 
     wire_name = "task.created"
     about = "task"
+    personal: ClassVar[tuple[str, ...]] = ("spec.title", "spec.instructions")
 
     task: TaskId
     spec: TaskSpec
@@ -237,6 +238,7 @@ class TaskBidding(Event, frozen=True):
 
     wire_name = "task.bidding"
     about = "task"
+    personal: ClassVar[tuple[str, ...]] = ("title",)
 
     task: TaskId
     attempt: int
@@ -299,6 +301,7 @@ class TaskAssigned(Event, frozen=True):
 
     wire_name = "task.assigned"
     about = "task"
+    personal: ClassVar[tuple[str, ...]] = ("spec.title", "spec.instructions")
 
     task: TaskId
     agent: AgentId
@@ -326,6 +329,7 @@ class TaskCompleted(Event, frozen=True):
 
     wire_name = "task.completed"
     about = "task"
+    personal: ClassVar[tuple[str, ...]] = ("summary",)
 
     task: TaskId
     agent: AgentId
@@ -354,6 +358,7 @@ class TaskCancelled(Event, frozen=True):
 
     wire_name = "task.cancelled"
     about = "task"
+    personal: ClassVar[tuple[str, ...]] = ("reason",)
 
     task: TaskId
     reason: str
@@ -388,6 +393,7 @@ class BidderInvited(Event, frozen=True):
 
     wire_name = "bidder.invited"
     about = "task"
+    personal: ClassVar[tuple[str, ...]] = ("title",)
 
     task: TaskId
     agent: AgentId

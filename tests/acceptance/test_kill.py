@@ -1,9 +1,10 @@
 """Killed at ten random moments of a run, and started again: nothing is lost, nothing happens twice."""
 
 import random
+import re
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -13,10 +14,10 @@ import pytest
 
 from actors.commands.briefing import ENDS
 from bus.messages.base import Position
-from bus.messages.tasks import TaskSpec, TaskState
+from bus.messages.tasks import TaskSpec, TaskState, TaskView
 from tests.support.real_documents import real_documents
 from tests.support.served import served
-from web.client import AgoraClient
+from web.client import AgoraClient, Unreachable
 from web.live_feed import LiveFeed
 from web.wire import WireEvent
 
@@ -37,6 +38,20 @@ class PostedData(msgspec.Struct):
     credit: str
     amount: int
     hold: str
+
+
+class Move(msgspec.Struct):
+    """A row of the transfers' table, as far as it matters here."""
+
+    transfer: str
+    credit: str
+    amount: int
+
+
+class Ending(msgspec.Struct):
+    """Why a task has ended."""
+
+    reason: str = ""
 
 
 class Story:
@@ -151,3 +166,95 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+MANY = 10_000
+MANY_KILLS = 20
+POSTERS = 16
+QUICK = {"AGORA_WEB__COMMANDS_PER_S": "100000", "AGORA_WEB__COMMANDS_BURST": "100000"}
+"""Ten thousand posts are no attack here."""
+LONG_RUN_MAX_S = 1_500.0
+PAGE = 200
+
+
+@pytest.mark.long
+async def test_twenty_kills_during_ten_thousand_tasks_leave_each_paid_once_and_nothing_stuck(tmp_path: Path) -> None:
+    dice = random.Random(SEED)
+    data, port = tmp_path / "data", ("--port", str(free_port()))
+    async with served(data, *port, env=QUICK) as first:
+        token, url = first.token, first.url
+        first.terminate()
+        await first.ended()
+    feed = AgoraClient(url, token=token).feed(tuple(ENDS), after=Position(0))
+    story = Story(feed)
+    moments = sorted(dice.sample(range(50, MANY - 50), MANY_KILLS))
+    with anyio.fail_after(LONG_RUN_MAX_S):
+        async with (
+            aclosing(aiter(feed)) as stream,
+            AgoraClient(url, token=token, timeout_s=60.0) as client,
+            anyio.create_task_group() as tasks,
+        ):
+            numbers = iter(range(MANY))
+            for _ in range(POSTERS):
+                tasks.start_soon(post_numbers, client, numbers)
+            for moment in moments:
+                async with served(data, *port, env=QUICK) as server:
+                    while story.ended < moment:
+                        await story.hear(stream)
+                    server.kill()
+                    await server.process.wait()
+            async with served(data, *port, env=QUICK):
+                while story.ended < MANY:
+                    await story.hear(stream)
+                await check_many(client, story.heard)
+
+
+async def post_numbers(client: AgoraClient, numbers: Iterator[int]) -> None:
+    """Post with keys, until it is acknowledged: a kill may have swallowed the answer, the task, or neither."""
+    for number in numbers:
+        spec = TaskSpec(title=f"Name moon {number} of Saturn", capability="summarise")
+        while True:
+            try:
+                await client.create_task(spec, key=f"task/{number}")
+            except Unreachable:
+                continue
+            break
+
+
+async def check_many(client: AgoraClient, heard: list[WireEvent]) -> None:
+    ends = Counter(event.task for event in heard)
+    assert len(ends) == MANY
+    assert set(ends.values()) == {1}, "every task ends exactly once"
+    others = Counter(
+        re.sub(r"\d+", "N", msgspec.json.decode(event.data, type=Ending).reason)
+        for event in heard
+        if event.type != "task.completed"
+    )
+    assert others == Counter(), "every task is completed"
+    tasks = await all_tasks(client)
+    assert len(tasks) == len({task.task for task in tasks}) == MANY
+    assert {task.state for task in tasks} == {TaskState.COMPLETED}, "nothing is stuck"
+    conservation = await client.check_ledger()
+    assert conservation.is_conserved, conservation.problems
+    assert set(conservation.sums.values()) == {0}
+    rows = b"".join([piece async for piece in client.tables.read("transfers", "jsonl")]).splitlines()
+    moves = [msgspec.json.decode(row, type=Move) for row in rows]
+    posts = {move.transfer: move for move in moves if move.transfer.startswith("post/")}
+    assert Counter(move.transfer for move in moves if move.transfer.startswith("post/")) == Counter(
+        f"post/{task.task}" for task in tasks
+    ), "every winner is paid exactly once"
+    for task in tasks:
+        paid = posts[f"post/{task.task}"]
+        assert (paid.credit, paid.amount) == (f"agents/{task.agent}", task.price_msat)
+    assert {balance.held_out for balance in (await client.balances()).balances} == {0}, "no hold is left"
+
+
+async def all_tasks(client: AgoraClient) -> list[TaskView]:
+    found: list[TaskView] = []
+    after = ""
+    while True:
+        page = await client.tasks(limit=PAGE, after=after)
+        found += page.tasks
+        if not page.next:
+            return found
+        after = page.next

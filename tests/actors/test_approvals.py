@@ -62,20 +62,23 @@ class Queue:
         *,
         checks: tuple[str, ...] = (),
         expiry_s: float = 600.0,
+        changes: ChangesOptions | None = None,
+        is_supervised: bool = False,
         policies: tuple[Policy, ...] = (Policy("spend", "low", "automatic"), Policy("*", "high", "two")),
     ) -> None:
         self.journal = journal or MemoryJournal()
         repositories = (RepositoryOptions("r", str(sandbox.path), checks),) if sandbox else ()
-        changes = ChangesOptions(repositories, checks_timeout_s=20.0, git_timeout_s=20.0)
+        changes = changes or ChangesOptions(repositories, checks_timeout_s=20.0, git_timeout_s=20.0)
         self._options = ApprovalsOptions(policies, expiry_s, changes=changes)
         self._work = sandbox.path.parent / "checks" if sandbox else Path("checks")
+        self._is_supervised = is_supervised
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         self.system = await self._stack.enter_async_context(ActorSystem(log=self.journal.log, history=self.journal))
         await self.system.start(
             ChildSpec(JOURNAL, lambda: ScriptedJournal(self.journal)),
-            ChildSpec(APPROVALS, lambda: Approvals(self._options, self._work)),
+            ChildSpec(APPROVALS, lambda: Approvals(self._options, self._work, is_supervised=self._is_supervised)),
         )
         return self
 

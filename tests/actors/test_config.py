@@ -116,7 +116,7 @@ def test_a_missing_file_and_one_that_is_no_text_are_named(tmp_path: Path) -> Non
 
 def test_a_configured_persona_takes_the_place_of_a_default_one(tmp_path: Path) -> None:
     config = load(written(tmp_path, PERSONA.format(name="scout") + PERSONA.format(name="guest")), {}, {})
-    assert [persona.name for persona in config.society] == ["scout", "analyst", "editor", "guest"]
+    assert [persona.name for persona in config.society] == ["scout", "analyst", "editor", "librarian", "guest"]
     assert config.society[0].price_msat == 100
 
 

@@ -1,18 +1,25 @@
 """The auction floor within a running coordinator: windows, leases, deadlines and who is asked when."""
 
+import asyncio
+
 import pytest
 from msgspec.structs import replace
 
+from actors.coordinator import Coordinator
 from actors.floor import CoordinatorOptions
-from bus.messages.agents import AgentStatus, AgentStatusName
+from actors.ledger import Ledger, LedgerOptions
+from actors.runtime.virtual_time import Simulation
+from bus.messages.agents import AgentStatus, AgentStatusName, agent_address
 from bus.messages.base import AgentId, ArtifactId
-from bus.messages.ledger import TransferVoided
+from bus.messages.ledger import LEDGER, TransferVoided
 from bus.messages.tasks import (
+    COORDINATOR,
     AuctionClosed,
     CancelTask,
     CompleteTask,
     DeclineBid,
     FailTask,
+    ReadTask,
     TaskBidding,
     TaskCompleted,
     TaskSpec,
@@ -20,8 +27,9 @@ from bus.messages.tasks import (
     TaskWaiting,
 )
 from bus.refusals import LeaseNotHeld, NotEligible
-from tests.support.market import complete, renew, spec
-from tests.support.marketplace import LONG_S, Marketplace
+from tests.support.market import bid, complete, create, joined, renew, spec, start
+from tests.support.marketplace import LONG_S, Marketplace, Puppet, Say
+from tests.support.virtual import child, in_virtual_time, system_in
 
 QUICK = CoordinatorOptions(bid_window_s=0.03, invite_delay_s=0.01)
 """An auction window that a test can wait for."""
@@ -176,6 +184,32 @@ async def test_heartbeats_keep_a_lease() -> None:
             await place.ask(renew(task, "critic"))
         with pytest.raises(LeaseNotHeld):
             await place.ask(renew(task, "scout", 2))
+
+
+@in_virtual_time
+async def test_a_lease_that_was_renewed_while_the_word_of_its_end_waited_runs_on(simulation: Simulation) -> None:
+    scout, changed = agent_address(AgentId("scout")), asyncio.Event()
+    async with system_in(simulation) as system:
+        await system.start(
+            child(LEDGER, lambda: Ledger(LedgerOptions())),
+            child(COORDINATOR, lambda: Coordinator(CoordinatorOptions(lease_s=15.0))),
+            child(scout, lambda: Puppet("scout", [], changed)),
+        )
+        await system.ask(scout, Say(joined("scout")))
+        task = (await system.ask(COORDINATOR, create())).task
+        await simulation.pass_time(1)
+        await system.ask(COORDINATOR, bid(task, "scout", 100))
+        await simulation.pass_time(5)
+        await system.ask(COORDINATOR, start(task, "scout"))
+        system.pause(COORDINATOR)
+        renewing = asyncio.create_task(system.ask(COORDINATOR, renew(task, "scout"), timeout_s=60))
+        await simulation.pass_time(16)
+        system.resume(COORDINATOR)
+        await renewing
+        await simulation.pass_time(10)
+        assert (await system.ask(COORDINATOR, ReadTask(task))).state is TaskState.RUNNING
+        await simulation.pass_time(6)
+        assert (await system.ask(COORDINATOR, ReadTask(task))).attempt == 2
 
 
 async def test_a_deadline_ends_a_task_whatever_happens() -> None:

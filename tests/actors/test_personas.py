@@ -1,8 +1,11 @@
 """The personas that come with Agora."""
 
-from actors.personas import DEFAULT_PERSONAS, SUMMARISE
+from actors.personas import DEFAULT_PERSONAS, FILE, SUMMARISE
 from actors.rules import pricing
+from actors.steps import AgentOptions
 from bus.messages.agents import Outcomes
+
+BRIEFERS = tuple(persona for persona in DEFAULT_PERSONAS if SUMMARISE in persona.capabilities)
 
 
 def cheapest(characters: int, in_hand: tuple[int, int, int] = (0, 0, 0)) -> str:
@@ -10,14 +13,16 @@ def cheapest(characters: int, in_hand: tuple[int, int, int] = (0, 0, 0)) -> str:
         persona.name: pricing.quote(
             persona, Outcomes(), reward_msat=10_000, input_characters=characters, in_hand=count
         ).price_msat
-        for persona, count in zip(DEFAULT_PERSONAS, in_hand, strict=True)
+        for persona, count in zip(BRIEFERS, in_hand, strict=True)
     }
     return min(prices, key=lambda name: prices[name])
 
 
-def test_they_differ_in_what_they_can_do_and_all_can_summarise() -> None:
-    assert len({persona.capabilities for persona in DEFAULT_PERSONAS}) == 3
-    assert all(SUMMARISE in persona.capabilities for persona in DEFAULT_PERSONAS)
+def test_they_differ_in_what_they_can_do_and_all_but_the_librarian_summarise() -> None:
+    assert len({persona.capabilities for persona in DEFAULT_PERSONAS}) == 4
+    assert len(BRIEFERS) == 3
+    (librarian,) = (persona for persona in DEFAULT_PERSONAS if FILE in persona.capabilities)
+    assert [one.agent for one in AgentOptions().filing] == [librarian.name]
 
 
 def test_each_is_the_cheapest_somewhere() -> None:

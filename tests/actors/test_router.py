@@ -16,8 +16,6 @@ from bus.clock import VirtualClock
 from bus.errors import AgoraError
 from bus.messages.completions import (
     ROUTER,
-    AllowanceDrawn,
-    AllowanceLost,
     BreakerClosed,
     BreakerHalfOpened,
     BreakerOpened,
@@ -25,7 +23,6 @@ from bus.messages.completions import (
     BudgetRaised,
     BudgetSpent,
     BudgetWarned,
-    CascadeReordered,
     ChatMessage,
     Complete,
     CompletionAttemptFailed,
@@ -37,9 +34,9 @@ from bus.messages.completions import (
     EnableProvider,
     ProviderDisabled,
     ProviderEnabled,
-    ReorderProviders,
     SetBudget,
 )
+from bus.messages.routing import AllowanceDrawn, AllowanceLost, CascadeReordered, ReorderProviders
 from bus.messages.system import SaveCheckpoint
 from bus.refusals import AllProvidersFailed, BudgetExhausted, InvalidField, NotFound, Overloaded, RequestRejected
 from tests.support.fault_server import TEXT, FaultServer, Sickness, refusing_url

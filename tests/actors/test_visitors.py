@@ -3,16 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
+from actors.approvals import Approvals, ApprovalsOptions
 from actors.coordinator import Coordinator, CoordinatorOptions
 from actors.ledger import Ledger, LedgerOptions
+from actors.rules.policies import Policy
 from actors.runtime import ActorSystem, ChildSpec
 from actors.runtime.simulation import MemoryJournal
 from actors.visitors import Visitors
 from bus.messages.agents import (
     VISITORS,
+    AgentAccepted,
     AgentStatusName,
     AgentView,
     PauseAgent,
@@ -22,6 +26,7 @@ from bus.messages.agents import (
     RetireAgent,
     agent_address,
 )
+from bus.messages.approvals import APPROVALS, Approve, ProposalId, ReadProposal, Reject
 from bus.messages.base import AccountId, AgentId, ArtifactId, TaskId
 from bus.messages.ledger import LEDGER, ReadBalances
 from bus.messages.tasks import COORDINATOR, CompleteTask, CreateTask, RenewLease, SubmitBid, TaskState
@@ -156,3 +161,62 @@ async def test_the_societys_own_names_are_not_for_visitors() -> None:
     async with society(MemoryJournal()) as here:
         with pytest.raises(NotPermitted):
             await here.system.ask(VISITORS, RegisterAgent(AgentId("scout"), ("greet",)))
+
+
+ASKED = RegisterAgent(GREETER, ("greet",))
+
+
+@asynccontextmanager
+async def guarded(journal: MemoryJournal, tmp_path: Path, *policies: Policy) -> AsyncIterator[ActorSystem]:
+    """A register at whose door people are asked."""
+    options = ApprovalsOptions(policies)
+    async with ActorSystem(log=journal.log, history=journal) as system:
+        await system.start(
+            ChildSpec(APPROVALS, lambda: Approvals(options, tmp_path / "checks")),
+            ChildSpec(VISITORS, lambda: Visitors(frozenset(), is_asked=True)),
+        )
+        yield system
+
+
+async def registered(system: ActorSystem) -> AgentAccepted:
+    """The answer once the word that was given has reached the register."""
+    async with asyncio.timeout(UNTIL_MAX_S):
+        while True:
+            try:
+                return await system.ask(VISITORS, ASKED)
+            except NotPermitted:
+                continue
+
+
+async def test_where_a_policy_says_so_a_person_decides_who_joins_and_the_word_survives_a_restart(
+    tmp_path: Path,
+) -> None:
+    journal = MemoryJournal()
+    async with guarded(journal, tmp_path, Policy("agent", "*", "one")) as system:
+        for _ in range(2):
+            with pytest.raises(NotPermitted, match="p-1 waits for a decision on greeter"):
+                await system.ask(VISITORS, ASKED)
+        view = await system.ask(APPROVALS, ReadProposal(ProposalId("p-1")))
+        assert (view.kind, view.proposer, view.title) == ("agent", "agents/greeter", "Let greeter join")
+    async with guarded(journal, tmp_path, Policy("agent", "*", "one")) as system:
+        await system.ask(APPROVALS, Approve(view.proposal, view.hash, "ada", "a friend"))
+        assert (await registered(system)).capabilities == ("greet",)
+        with pytest.raises(NotPermitted, match="p-2 waits"):
+            await system.ask(VISITORS, RegisterAgent(GREETER, ("greet", "rule"), 64))
+    names = [stored.type for stored in journal.stored]
+    assert (names.count("agent.registered"), names.count("proposal.proposed")) == (1, 2)
+
+
+async def test_who_was_turned_down_hears_why_and_an_automatic_policy_lets_all_in(tmp_path: Path) -> None:
+    async with guarded(MemoryJournal(), tmp_path, Policy("agent", "*", "one")) as system:
+        with pytest.raises(NotPermitted):
+            await system.ask(VISITORS, ASKED)
+        view = await system.ask(APPROVALS, ReadProposal(ProposalId("p-1")))
+        await system.ask(APPROVALS, Reject(view.proposal, view.hash, "ada", "a stranger"))
+        with pytest.raises(NotPermitted, match="p-1 is rejected: a stranger"):
+            await system.ask(VISITORS, ASKED)
+    async with guarded(MemoryJournal(), tmp_path, Policy("agent", "*", "automatic")) as system:
+        assert (await system.ask(VISITORS, ASKED)).agent == GREETER
+    async with guarded(MemoryJournal(), tmp_path, Policy("agent", "*", "forbidden")) as system:
+        with pytest.raises(NotPermitted, match="forbid"):
+            await system.ask(VISITORS, ASKED)

@@ -10,7 +10,7 @@ from bus.messages.agents import (
     StepCompleted,
     StepStarted,
 )
-from bus.messages.completions import BudgetRaised, Complete
+from bus.messages.completions import BudgetRaised, Complete, ReadRouter
 from bus.messages.tasks import (
     CompleteTask,
     DeclineBid,
@@ -140,3 +140,24 @@ async def test_without_money_it_also_looks_again_by_itself() -> None:
         s.heard.answers = [BudgetExhausted("run", 0, 5), ANSWER]
         await s.assign()
         await s.until(lambda: s.heard.of(CompleteTask))
+
+
+async def test_without_the_runs_money_it_asks_people_for_more_once_while_they_think() -> None:
+    options = AgentOptions(budget_retry_s=0.01)
+    async with society(options=options) as s:
+        s.heard.answers = [BudgetExhausted("run", 0, 5)]
+        await s.assign()
+        await s.until(lambda: len(s.recorded(StepStarted)) >= 3)
+        assert len(s.heard.of(ReadRouter)) == 1
+
+
+async def test_it_asks_nobody_for_a_budget_that_cannot_be_raised_or_when_it_shall_not() -> None:
+    for answer, options in (
+        (BudgetExhausted("day/20000", 0, 5), AgentOptions(budget_retry_s=0.01)),
+        (BudgetExhausted("run", 0, 5), AgentOptions(budget_retry_s=0.01, spend_request_usd_micros=0)),
+    ):
+        async with society(options=options) as s:
+            s.heard.answers = [answer]
+            await s.assign()
+            await s.until(lambda: len(s.recorded(StepStarted)) >= 3)  # awaited within the turn
+            assert s.heard.of(ReadRouter) == []

@@ -9,7 +9,7 @@ figure by the clock on the wall and one by the processor time of this process, a
 import gc
 import statistics
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
@@ -18,6 +18,9 @@ import msgspec
 ROUNDS = 5
 """Odd, and enough that one noisy round on a shared machine does not decide."""
 QUICK_DIVISOR = 100
+
+LOOPS = (("idle", False), ("saturated", True))
+"""With a loop that has nothing else to do, and with one that runs a callback every turn."""
 
 Bound = Literal["at_least", "at_most"]
 
@@ -120,6 +123,10 @@ def figure(
 
 def median(values: list[float]) -> float:
     return statistics.median(values)
+
+
+def p99(values: Sequence[float]) -> float:
+    return sorted(values)[len(values) * 99 // 100]
 
 
 def _rate_by_wall(samples: list[Sample]) -> float:

@@ -1,12 +1,14 @@
 """The journal under load: many producers that each wait for their commit, and how free the loop stays in a burst.
 
 Beside it: a commit per event through aiosqlite, with the same table, indexes and durability; and what one fdatasync of
-the same disk takes.
+the same disk takes. Everything with a loop that has nothing else to do, and with one that runs a callback every turn.
 """
 
 import asyncio
+import gc
 import os
 import sqlite3
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from functools import partial
@@ -14,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from actors.composition import SWITCH_INTERVAL_S
 from actors.runtime import GroupCommitLog
 from bus.clock import SystemClock
 from bus.codec import Catalogue
@@ -25,11 +28,12 @@ from storage.events import EventStore
 from storage.schema import SEGMENT, create_or_check
 from storage.transactions import transaction
 from tests.bench.events import records
-from tests.bench.harness import Aim, Figure, Sample, Scale, compare_rates, figure, stopwatch
+from tests.bench.harness import LOOPS, Aim, Figure, Sample, Scale, compare_rates, figure, median, p99, stopwatch
 from tests.bench.journal import Row, append_all, rows_of, saturated
 
 PRODUCERS = 100
-EVENTS_EACH = 60
+EVENTS_EACH = 300
+"""A log of four megabytes is copied several times meanwhile, so that the p99 has seen it."""
 COMMITS = 1_500
 SYNCS = 300
 BURST = 100_000
@@ -38,28 +42,48 @@ LAG_EVERY_S = 0.002
 
 async def figures(scale: Scale) -> AsyncIterator[Figure]:
     """Producers, acknowledgements, lag."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     catalogue = Catalogue(EVENTS)
     rows = rows_of(catalogue, records(scale.count(COMMITS, at_least=PRODUCERS)))
-    for name, is_saturated in (("idle", False), ("saturated", True)):
+    for name, is_saturated in LOOPS:
         waits: list[float] = []
-        ours = partial(_produce, catalogue, scale.count(EVENTS_EACH), is_saturated, waits)
+        syncs: list[float] = []
+        ours = partial(_produce, catalogue, scale.count(EVENTS_EACH), is_saturated, waits, syncs)
         baseline = partial(_commit_each, rows, is_saturated)
         async for found in compare_rates(
             f"{PRODUCERS} producers, {name} loop", "events", ours, baseline, scale=scale, aim=Aim(10.0)
         ):
             yield found
-        bound_ms = 5 * _p99(await asyncio.to_thread(_sync_times)) * 1_000 + 5
-        aim = Aim(bound_ms, "at_most")
-        yield figure(f"acknowledge p99, {name} loop", "ms", _p99(waits) * 1_000, None, scale=scale, aim=aim)
-    idle = await _lags(asyncio.sleep(1.0))
+        aim = Aim(5 * p99(syncs) * 1_000 + 5, "at_most")
+        yield figure(f"acknowledge p99, {name} loop", "ms", p99(waits) * 1_000, None, scale=scale, aim=aim)
     events = records(scale.count(BURST))
-    burst = await _lags(_burst(catalogue, events))
-    aim = Aim(_p99(idle) * 1_000 + 5, "at_most")
-    yield figure("loop lag p99 in a burst", "ms", _p99(burst) * 1_000, None, scale=scale, aim=aim)
-    yield figure("loop lag max in a burst", "ms", max(burst) * 1_000, None, scale=scale, aim=Aim(20.0, "at_most"))
+    gc.collect()
+    gc.freeze()  # as a society does after its start
+    try:
+        for name, is_saturated in LOOPS:
+            async for found in _lag_figures(catalogue, events, name, is_saturated, scale):
+                yield found
+    finally:
+        gc.unfreeze()
 
 
-async def _produce(catalogue: Catalogue, each: int, is_saturated: bool, waits: list[float]) -> Sample:
+async def _lag_figures(
+    catalogue: Catalogue, events: Sequence[Recorded], name: str, is_saturated: bool, scale: Scale
+) -> AsyncIterator[Figure]:
+    """The median of some bursts: of each how late the loop was, at p99 and at most."""
+    with saturated(is_saturated):
+        quiet = p99(await _lags(asyncio.sleep(0.1 if scale.is_quick else 1.0)))
+        bursts = [await _lags(_burst(catalogue, events)) for _ in range(scale.rounds)]
+    aim = Aim(quiet * 1_000 + 5, "at_most")
+    usual, longest = median([p99(lags) * 1_000 for lags in bursts]), median([max(lags) * 1_000 for lags in bursts])
+    yield figure(f"loop lag p99 in a burst, {name} loop", "ms", usual, None, scale=scale, aim=aim)
+    yield figure(f"loop lag max in a burst, {name} loop", "ms", longest, None, scale=scale, aim=Aim(20.0, "at_most"))
+
+
+async def _produce(
+    catalogue: Catalogue, each: int, is_saturated: bool, waits: list[float], syncs: list[float]
+) -> Sample:
+    syncs += await asyncio.to_thread(_sync_times)  # right before, so that a slow minute of the disk counts for both
     clock = SystemClock()
     events = iter(records(each * PRODUCERS))
     with TemporaryDirectory() as directory:
@@ -149,7 +173,3 @@ def _sync_times() -> list[float]:
         finally:
             os.close(descriptor)
     return times
-
-
-def _p99(times: Sequence[float]) -> float:
-    return sorted(times)[len(times) * 99 // 100]

@@ -102,32 +102,40 @@ class PublishMany(Command[Done], frozen=True):
 class Counter(Actor):
     """Counts ticks and gives numbers back."""
 
-    def __init__(self, *, is_subscribed: bool = False) -> None:
-        self._is_subscribed = is_subscribed
-        self._count = 0
-        self._awaited: tuple[int, Deferred[Count]] | None = None
-
-    async def on_start(self) -> None:
-        if self._is_subscribed:
-            self.subscribe(Tick)
+    def __init__(self) -> None:
+        self.count = 0
 
     def on_tick(self, tick: Tick) -> None:
-        self._count += 1
-        if self._awaited is not None and self._awaited[0] <= self._count:
-            self._awaited[1].answer(Count(self._count))
-            self._awaited = None
+        self.count += 1
 
     def on_read(self, query: ReadCount) -> Count:
-        return Count(self._count)
-
-    def on_await(self, query: AwaitCount) -> Count | None:
-        if query.count <= self._count:
-            return Count(self._count)
-        self._awaited = (query.count, self.defer())
-        return None
+        return Count(self.count)
 
     def on_echo(self, query: Echo) -> Count:
         return Count(query.number)
+
+
+class Subscriber(Counter):
+    """Counts the ticks that are published, and says when it has heard a number of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._awaited: tuple[int, Deferred[Count]] | None = None
+
+    async def on_start(self) -> None:
+        self.subscribe(Tick)
+
+    def on_tick(self, tick: Tick) -> None:
+        self.count += 1
+        if self._awaited is not None and self._awaited[0] <= self.count:
+            self._awaited[1].answer(Count(self.count))
+            self._awaited = None
+
+    def on_await(self, query: AwaitCount) -> Count | None:
+        if query.count <= self.count:
+            return Count(self.count)
+        self._awaited = (query.count, self.defer())
+        return None
 
 
 class Driver(Actor):
@@ -224,9 +232,7 @@ async def our_asks(count: int) -> Sample:
 
 async def _our_publishes(count: int) -> Sample:
     async with _system() as system:
-        subscribers = [
-            ChildSpec(_subscriber(place), lambda: Counter(is_subscribed=True)) for place in range(SUBSCRIBERS)
-        ]
+        subscribers = [ChildSpec(_subscriber(place), Subscriber) for place in range(SUBSCRIBERS)]
         await system.start(*subscribers, ChildSpec(DRIVER, Driver))
         with stopwatch() as watch:
             await system.ask(DRIVER, PublishMany(count), timeout_s=TIMEOUT_S)

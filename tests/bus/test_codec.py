@@ -5,8 +5,8 @@ from typing import ClassVar
 import msgspec
 import pytest
 
-from bus.codec import EVENT_BYTES_MAX, Attributes, Catalogue, EventTooLarge, Fields, UnknownEvent
-from bus.messages.base import AgentId, Event, TaskId
+from bus.codec import EVENT_BYTES_MAX, Attributes, Catalogue, EventTooLarge, UnknownEvent
+from bus.messages.base import AgentId, Event, Fields, TaskId
 
 
 class Noted(Event, frozen=True):
@@ -30,16 +30,6 @@ class Bid(Event, frozen=True):
     price: int
 
 
-class Renamed(Event, frozen=True):
-    """An event whose fields have changed twice."""
-
-    wire_name = "test.renamed"
-    version: ClassVar[int] = 3
-
-    title: str
-    size: int
-
-
 def name_to_title(fields: Fields) -> Fields:
     return {"title": fields["name"]}
 
@@ -48,8 +38,19 @@ def add_size(fields: Fields) -> Fields:
     return {**fields, "size": len(fields["title"])}
 
 
+class Renamed(Event, frozen=True):
+    """An event whose fields have changed twice."""
+
+    wire_name = "test.renamed"
+    version: ClassVar[int] = 3
+    upcasters = (name_to_title, add_size)
+
+    title: str
+    size: int
+
+
 NOTED = Noted(TaskId("t-1"), AgentId("scout"), "as it is")
-CATALOGUE = Catalogue((Noted, Bid, Renamed), {("test.renamed", 1): name_to_title, ("test.renamed", 2): add_size})
+CATALOGUE = Catalogue((Noted, Bid, Renamed))
 
 
 def test_an_event_comes_back_as_it_was() -> None:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from bus.address import Address
-from bus.envelope import Envelope
+from bus.envelope import Envelope, Origin
 from bus.mailbox import Mailbox, Overflow, Verdict
 from bus.messages.base import Message
 from tests.support.virtual import Tell
@@ -14,7 +14,7 @@ SIZE = 3
 
 
 def envelope(number: int, sender: str = "") -> Envelope:
-    return Envelope(Tell(number), Address(sender))
+    return Tell(number), Origin(Address(sender))
 
 
 def numbers(mailbox: Mailbox) -> list[int]:
@@ -25,8 +25,9 @@ def numbers(mailbox: Mailbox) -> list[int]:
 
 
 def number_of(taken: Envelope) -> int:
-    assert isinstance(taken.message, Tell)
-    return taken.message.number
+    message, _ = taken
+    assert isinstance(message, Tell)
+    return message.number
 
 
 def parity(message: Message) -> int:
@@ -65,6 +66,14 @@ def test_a_full_mailbox_that_coalesces_replaces_the_message_with_the_same_key_in
     mailbox = filled(Overflow.COALESCE)
     assert mailbox.offer(envelope(7)) == (Verdict.ACCEPTED, envelope(1))
     assert (mailbox.statistics().coalesced, numbers(mailbox)) == (1, [0, 7, 2])
+
+
+def test_of_several_with_the_same_key_the_newest_is_replaced_so_that_none_comes_after_what_replaced_it() -> None:
+    mailbox = Mailbox(3, Overflow.COALESCE, parity)
+    for number in (1, 3, 2):
+        mailbox.offer(envelope(number))
+    mailbox.offer(envelope(5))
+    assert numbers(mailbox) == [1, 5, 2]
 
 
 def test_a_full_mailbox_that_coalesces_drops_the_oldest_when_no_key_is_the_same() -> None:
@@ -108,6 +117,34 @@ def test_a_mailbox_with_somebody_outside_has_no_room_for_those_who_come_later() 
     mailbox = Mailbox(SIZE)
     mailbox.park(envelope(1), lambda is_admitted: None)
     assert not mailbox.has_room
+
+
+def test_a_message_may_be_put_in_without_asking_up_to_the_bound_unless_somebody_waits_or_the_mailbox_is_closed() -> (
+    None
+):
+    mailbox, waiting = Mailbox(SIZE), envelope(1)
+    bounds = [mailbox.bound]
+    mailbox.park(waiting, lambda is_admitted: None)
+    bounds.append(mailbox.bound)
+    mailbox.unpark(waiting)
+    bounds.append(mailbox.bound)
+    mailbox.close()
+    mailbox.unpark(waiting)
+    bounds.append(mailbox.bound)
+    assert bounds == [SIZE, 0, SIZE, 0]
+
+
+def test_a_batch_is_counted_when_it_is_over_and_lets_in_who_is_parked() -> None:
+    mailbox = filled(Overflow.WAIT)
+    let_in: list[bool] = []
+    mailbox.park(envelope(3), let_in.append)
+    assert mailbox.open_batch(2) == 2
+    for _ in range(2):
+        mailbox.data.popleft()
+    assert (mailbox.taken, let_in) == (0, [])
+    mailbox.close_batch(2)
+    assert (mailbox.taken, let_in, mailbox.high_water, mailbox.bound) == (2, [True], SIZE, SIZE)
+    assert mailbox.open_batch(100) == 2
 
 
 def test_who_gives_up_waiting_is_not_let_in() -> None:
@@ -164,6 +201,13 @@ class AnyUse(RuleBasedStateMachine):
             self.sent[sender].append(number_of(offered))
 
     @rule(sender=st.sampled_from("ab"))
+    def slip_in(self, sender: str) -> None:
+        if sender not in self.waiting and 0 < len(self.mailbox.data) < self.mailbox.bound:
+            slipped = self.fresh(sender)
+            self.mailbox.data.append(slipped)
+            self.sent[sender].append(number_of(slipped))
+
+    @rule(sender=st.sampled_from("ab"))
     def send(self, sender: str) -> None:
         if sender in self.waiting or self.mailbox.has_room:
             return
@@ -185,7 +229,15 @@ class AnyUse(RuleBasedStateMachine):
     def take(self) -> None:
         taken = self.mailbox.take()
         if taken is not None:
-            self.taken[taken.sender].append(number_of(taken))
+            self.taken[taken[1].sender].append(number_of(taken))
+
+    @rule(budget=st.integers(1, 2 * SIZE))
+    def take_a_batch(self, budget: int) -> None:
+        count = self.mailbox.open_batch(budget)
+        for _ in range(count):
+            taken = self.mailbox.data.popleft()
+            self.taken[taken[1].sender].append(number_of(taken))
+        self.mailbox.close_batch(count)
 
     @invariant()
     def the_bound_is_never_passed(self) -> None:

@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 
 import msgspec
 
@@ -20,6 +21,15 @@ from bus.errors import AgoraError
 from bus.messages.catalogue import EVENTS
 from tests.house.parts import README, Row, table, with_part
 from tests.house.tree import modules
+from tests.web.support import World
+from web.app import endpoints
+from web.feed import Feed
+from web.openapi import described_endpoints
+from web.operation import Operation
+from web.tokens import Tokens
+
+OF_EXTRAS = frozenset(("airllm",))
+"""Libraries of extras that the checks do without; what needs one defines no error."""
 
 
 def events() -> str:
@@ -34,7 +44,11 @@ def events() -> str:
 def errors() -> str:
     """A row per code that edges show, wherever in the source the error is defined."""
     for module in modules():
-        importlib.import_module(module.dotted)
+        try:
+            importlib.import_module(module.dotted)
+        except ModuleNotFoundError as missing:
+            if missing.name not in OF_EXTRAS:
+                raise
     kinds = {kind.code: kind for kind in sorted(_kinds(AgoraError), key=lambda kind: kind.__name__)}
     return table(("code", "meaning"), [(f"`{code}`", _first_sentence(kinds[code])) for code in sorted(kinds)])
 
@@ -44,7 +58,19 @@ def settings() -> str:
     return table(("key", "default", "meaning"), list(_settings(Config, "")))
 
 
-PARTS: dict[str, Callable[[], str]] = {"settings": settings, "events": events, "errors": errors}
+def http() -> str:
+    """A row per endpoint, with what its query or its body takes."""
+    world = World()
+    routes = endpoints(world.edge, Feed(world.edge), Tokens(world.keyring, Path("never-written.json")))
+    rows = [
+        (f"`{method} {path}`", operation.scope, _taking(operation))
+        for method, path, operation in sorted(described_endpoints(routes), key=lambda row: (row[1], row[0]))
+    ]
+    rows = [("`GET /`", "", "the page"), *rows, ("`GET /ws`", "read", "the live socket")]
+    return table(("path", "needs", "what for, and what it takes"), rows)
+
+
+PARTS: dict[str, Callable[[], str]] = {"settings": settings, "events": events, "errors": errors, "http": http}
 
 
 def setting_keys() -> tuple[str, ...]:
@@ -105,6 +131,12 @@ def _field_docstrings(kind: type[msgspec.Struct]) -> dict[str, str]:
                 case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
                     words[name] = " ".join(text.split())
     return words
+
+
+def _taking(operation: Operation) -> str:
+    body = msgspec.structs.fields(operation.body) if isinstance(operation.body, type) else ()
+    names = " ".join(f"`{name}`" for name in (*operation.query, *(field.encode_name for field in body)))
+    return f"{operation.meaning}: {names}" if names else operation.meaning
 
 
 def _field_names(names: tuple[str, ...], sealed: tuple[str, ...]) -> str:

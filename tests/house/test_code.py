@@ -93,6 +93,17 @@ def test_no_name_says_nothing() -> None:
     assert [where for where, name in names + files if EMPTY_NAMES.search(name)] == []
 
 
+def test_a_message_that_carries_an_error_is_looked_at_by_the_garbage_collector() -> None:
+    assert [
+        f"{module.at(node)} {node.name}"
+        for module in modules()
+        for node in module.classes()
+        if {base.id for base in node.bases if isinstance(base, ast.Name)} & {"Message", "Reply", "Event"}
+        and any(isinstance(part, ast.AnnAssign) and "AgoraError" in ast.unparse(part.annotation) for part in node.body)
+        and not any(keyword.arg == "gc" for keyword in node.keywords)
+    ] == []
+
+
 def test_nothing_is_left_open() -> None:
     left_open = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
     rows = [(m.name, number, line) for m in modules() for number, line in enumerate(m.text.splitlines(), 1)]

@@ -1,42 +1,46 @@
-"""The whole market under every kind of fault: post, bid, work, pay, crash.
+"""The whole society under every kind of fault: post, bid, work, pay, approve, watch, crash.
 
-The coordinator, the ledger, the artifacts, the router and the agents are the real ones; only the disk and the models
-are scripted. Clients post, look, cancel and retry. Meanwhile actors are killed, messages come late or never, commits
-fail and take their time, actors stall, the wall clock is stepped, checkpoints are taken, and the process crashes: what
-was not committed is gone, and a new system starts on what is left. What a client was told must be so for ever.
+It is the society that is served: the composition root makes it, on the journal's twin instead of a disk, with scripted
+models, and behind the real application. People ask it; programs of others bid and work over live sockets; watchers
+follow everything. Meanwhile actors are killed, messages come late or never, commits fail and take their time, actors
+and readers stall, connections are lost, the wall clock is stepped, checkpoints are taken, and the process crashes: what
+was not committed is gone, and a new one starts on what is left. What anyone outside was told must be so for ever.
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import TypeVar
+import hashlib
 
 import msgspec
 
-from actors.agent import Agent
-from actors.artifacts import Artifacts, ArtifactsOptions
-from actors.coordinator import Coordinator
+from actors.composition import edge_of, persistent_actor, populate, population
+from actors.config import Config
 from actors.floor import CoordinatorOptions
-from actors.ledger import Ledger, LedgerOptions
-from actors.runtime import ActorSystem, ChildSpec, PersistentActor, SupervisionOptions
+from actors.ledger import LedgerOptions
+from actors.rules.overview import Overview
+from actors.runtime import ActorSystem, ChildSpec, SupervisionOptions
 from actors.runtime.lifecycle import Lifecycle
 from actors.runtime.virtual_time import Simulation
 from actors.runtime.weather import Storm
 from actors.steps import AgentOptions
 from bus.address import Address
 from bus.canonical import canonical
-from bus.errors import AgoraError
-from bus.messages.agents import PauseAgent, Persona, ResumeAgent, agent_address
-from bus.messages.artifacts import ARTIFACTS, ReadArtifactContent, WriteArtifact
-from bus.messages.base import AgentId, ArtifactId, Message, Request, TaskId
-from bus.messages.completions import ROUTER
-from bus.messages.ledger import LEDGER, CheckConservation
-from bus.messages.system import JOURNAL
-from bus.messages.tasks import COORDINATOR, CancelTask, CreateTask, ReadTask, TaskSpec, TaskState
-from tests.simulation.market_checks import check_events, check_rest
-from tests.simulation.market_parts import MODELS, Disk, ScriptedModel, ScriptedRouter, Shelf
+from bus.messages.agents import Persona
+from bus.messages.base import AgentId, TaskId
+from bus.messages.system import BROADCASTER, JOURNAL
+from bus.messages.tasks import TaskCreated
+from bus.messages.upgrades import UPGRADES
+from tests.simulation.market_checks import check_events, check_leases, check_rest
+from tests.simulation.market_edge import EPOCH, Client, Door, Page, Watcher
+from tests.simulation.market_operators import ENDED, Operators
+from tests.simulation.market_parts import MODELS, PROVIDERS, Disk, ScriptedModel, Shelf, scripted
+from tests.simulation.market_visitors import Program
 from tests.support.virtual import system_in
-
-R = TypeVar("R", bound=Message)
+from web.app import build_app
+from web.auth import Keyring, Principal
+from web.hub import Hub
+from web.options import WebOptions
+from web.ring import Ring
+from web.wire import encode, encode_event
 
 LIVES = 3
 """How often the process starts in one run."""
@@ -44,194 +48,196 @@ STEPS = 20
 """Things that happen in one life."""
 GENESIS_MSAT = 9_000
 """Enough for some tasks at once, and not for all."""
-DOCUMENT = "A river carries sand. Sand becomes stone. Stone becomes a mountain."
+RING_EVENTS = 48
+"""So few that a client which was away reads from the journal until it meets the ring."""
+LEASE_S = 15.0
 PATIENT = SupervisionOptions(intensity_max=1_000)
 """Actors are killed more often here than any supervisor would bear."""
-TIMEOUT_S = 3.0
 RECOVERY_S = 30.0
 RECOVERIES_MAX = 60
 """Looks without faults at the end of the last life: everything must be in order by then."""
-ENDED = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED, TaskState.EXPIRED})
 
 PERSONAS = (
     Persona("scout", ("summarise",), "You are brief.", 300, price_per_1000_characters_msat=100),
     Persona("editor", ("summarise", "review"), "You are exact.", 350, concurrency_max=2),
 )
 AGENTS = tuple(AgentId(persona.name) for persona in PERSONAS)
-ACTORS = (LEDGER, ARTIFACTS, COORDINATOR, ROUTER, *(agent_address(agent) for agent in AGENTS))
-"""Everyone who can be killed or stalled."""
+PAINTER, READER = AgentId("painter"), AgentId("reader")
+"""Programs of others."""
+CONFIG = Config(
+    data="/a directory that is never opened",
+    coordinator=CoordinatorOptions(lease_s=LEASE_S),
+    ledger=LedgerOptions(GENESIS_MSAT),
+    agents=AgentOptions(completion_deadline_s=30.0),
+    has_default_personas=False,
+    personas=PERSONAS,
+)
+OUTSIDE = frozenset({UPGRADES})
+"""Whose whole work is outside: a file, and the process above the server."""
 
 
 class Market:
-    """One run. What clients know is kept over all lives of the process."""
+    """One run. What anyone outside knows is kept over all lives of the process."""
 
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
         self._dice = simulation.dice.split("faults")
         self.disk = Disk(simulation.dice.split("disk"), simulation.clock)
-        self._wanted: dict[str, TaskSpec] = {}
-        self._accepted: dict[str, TaskId] = {}
-        self._ended: dict[TaskId, TaskState] = {}
-        """What clients were told of tasks that had ended."""
-        self._input = ArtifactId("")
+        self.problems: list[str] = []
+        """What clients have seen that must not be."""
+        self._operators = Operators(self, simulation.dice.split("operators"), AGENTS)
+        self._watcher = Watcher("the watcher", self, simulation.dice.split("watcher"))
+        self._page = Page("the page", self, simulation.dice.split("page"))
 
     async def run(self) -> None:
         """Live several lives, each ended by a crash, and check everything after the last one."""
-        for life in range(LIVES):
-            await self._live(is_last=life == LIVES - 1)
-        ends = check_rest(self.disk.events)
-        assert set(self._accepted.values()) <= set(ends), "what was accepted is there"
-        for task, told in self._ended.items():
-            assert ends[task] is told, f"what was told of {task} stays true"
+        async with asyncio.TaskGroup() as outside:
+            dice = self._simulation.dice
+            self._programs = (
+                Program(PAINTER, ("paint", "summarise"), self, dice.split(PAINTER), outside),
+                Program(READER, ("review",), self, dice.split(READER), outside),
+            )
+            clients: tuple[Client, ...] = (self._watcher, self._page, *self._programs)
+            visits = [outside.create_task(client.run(), name=client.name) for client in clients]
+            for life in range(LIVES):
+                await self._live(clients, is_last=life == LIVES - 1)
+            for visit in visits:
+                visit.cancel()
+            for program in self._programs:
+                program.rest()
+        self._check()
 
-    async def _live(self, *, is_last: bool) -> None:
+    async def _live(self, clients: tuple[Client, ...], *, is_last: bool) -> None:
         disk = self.disk
         storm = Storm(self._dice, lost=0.03, late=0.15)
-        models = {name: ScriptedModel(disk, self._dice.split(name)) for name in MODELS}
+        models = {name: ScriptedModel(disk, self._dice.split(name), self.problems) for name in MODELS}
         async with system_in(self._simulation, disk, PATIENT, storm) as system:
-            await system.start(ChildSpec(JOURNAL, lambda: Shelf(disk)), *_specs(models))
-            async with asyncio.TaskGroup() as clients:
+            ring = Ring(EPOCH, events_max=RING_EVENTS, bytes_max=1_000_000)
+            hub = Hub(epoch=EPOCH, ring=ring, clock=self._simulation.clock)
+            await populate(system, _people(system, disk, hub, models))
+            async with asyncio.TaskGroup() as tasks:
+                ticks = tasks.create_task(hub.run(), name="the hub")
+                door = Door(build_app(edge_of(system, hub, self._keyring(), WebOptions())), tasks)
+                for client in clients:
+                    client.door = door
                 begun = []
                 for _ in range(STEPS):
-                    begun.extend(self._happen(system, clients))
+                    begun.extend(self._happen(system, tasks))
                     await self._simulation.pass_time(self._dice.uniform(0, 2))
-                if not is_last:  # the crash: what is on disk now is all that is left
+                if is_last:
+                    storm.calm()
+                    await self._recover(system, models, clients)
+                else:  # the crash: what is on disk now is all that is left
                     self.disk = disk.left_by_crash()
-                    for client in begun:
-                        client.cancel()
-            if is_last:
-                storm.calm()
-                await self._recover(system, models)
+                door.shut()
+                for task in (ticks, *begun):
+                    task.cancel()
         check_events(self.disk.events)
 
-    def _happen(self, system: ActorSystem, clients: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+    def _happen(self, system: ActorSystem, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         drawn, dice = self._dice.random(), self._dice
         if drawn < 0.65:
-            return [clients.create_task(self._be_client(system), name="a client")]
+            return [tasks.create_task(self._operators.act(system), name="an operator")]
         if drawn < 0.75:
-            system.kill(dice.choice(ACTORS))
+            system.kill(dice.choice(tuple(_states(system))))
         elif drawn < 0.81:
             if not system.log.buffered:  # in the middle of a batch it would add up to a disk that is gone for good
                 self.disk.fail_next_writes = dice.index(3)
         elif drawn < 0.88:
-            _stall(system, dice.choice(ACTORS))
+            _stall(system, dice.choice(tuple(_states(system))))
         elif drawn < 0.93:
             self._checkpoint(system)
         else:
             self._simulation.clock.step_wall(dice.uniform(-3_600, 3_600))
         return []
 
-    async def _be_client(self, system: ActorSystem) -> None:
-        drawn, dice = self._dice.random(), self._dice
-        try:
-            if drawn < 0.5 or not self._accepted:
-                await self._post(system)
-            elif drawn < 0.75:
-                await self._look(system, dice.choice(tuple(self._accepted.values())))
-            elif drawn < 0.8:
-                await self._ask(system, COORDINATOR, CancelTask(dice.choice(tuple(self._accepted.values()))))
-            elif drawn < 0.85:
-                await self._ask(system, agent_address(dice.choice(AGENTS)), dice.choice((PauseAgent(), ResumeAgent())))
-            elif drawn < 0.95:
-                assert (await self._ask(system, LEDGER, CheckConservation())).is_conserved, "money is conserved"
-            elif self._input:
-                content = await self._ask(system, ARTIFACTS, ReadArtifactContent(self._input))
-                assert content.text == DOCUMENT, "an artifact never changes"
-        except AgoraError:
-            return  # the client gives up; another may try again
-
-    async def _post(self, system: ActorSystem) -> None:
-        """Post a task, a new one or one whose fate is unknown; twice is once."""
-        if not self._input:
-            document = WriteArtifact("document", DOCUMENT, idempotency_key="document")
-            self._input = (await self._ask(system, ARTIFACTS, document)).artifact
-        if not self._wanted or self._dice.random() < 0.7:
-            key = f"task {len(self._wanted) + 1}"
-            self._wanted[key] = TaskSpec(
-                title=key,
-                capability=self._dice.choice(("summarise", "summarise", "review", "paint")),
-                reward_msat=self._dice.choice((500, 1_000, 2_000)),
-                input=self._dice.choice((self._input, ArtifactId(""))),
-                deadline_s=self._dice.choice((0.0, 0.0, 60.0)),
-            )
-        await self._create(system, self._dice.choice(tuple(self._wanted)))
-
-    async def _create(self, system: ActorSystem, key: str) -> None:
-        accepted = await self._ask(system, COORDINATOR, CreateTask(self._wanted[key], key))
-        assert self._accepted.setdefault(key, accepted.task) == accepted.task, "the same key is the same task"
-
-    async def _look(self, system: ActorSystem, task: TaskId) -> TaskState:
-        view = await self._ask(system, COORDINATOR, ReadTask(task))
-        if view.state in ENDED:
-            assert self._ended.setdefault(task, view.state) is view.state, f"{task} ends once"
-        return view.state
-
-    async def _ask(self, system: ActorSystem, to: Address, request: Request[R]) -> R:
-        answer = await system.exchange(to, request, timeout_s=TIMEOUT_S)
-        assert max(answer.position, answer.after) <= self.disk.head, (
-            "nothing leaves that rests on what is not committed"
-        )
-        return answer.message
-
     def _checkpoint(self, system: ActorSystem) -> None:
         for address, snapshot in system.snapshots().items():
             if snapshot.position <= self.disk.head:
                 self.disk.snapshots[address] = snapshot
 
-    async def _recover(self, system: ActorSystem, models: dict[str, ScriptedModel]) -> None:
+    def _keyring(self) -> Keyring:
+        keyring = Keyring(self._simulation.clock)
+        for program in self._programs:
+            token = Principal(f"agents/{program.agent}", frozenset(("read", "agent")), program.agent)
+            keyring.add_digest(hashlib.sha256(program.token.encode()).digest(), token)
+        return keyring
+
+    async def _recover(
+        self, system: ActorSystem, models: dict[str, ScriptedModel], clients: tuple[Client, ...]
+    ) -> None:
         """Let all faults end, and see that every task ends and live state is what the events say."""
         self.disk.fail_next_writes = 0
         for model in models.values():
             model.is_healthy = True
+        for client in clients:
+            client.is_calm = True
         await self._simulation.pass_time(RECOVERY_S)
         for statistics in system.statistics():
             if statistics.state is Lifecycle.PAUSED:
                 system.resume(statistics.address)
         await self._simulation.pass_time(RECOVERY_S)
-        for agent in AGENTS:
-            await self._ask(system, agent_address(agent), ResumeAgent())
-        for key in self._wanted:
-            await self._create(system, key)
+        await self._operators.go_on(system)
         for _ in range(RECOVERIES_MAX):
             await self._simulation.pass_time(RECOVERY_S)
-            if all([await self._look(system, task) in ENDED for task in self._accepted.values()]):
+            if all([await self._operators.look(system, task) in ENDED for task in self._created()]):
                 break
         assert await system.drain(RECOVERY_S), "everything comes to rest"
+        await self._simulation.pass_time(RECOVERY_S)
         for address, snapshot in system.snapshots().items():
             assert snapshot.state == self._folded(address), f"{address} is the fold of its events"
 
+    def _created(self) -> list[TaskId]:
+        return [record.event.task for record in self.disk.events if isinstance(record.event, TaskCreated)]
+
     def _folded(self, address: Address) -> bytes:
-        spec = next(spec for spec in _specs({}) if spec.address == address)
-        actor = spec.factory()
-        assert isinstance(actor, PersistentActor)
-        actor.state = actor.initial()
+        if address == BROADCASTER:
+            return canonical(self._overview().state)
+        actor = persistent_actor(CONFIG, address)
+        assert actor is not None, f"{address} can be folded"
         for record in self.disk.events:
             if record.source == address:
                 actor.apply(record.event)
         state: msgspec.Struct = actor.state
         return canonical(state)
 
+    def _overview(self) -> Overview:
+        overview = Overview(providers=MODELS, budget_run_usd_micros=CONFIG.router.budget_run_usd_micros)
+        for record in self.disk.events:
+            overview.apply(record)
+        return overview
 
-def _specs(models: dict[str, ScriptedModel]) -> tuple[ChildSpec, ...]:
-    """The society in its start order."""
-    return (
-        ChildSpec(LEDGER, lambda: Ledger(LedgerOptions(GENESIS_MSAT))),
-        ChildSpec(ARTIFACTS, lambda: Artifacts(ArtifactsOptions())),
-        ChildSpec(COORDINATOR, lambda: Coordinator(CoordinatorOptions(lease_s=15.0))),
-        ChildSpec(ROUTER, lambda: ScriptedRouter(models)),
-        *(ChildSpec(agent_address(AgentId(persona.name)), _agent(persona)) for persona in PERSONAS),
-    )
+    def _check(self) -> None:
+        """What must be so when all is over."""
+        assert not self.problems, "; ".join(self.problems)
+        ends = check_rest(self.disk.events)
+        assert set(self._operators.accepted.values()) <= set(ends), "what was accepted is there"
+        for task, told in self._operators.ended.items():
+            assert ends[task] is told, f"what was told of {task} stays true"
+        journal = [encode_event(event, EPOCH) for event in self.disk.stored]
+        assert self._watcher.seen == journal, "what was shown is the journal, to the byte"
+        shown, overview = self._page.state, msgspec.json.decode(encode(self._overview().view()), type=dict[str, object])
+        assert {key: shown[key] for key in overview} == overview, "what the page shows is what the events add up to"
+        renewed_s = {(one.agent, *of): at_s for one in self._programs for of, at_s in one.renewed.items()}
+        check_leases(self.disk.events, self.disk.committed_s, renewed_s, LEASE_S)
 
 
-def _agent(persona: Persona) -> Callable[[], Agent]:
-    return lambda: Agent(AgentId(persona.name), persona, AgentOptions(completion_deadline_s=30.0))
+def _people(system: ActorSystem, disk: Disk, hub: Hub, models: dict[str, ScriptedModel]) -> tuple[ChildSpec, ...]:
+    """The served society, with the journal's twin and scripted models."""
+    journal = ChildSpec(JOURNAL, lambda: Shelf(disk))
+    people = population(CONFIG, system=system, journal=journal, history=disk, hub=hub, providers=PROVIDERS)
+    return tuple(scripted(spec, models) for spec in people if spec.address not in OUTSIDE)
+
+
+def _states(system: ActorSystem) -> dict[Address, Lifecycle]:
+    return {statistics.address: statistics.state for statistics in system.statistics()}
 
 
 def _stall(system: ActorSystem, address: Address) -> None:
-    states = {statistics.address: statistics.state for statistics in system.statistics()}
-    if states[address] is Lifecycle.RUNNING:
+    state = _states(system)[address]
+    if state is Lifecycle.RUNNING:
         system.pause(address)
-    elif states[address] is Lifecycle.PAUSED:
+    elif state is Lifecycle.PAUSED:
         system.resume(address)
 
 

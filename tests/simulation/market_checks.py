@@ -4,11 +4,22 @@ Written apart from the rules that made them: a mistake in a rule shall not hide 
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bus.envelope import Recorded
+from bus.messages.approvals import (
+    ProposalApproved,
+    ProposalEvent,
+    ProposalExpired,
+    ProposalId,
+    ProposalProposed,
+    ProposalRejected,
+    ProposalSuperseded,
+    ProposalVoted,
+    ProposalWithdrawn,
+)
 from bus.messages.artifacts import ArtifactWritten
-from bus.messages.base import AccountId, AgentId, ArtifactId, CompletionId, Event, TaskId, TransferId
+from bus.messages.base import AccountId, AgentId, ArtifactId, CompletionId, Event, Position, TaskId, TransferId
 from bus.messages.completions import CompletionCompleted, CompletionFailed, CompletionRequested, CompletionUnknown
 from bus.messages.ledger import (
     GENESIS,
@@ -18,6 +29,8 @@ from bus.messages.ledger import (
     TransferPosted,
     TransferVoided,
 )
+from bus.messages.monitor import SystemHalted, SystemResumed
+from bus.messages.schedules import ScheduleFired
 from bus.messages.tasks import (
     COORDINATOR,
     TaskAssigned,
@@ -30,6 +43,7 @@ from bus.messages.tasks import (
     TaskFailed,
     TaskStarted,
     TaskState,
+    TaskWaiting,
 )
 
 ENDS: dict[type[Event], TaskState] = {
@@ -134,9 +148,105 @@ class Purse:
         return held
 
 
+class Halts:
+    """The switch: while all is halted nothing is assigned, and no model is asked anew."""
+
+    def __init__(self) -> None:
+        self._is_halted = False
+
+    def see(self, event: Event) -> None:
+        """Take in the next event."""
+        match event:
+            case SystemHalted():
+                self._is_halted = True
+            case SystemResumed():
+                self._is_halted = False
+            case TaskAssigned():
+                assert not self._is_halted, f"{event.task} is not assigned while all is halted"
+            case _:
+                pass
+
+
+class Words:
+    """Approvals: each is asked for once and ends once; a yes is a person's, and not the proposer's own."""
+
+    def __init__(self) -> None:
+        self._open: dict[ProposalId, ProposalProposed] = {}
+        self._votes: dict[ProposalId, set[str]] = {}
+        self._ended: set[ProposalId] = set()
+
+    def see(self, event: Event) -> None:
+        """Take in the next event."""
+        if not isinstance(event, ProposalEvent):
+            return
+        if isinstance(event, ProposalProposed):
+            assert event.proposal not in self._open.keys() | self._ended, f"{event.proposal} is made once"
+            self._open[event.proposal] = event
+            self._votes[event.proposal] = set()
+            return
+        assert event.proposal in self._open, f"{event.proposal} is open"
+        asked = self._open[event.proposal]
+        match event:
+            case ProposalVoted():
+                assert event.by != asked.proposer, "nobody approves what they propose"
+                assert event.hash == asked.hash, "a yes is to what was asked for"
+                self._votes[event.proposal].add(event.by)
+            case ProposalApproved():
+                assert len(self._votes[event.proposal]) >= asked.approvers, "enough have said yes"
+                self._end(event.proposal)
+            case ProposalRejected() | ProposalWithdrawn() | ProposalExpired() | ProposalSuperseded():
+                self._end(event.proposal)
+            case _:
+                pass
+
+    def _end(self, proposal: ProposalId) -> None:
+        del self._open[proposal]
+        self._ended.add(proposal)
+
+
+class Times:
+    """Schedules: a time is answered for once, and a task stands for each."""
+
+    def __init__(self) -> None:
+        self.due: list[str] = []
+        self.made: list[str] = []
+
+    def see(self, event: Event) -> None:
+        """Take in the next event."""
+        match event:
+            case ScheduleFired():
+                self.due.extend(f"schedule/{event.schedule}/{due_us}" for due_us in event.dues)
+                assert len(set(self.due)) == len(self.due), "a time is answered for once"
+            case TaskCreated(idempotency_key=key) if key.startswith("schedule/"):
+                self.made.append(key)
+                assert key in self.due, "a schedule's task has its time"
+            case _:
+                pass
+
+
+def check_leases(
+    records: Sequence[Recorded],
+    committed_s: Mapping[Position, float],
+    renewed_s: Mapping[tuple[AgentId, TaskId, int], float],
+    lease_s: float,
+) -> None:
+    """A lease that was renewed runs for a full period after it, whatever happens."""
+    live: dict[TaskId, tuple[AgentId, int]] = {}
+    for record in records:
+        event = record.event
+        if isinstance(event, TaskAssigned):
+            live[event.task] = (event.agent, event.attempt)
+        elif isinstance(event, TaskBidding | TaskWaiting | TaskFailed) and "ran out" in event.reason:
+            agent, attempt = live[event.task]
+            said_s = renewed_s.get((agent, event.task, attempt))
+            if said_s is not None:
+                assert committed_s[record.position] >= said_s + lease_s, f"the lease of {event.task} runs its time"
+
+
 def check_events(records: Sequence[Recorded]) -> tuple[Lives, Purse]:
     """What must hold in any journal, wherever it was cut."""
     lives, purse = Lives(), Purse()
+    others = (Halts(), Words(), Times())
     requested: set[CompletionId] = set()
     ended: set[CompletionId] = set()
     for position, record in enumerate(records, start=1):
@@ -146,6 +256,8 @@ def check_events(records: Sequence[Recorded]) -> tuple[Lives, Purse]:
             assert record.cursor >= record.cause, "what a fact has led to says that the fact was handled"
         lives.see(record.event)
         purse.see(record.event)
+        for other in others:
+            other.see(record.event)
         match record.event:
             case CompletionRequested(completion=completion):
                 assert completion not in requested, f"{completion} is requested once"
@@ -161,6 +273,10 @@ def check_events(records: Sequence[Recorded]) -> tuple[Lives, Purse]:
 def check_rest(records: Sequence[Recorded]) -> dict[TaskId, TaskState]:
     """What must hold in addition once everything has come to rest. Returns how each task ended."""
     lives, purse = check_events(records)
+    times = Times()
+    for record in records:
+        times.see(record.event)
+    assert sorted(times.made) == sorted(times.due), "each time of a schedule has its task"
     assert set(lives.ended) == lives.created, "each task ends"
     assert not lives.live, "nothing is assigned any more"
     assert set(purse.holds) == set(purse.ended), "no hold is left"

@@ -4,20 +4,29 @@ Each one is a mistake that has been made in some real system: money that is paid
 retry that is taken for something new, an obligation that a restart forgets.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from actors.floor import Floor
+from actors.monitor import Monitor
 from actors.rules import idempotency, settlement, spending, tasks
 from actors.rules.books import Books
 from actors.rules.idempotency import Keys
+from actors.rules.overview import Overview
 from actors.rules.settlement import CompletionFact, TaskFact
 from actors.rules.spending import Spending
 from actors.rules.tasks import Task, WorkCommand
-from bus.messages.base import Event, Microseconds, TransferId
+from actors.runtime import GroupCommitLog
+from actors.runtime.log import Blobs
+from bus.envelope import EncodedEvent, StoredEvent
+from bus.messages.base import Event, Microseconds, Position, TransferId
 from bus.messages.completions import CompletionUnknown
 from bus.messages.ledger import MoneyCommand, TransferPosted
 from bus.messages.tasks import StartWork, TaskCompleted, TaskStarted
 from tests.simulation.mutants import Mutant
+from web.frames import Horizon, Subscription
+from web.protocol import Session
 
 _decide_settlement = settlement.decide_settlement
 _demanded = settlement.demanded
@@ -59,6 +68,50 @@ def change_what_is_to_be_folded(task: Task, command: StartWork, now_us: Microsec
     task.reason = "begun"  # a change that no event tells of
     return (TaskStarted(task=task.task, agent=task.agent, attempt=task.attempt, at_us=now_us),)
 
+
+async def show_and_then_write(
+    self: GroupCommitLog, events: Sequence[EncodedEvent], blobs: Blobs
+) -> tuple[StoredEvent, ...]:
+    told = tuple(StoredEvent(*event, bytes(32)) for event in events)
+    for listener in self._on_commit:
+        listener(told)
+    return await _write(self, events, blobs)
+
+
+def start_at_the_head(self: Session, start: object, horizon: Horizon) -> Position:
+    return Position(horizon.head + 1)
+
+
+def run_ahead(self: Session, subscription: Subscription, last: Position) -> None:
+    subscription.next = Position(last + 2) if subscription.wanted is not None else last
+
+
+def patch_from_one_later(self: Overview, after: Position) -> dict[str, object] | None:
+    return _patch(self, Position(after + 1))
+
+
+def renew_nothing(self: Floor, task: Task) -> None:
+    if task.task not in self._leases_s:
+        _await_heartbeat(self, task)
+
+
+def recover_and_go(self: Monitor) -> None:
+    return
+
+
+_await_heartbeat = Floor.await_heartbeat
+_write = GroupCommitLog._write
+_patch = Overview.patch
+
+EDGE_MUTANTS = (
+    Mutant("a frame leaves before its commit", GroupCommitLog, "_write", show_and_then_write),
+    Mutant("a feed that comes back has lost its cursor", Session, "_start", start_at_the_head),
+    Mutant("a feed skips what follows a batch", Session, "scanned", run_ahead),
+    Mutant("the page is not told of a change", Overview, "patch", patch_from_one_later),
+    Mutant("a heartbeat renews no lease", Floor, "await_heartbeat", renew_nothing),
+    Mutant("a restart forgets that all is halted", Monitor, "on_recovered", recover_and_go),
+)
+"""Bugs at the edge: what a client sees, what a program is promised, what an operator has stopped."""
 
 MARKET_MUTANTS = (
     Mutant("a winner is paid twice", settlement, "decide_settlement", post_twice),

@@ -8,22 +8,27 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
+import msgspec
+
+from actors.approvals import Approvals
 from actors.providers import ModelReply, Prompt, Provider, ProviderFault, ProviderOptions
+from actors.providers.embeddings import Texts
 from actors.providers.provider import Say
-from actors.providers.settings import RouterOptions
 from actors.router import Router
 from actors.rules.cascade import ErrorClass
-from actors.runtime import Actor
+from actors.runtime import Actor, ChildSpec
 from actors.runtime.log import Blobs
 from actors.runtime.simulation import MemoryJournal
 from bus.clock import Clock
 from bus.dice import Dice
 from bus.envelope import EncodedEvent, Recorded, StoredEvent
-from bus.messages.base import CompletionId, TaskId
+from bus.messages.base import CompletionId, Position, TaskId
 from bus.messages.completions import CompletionCompleted, CompletionFailed, CompletionRequested, CompletionUnknown
-from bus.messages.system import Blob, ReadBlob
+from bus.messages.routing import AllowanceDrawn, AllowanceLost, AllowanceReturned
+from bus.messages.system import Blob, EventPage, ReadBlob, ReadEvents
 from bus.messages.tasks import TaskCreated
 from bus.refusals import NotFound
+from bus.topics import matches_any
 
 WRITE_S_MAX = 0.4
 """The slowest commit: much is in flight when a process crashes."""
@@ -32,6 +37,19 @@ ANSWER_S_MAX = 4.0
 TOKENS = 50
 FAULTS = (ErrorClass.SERVER, ErrorClass.TIMEOUT, ErrorClass.TRUNCATED, ErrorClass.EMPTY, ErrorClass.THROTTLED)
 MODELS = ("first", "second")
+PROVIDERS = tuple(
+    ProviderOptions(
+        name,
+        "openai",
+        base_url=f"http://{name}.test/v1",
+        model=f"{name}-1",
+        price_in=Decimal(1),
+        price_out=Decimal(1),
+        timeout_s=10.0,
+    )
+    for name in MODELS
+)
+"""Both cost money: what is free need not wait for the commit of its intent."""
 
 
 class Disk(MemoryJournal):
@@ -39,6 +57,8 @@ class Disk(MemoryJournal):
 
     def __init__(self, dice: Dice, clock: Clock) -> None:
         self._decoded_events: list[Recorded] = []
+        self.committed_s: dict[Position, float] = {}
+        """When each event was committed, on the monotonic side of the clock."""
         super().__init__(clock=clock)
         self._dice = dice
         self._wall = clock
@@ -51,7 +71,10 @@ class Disk(MemoryJournal):
 
     async def write(self, events: Sequence[EncodedEvent], blobs: Blobs) -> tuple[StoredEvent, ...]:
         await asyncio.sleep(self._dice.uniform(0, WRITE_S_MAX))
-        return await super().write(events, blobs)
+        stored = await super().write(events, blobs)
+        now_s = self._wall.monotonic_s()
+        self.committed_s.update({event.position: now_s for event in stored})
+        return stored
 
     def left_by_crash(self) -> "Disk":
         """What is on it now: what was committed, and the checkpoints of that."""
@@ -59,14 +82,25 @@ class Disk(MemoryJournal):
         left._keep(left.encode(self.events))
         left.blobs.update(self.blobs)
         left.snapshots.update(self.snapshots)
+        left.committed_s.update(self.committed_s)
         return left
 
 
 class Shelf(Actor):
-    """Reads blobs, as the journal's actor does."""
+    """The journal's actor, without a disk: it reads events and blobs."""
 
     def __init__(self, disk: MemoryJournal) -> None:
         self._disk = disk
+
+    def on_read_events(self, query: ReadEvents) -> EventPage:
+        head = self._disk.head
+        last = min(head, query.before - 1) if query.before else head
+        found = [event for event in self._disk.stored[query.after : last] if _is_wanted(event, query)]
+        if query.is_newest_first:
+            found.reverse()
+        page = tuple(found[: query.limit])
+        end = Position(query.after + 1) if query.is_newest_first else Position(last)
+        return EventPage(page, page[-1].position if len(found) > query.limit else end, head)
 
     def on_read_blob(self, query: ReadBlob) -> Blob:
         content = self._disk.blobs.get(query.blob)
@@ -78,16 +112,16 @@ class Shelf(Actor):
 class ScriptedModel:
     """A provider that answers late, or not, as the dice say."""
 
-    def __init__(self, disk: MemoryJournal, dice: Dice) -> None:
+    def __init__(self, disk: MemoryJournal, dice: Dice, problems: list[str]) -> None:
         self._disk = disk
         self._dice = dice
-        self.calls = 0
+        self._problems = problems
+        """What must not be; raised here it would be the router's fault, and no more."""
         self.is_healthy = False
         """Whether it answers always."""
 
     async def complete(self, prompt: Prompt, *, limit_s: float) -> ModelReply:
         """Answer, or raise `ProviderFault`."""
-        self.calls += 1
         self._check_intent(prompt)
         drawn = 1.0 if self.is_healthy else self._dice.random()
         if drawn < 0.05:
@@ -104,10 +138,21 @@ class ScriptedModel:
         say(reply.text)
         return reply
 
+    async def embed(self, asked: Texts, *, limit_s: float) -> ModelReply:
+        """Nobody here asks for vectors."""
+        raise ProviderFault(ErrorClass.SERVER, "the script has no vectors")
+
+    def release(self) -> None:
+        """It has started nothing."""
+
+    async def close(self) -> None:
+        """As above."""
+
     def _check_intent(self, prompt: Prompt) -> None:
-        """An intent for this prompt's task must be on disk, and not its end."""
+        """On disk must be an intent for this prompt's task, and not its end; or the money that such calls run on."""
         begun: set[CompletionId] = set()
         tasks: set[TaskId] = set()
+        is_covered = False
         for record in self._disk.events:
             match record.event:
                 case TaskCreated() as created if created.spec.title == _title(prompt):
@@ -116,31 +161,37 @@ class ScriptedModel:
                     begun.add(requested.completion)
                 case CompletionCompleted() | CompletionFailed() | CompletionUnknown() as ended:
                     begun.discard(ended.completion)
+                case AllowanceDrawn() | AllowanceReturned() | AllowanceLost() as allowance:
+                    is_covered = isinstance(allowance, AllowanceDrawn)
                 case _:
                     pass
-        assert begun, f"a model is asked about {_title(prompt)!r}, and the intent is not on disk"
+        if not (begun or is_covered):
+            self._problems.append(f"a model is asked about {_title(prompt)!r}, and nothing on disk says so")
 
 
-class ScriptedRouter(Router):
-    """The router, with scripted models in its seats."""
+def scripted(spec: ChildSpec, models: Mapping[str, Provider]) -> ChildSpec:
+    """A spec whose actor meets scripted models instead of the net, and no repositories."""
 
-    def __init__(self, models: Mapping[str, Provider]) -> None:
-        # Both cost money: what is free need not wait for the commit of its intent.
-        options = tuple(
-            ProviderOptions(
-                name,
-                "openai",
-                base_url=f"http://{name}.test/v1",
-                model=f"{name}-1",
-                price_in=Decimal(1),
-                price_out=Decimal(1),
-                timeout_s=10.0,
-            )
-            for name in models
-        )
-        super().__init__(RouterOptions(providers=options), {})
-        for name, model in models.items():
-            self._seats.seat(name).provider = model
+    def make() -> Actor:
+        actor = spec.factory()
+        if isinstance(actor, Router):
+            for name, model in models.items():
+                actor._seats.seat(name).provider = model
+        elif isinstance(actor, Approvals):
+            actor._git._repositories.clear()
+        return actor
+
+    return msgspec.structs.replace(spec, factory=make)
+
+
+def _is_wanted(event: StoredEvent, query: ReadEvents) -> bool:
+    return (
+        (not query.types or matches_any(query.types, event.type))
+        and (not query.source or event.source == query.source)
+        and (not query.task or event.task == query.task)
+        and (not query.agent or event.agent == query.agent)
+        and event.time_us >= query.since_us
+    )
 
 
 def _title(prompt: Prompt) -> str:

@@ -17,7 +17,7 @@ from actors.runtime.incarnations import Incarnations
 from actors.runtime.log import Blobs
 from actors.runtime.persistent import PersistentActor
 from actors.runtime.timeline import Timeline
-from bus.envelope import Answer, Envelope, Outcome, Recorded
+from bus.envelope import Answer, Envelope, Origin, Outcome, Recorded
 from bus.messages.base import Done, Event, Message, Position
 from tests.support.virtual import Total
 
@@ -42,9 +42,9 @@ def planted(mutant: Mutant) -> Iterator[None]:
         setattr(mutant.owner, mutant.name, original)
 
 
-def answer_that_rests_on_nothing(self: Context, envelope: Envelope, reply: Message | None) -> None:
-    if envelope.reply_to is not None:
-        envelope.reply_to(Answer(reply if reply is not None else Done(), self.turn_position, Position(0)))
+def answer_that_rests_on_nothing(self: Context, origin: Origin, reply: Message | None) -> None:
+    if origin.reply_to is not None:
+        origin.reply_to(Answer(reply if reply is not None else Done(), self.turn_position, Position(0)))
 
 
 _draft = Context.draft
@@ -57,9 +57,9 @@ def draft_without_a_cursor(
 
 
 def handle_whatever_comes(self: "PersistentActor[Total]", handler: Handler, envelope: Envelope) -> None:
-    if envelope.position:
-        self._cursor = envelope.position
-    self._turn(envelope, handler, envelope.message)
+    if envelope[1].position:
+        self._cursor = envelope[1].position
+    self._turn(handler, envelope)
 
 
 def append_and_forget(self: Timeline, records: Sequence[Recorded], blobs: Blobs, hops: int) -> None:
@@ -68,12 +68,11 @@ def append_and_forget(self: Timeline, records: Sequence[Recorded], blobs: Blobs,
         self._dispatcher.wake(told)
 
 
-def turn_that_keeps_nothing_back(
-    self: "PersistentActor[Total]", envelope: Envelope, handler: Handler, message: Message
-) -> None:
+def turn_that_keeps_nothing_back(self: "PersistentActor[Total]", handler: Handler, envelope: Envelope) -> None:
     """Its events are appended even when the turn fails."""
+    message, origin = envelope
     context = self._context
-    context.begin(envelope)
+    context.begin(origin)
     context.staged = []
     try:
         reply = handler(self, message)
@@ -82,7 +81,7 @@ def turn_that_keeps_nothing_back(
         self._records = []
         self._blobs = {}
         context.staged = None
-    context.answer(envelope, reply)
+    context.finish(envelope, reply)
     context.end()
 
 

@@ -8,7 +8,7 @@ from actors.runtime.virtual_time import LeftBehind, NothingLeftToRun, Simulation
 from bus.envelope import StoredEvent
 from bus.errors import AgoraError
 from tests.simulation.market import Market, market
-from tests.simulation.market_mutants import MARKET_MUTANTS
+from tests.simulation.market_mutants import EDGE_MUTANTS, MARKET_MUTANTS
 from tests.simulation.mutants import MUTANTS, Mutant, planted
 
 SEEDS_AT_ONCE = 5
@@ -16,7 +16,7 @@ SEEDS = 1_000
 BATCH = 100
 IN_THE_SOCIETY_ALONE = ("a fact that comes twice is handled twice", "a turn that fails keeps its events")
 """Planted bugs that the market bears: its ids stick, and its handlers do not fail once they have persisted."""
-PLANTED = (*MARKET_MUTANTS, *(mutant for mutant in MUTANTS if mutant.what not in IN_THE_SOCIETY_ALONE))
+PLANTED = (*MARKET_MUTANTS, *EDGE_MUTANTS, *(mutant for mutant in MUTANTS if mutant.what not in IN_THE_SOCIETY_ALONE))
 
 
 @pytest.fixture(autouse=True)

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from storage.directory import DirectoryLock, holder
+from storage.directory import DirectoryLock, draft_of, exchange, finish_exchange, holder
 from storage.errors import DirectoryInUse, DirectoryNotWritable
 
 HOLD = "import sys; from pathlib import Path; from storage.directory import DirectoryLock as L; \
 lock = L.acquire(Path(sys.argv[1])); print(flush=True); sys.stdin.read()"
+KILLED = "import os, sys; from pathlib import Path; from storage.directory import exchange\n\
+for step in exchange(Path(sys.argv[1]), Path(sys.argv[2])):\n    step == sys.argv[3] and os.kill(os.getpid(), 9)"
 NOBODY = 65_534
 
 
@@ -64,3 +66,37 @@ def test_a_directory_that_may_not_be_written_to_is_refused(tmp_path: Path) -> No
         if os.getuid() == 0:
             os.seteuid(0)
         tmp_path.chmod(0o700)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["ready", "aside", "done"])
+def test_a_kill_while_a_directory_gives_its_place_away_leaves_the_old_or_the_new_one_there(
+    tmp_path: Path, step: str
+) -> None:
+    data, aside = tmp_path / "data", tmp_path / "data.before"
+    for directory, said in ((data, "old"), (draft_of(data), "new")):
+        directory.mkdir()
+        (directory / "said").write_text(said)
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(data), str(aside), step], check=False)
+    assert killed.returncode == -9
+    assert data.exists() == (step != "aside")
+    DirectoryLock.acquire(data).release()
+    assert (data / "said").read_text() == ("old" if step == "ready" else "new")
+    assert (aside.exists(), draft_of(data).exists()) == ((False, True) if step == "ready" else (True, False))
+    if step == "ready":  # the next restore begins with a draft of its own
+        list(exchange(data, aside))
+        assert ((data / "said").read_text(), (aside / "said").read_text()) == ("new", "old")
+    assert sorted(path.name for path in data.iterdir() if path.name != "lock") == ["said"]
+
+
+def test_a_draft_that_is_not_ready_is_left_alone_and_nothing_is_put_in_the_place_of_what_is_there(
+    tmp_path: Path,
+) -> None:
+    data = tmp_path / "data"
+    draft_of(data).mkdir()
+    finish_exchange(data)
+    assert not data.exists()
+    data.mkdir()
+    (draft_of(data) / "restored").touch()
+    finish_exchange(data)
+    assert draft_of(data).exists()

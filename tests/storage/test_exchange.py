@@ -25,7 +25,12 @@ async def _exported(data: Path) -> bytes:
 
 async def _imported(content: bytes, into: Path) -> Imported:
     return await import_lines(
-        io.BytesIO(content), into, catalogue=CATALOGUE, clock=VirtualClock(), progress=_nobody_looks
+        io.BytesIO(content),
+        into,
+        checkpoints=into / "checkpoints",
+        catalogue=CATALOGUE,
+        clock=VirtualClock(),
+        progress=_nobody_looks,
     )
 
 

@@ -38,6 +38,11 @@ def _listing(manifest: manifests.Manifest) -> manifests.Listing:
     return _listing_of(manifest.actors)
 
 
+def _encoded(manifest: manifests.Manifest) -> tuple[bytes, bytes, dict[bytes, bytes]]:
+    listing = _listing(manifest)
+    return *manifests.encode(manifest, listing), listing.changed
+
+
 def _listing_of(entries: dict[Address, manifests.ActorManifest]) -> manifests.Listing:
     listing = manifests.Listing()
     listing.take(entries)
@@ -48,7 +53,7 @@ def _listing_of(entries: dict[Address, manifests.ActorManifest]) -> manifests.Li
 def test_what_is_packed_is_unpacked_the_same(drawn: dict[str, ActorState]) -> None:
     actors = {Address(name): state for name, state in drawn.items()}
     manifest, chunks = _packed(actors)
-    content, hash_, entries = manifests.encode(manifest, _listing(manifest))
+    content, hash_, entries = _encoded(manifest)
     again = manifests.decode(manifest.view.checkpoint, content, hash_, entries.get)
     assert again.view == manifest.view
     assert manifests.unpack(again, chunks.get) == actors
@@ -91,7 +96,7 @@ def test_a_damaged_chunk_is_found(damage: str) -> None:
 
 def test_a_manifest_that_is_not_what_its_hash_says_is_refused() -> None:
     manifest, _ = _packed({Address("a"): ActorState.of(Position(1), Position(0), b"{}")})
-    content, hash_, entries = manifests.encode(manifest, _listing(manifest))
+    content, hash_, entries = _encoded(manifest)
     for name, bad, bad_hash in (
         ("c-1", content.replace(b"manual", b"others"), hash_),
         ("c-1", content, bytes(32)),
@@ -117,7 +122,7 @@ def test_an_actor_that_did_not_change_keeps_its_entry_and_is_restamped_unless_it
     assert second.actors[a] is first.actors[a]
     assert set(second.chunks.values()) == {b"[]"}
     manifest = manifests.describe(description(), later, second.actors, 0, _listing_of(second.actors).state_hash)
-    content, hash_, entries = manifests.encode(manifest, _listing(manifest))
+    content, hash_, entries = _encoded(manifest)
     states = manifests.unpack(
         manifests.decode("c-30", content, hash_, entries.get), {**first.chunks, **second.chunks}.get
     )
@@ -137,17 +142,36 @@ def test_the_manifest_of_format_1_is_read() -> None:
     assert states == {Address("a"): ActorState.of(Position(4), Position(3), b"{}")}
 
 
-def test_a_list_of_which_little_changed_is_cut_at_the_same_places() -> None:
-    entries = {
-        Address(f"agents/{number}"): manifests.ActorManifest(Position(1), Position(0), (f"{number:064x}",))
-        for number in range(5_000)
-    }
+def _entry(number: int) -> manifests.ActorManifest:
+    return manifests.ActorManifest(Position(number), Position(0), (f"{number:064x}",))
+
+
+@given(st.lists(st.lists(st.tuples(st.integers(0, 60), st.none() | st.integers(1, 9)), max_size=5), max_size=6))
+def test_a_list_that_is_made_again_in_part_is_the_list_made_anew(rounds: list[list[tuple[int, int | None]]]) -> None:
+    entries = {Address(f"agents/{number:03}"): _entry(number) for number in range(40)}
+    listing = manifests.Listing()
+    stored: dict[bytes, bytes] = {}
+    for changes in [[], *rounds]:
+        for number, changed in changes:
+            entries.pop(Address(f"agents/{number:03}"), None)
+            if changed is not None:
+                entries[Address(f"agents/{number:03}")] = _entry(changed)
+        listing.take(dict(sorted(entries.items())))
+        stored |= listing.changed
+        content = b"".join(stored[bytes.fromhex(name)] for name in listing.names)
+        assert msgspec.json.decode(content, type=dict[Address, manifests.ActorManifest]) == entries
+        anew = _listing_of(dict(sorted(entries.items())))
+        assert (listing.names, listing.state_hash) == (anew.names, anew.state_hash)
+
+
+def test_of_a_list_in_which_little_changed_little_is_made_again() -> None:
+    entries = {Address(f"agents/{number:04}"): _entry(number) for number in range(5_000)}
     listing = _listing_of(entries)
-    before = listing.pieces()
-    assert msgspec.json.decode(b"".join(before), type=dict[Address, manifests.ActorManifest]) == entries
-    changed = {**entries, Address("agents/70"): manifests.ActorManifest(Position(2), Position(1), ())}
-    del changed[Address("agents/4000")]
-    listing.take(changed)
-    after = listing.pieces()
-    assert len(set(after) - set(before)) <= 2
-    assert after == _listing_of(changed).pieces()
+    before = set(listing.names)
+    assert len(before) > 300
+    entries[Address("agents/0070")] = _entry(70_000)
+    listing.take(entries)
+    assert len(listing.changed) == len(set(listing.names) - before) == 1
+    del entries[Address("agents/4000")]
+    listing.take(entries)
+    assert len(set(listing.names) - before) <= 2

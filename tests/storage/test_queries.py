@@ -58,7 +58,7 @@ def test_every_number_of_rows_is_covered_by_inserts_of_few_sizes(rows: int) -> N
         sizes.append(insert_size(rows - sum(sizes)))
     assert sum(sizes) == rows
     assert max(sizes) * EVENT_COLUMNS <= SQLITE_PARAMETERS_MAX
-    assert len(sizes) <= rows // ROWS_MAX + 8
+    assert len(sizes) <= rows // ROWS_MAX + 2
 
 
 def test_an_insert_has_a_parameter_for_every_column_of_every_row() -> None:

@@ -16,6 +16,7 @@ from bus.messages.base import Event, Position
 from bus.messages.system import SystemInfo
 from storage.chain import KEPT, NOTHING, PRUNABLE
 from storage.errors import CorruptJournal
+from storage.keys import Keys
 from storage.layout import Segment
 from storage.queries import ROLLUP_DIFFERENCES
 from storage.schema import SEGMENT, create_or_check
@@ -40,7 +41,7 @@ def _timeline() -> Iterator[tuple[sqlite3.Connection, Timeline]]:
 
 
 def _loaded(connection: sqlite3.Connection) -> Timeline:
-    timeline = Timeline(CATALOGUE)
+    timeline = Timeline(CATALOGUE, Keys(Path()))  # none of these events has personal text
     timeline.load(connection, PATH, Segment(Position(1)))
     return timeline
 

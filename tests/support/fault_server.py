@@ -13,6 +13,8 @@ from typing import Self
 
 import orjson
 
+from tests.support.model_replies import Called, embedding_reply, streamed_tool_reply, tool_reply
+
 HUGE_BYTES = 9 * 1024 * 1024
 """More than any honest reply."""
 TEXT = "All is well."
@@ -76,13 +78,18 @@ _BODY = (Sickness.GARBAGE, Sickness.WRONG_TYPE, Sickness.HUGE, Sickness.HUGE_UNA
 class FaultServer:
     """The server. Open it with `async with`; change `sickness` at any time."""
 
-    def __init__(self, sickness: Sickness = Sickness.HEALTHY) -> None:
+    def __init__(self, sickness: Sickness = Sickness.HEALTHY, *, port: int = 0) -> None:
         self.sickness = sickness
+        self._wanted_port = port
         self.retry_after = "7"
         self.words = "the request is wrong"
         """What an error says; `{authorization}` stands for the key that came."""
         self.text = TEXT
         """What it says when it is well."""
+        self.tool_calls: tuple[Called, ...] = ()
+        """The tools that it calls instead, when it is well."""
+        self.recorded: tuple[str, bytes] | None = None
+        """A content type and a body that it sends instead of its own, when it is well."""
         self.calls = 0
         self.bodies: list[bytes] = []
         self.paths: list[str] = []
@@ -95,7 +102,7 @@ class FaultServer:
         self._handlers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._wanted_port)
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -193,13 +200,17 @@ class FaultServer:
                 return False
             case _:
                 pass
+        if self.recorded is not None and sickness not in _STATUS:
+            kind, content = self.recorded
+            self._write(writer, 200, content, kind)
+            return True
         if is_streamed and sickness not in _STATUS and sickness not in _BODY:
             return await self._stream(reader, writer, path)
         if sickness in _STATUS:
             words = self.words.replace("{authorization}", headers.get("authorization", ""))
             self._write(writer, _STATUS[sickness], _error(sickness, words))
             return True
-        content = _content(sickness, path, self.text)
+        content = self._whole(path) or _content(sickness, path, self.text)
         if sickness is Sickness.HUGE_UNANNOUNCED:
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n" + content)
             return False
@@ -219,7 +230,7 @@ class FaultServer:
             await reader.read(1)  # returns when the client goes
             return False
         is_sse = kind == "text/event-stream"
-        pieces = streamed_reply(path, self.text)
+        pieces = streamed_tool_reply(path, self.tool_calls) if self.tool_calls else streamed_reply(path, self.text)
         if self.sickness is Sickness.STREAM_GARBAGE:
             pieces = [b"data: {what\n\n" if is_sse else b"{what\n"]
         first_word = self.text.split(" ")[0].encode()
@@ -238,6 +249,14 @@ class FaultServer:
             await writer.drain()
         writer.write(b"0\r\n\r\n")
         return True
+
+    def _whole(self, path: str) -> bytes:
+        """A reply that is not about words, when it is well; empty if it is."""
+        if self.sickness not in (Sickness.HEALTHY, Sickness.HELD):
+            return b""
+        if path.endswith(("/embeddings", "/api/embed", ":batchEmbedContents")):
+            return embedding_reply(path, self.bodies[-1])
+        return tool_reply(path, self.tool_calls) if self.tool_calls else b""
 
     def _write(self, writer: asyncio.StreamWriter, status: int, content: bytes, kind: str = "application/json") -> None:
         head = [f"HTTP/1.1 {status} Whatever", f"content-type: {kind}", f"content-length: {len(content)}"]

@@ -1,6 +1,6 @@
 """A running router over real sockets, on a journal in memory and a clock that stands still unless it is moved."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import TypeVar
@@ -10,8 +10,9 @@ import msgspec
 from actors.providers import ProviderOptions
 from actors.providers.options import DialectName
 from actors.providers.settings import RouterOptions
-from actors.router import Router
+from actors.router import Neighbours, Router
 from actors.rules.cascade import CascadeOptions
+from actors.rules.recordings import Recordings
 from actors.runtime import Actor, ActorSystem, ChildSpec
 from actors.runtime.simulation import MemoryJournal
 from bus.clock import VirtualClock
@@ -124,6 +125,11 @@ def behind(
     )
 
 
+def able(options: ProviderOptions) -> ProviderOptions:
+    """The same provider, which declares all that a model can do."""
+    return msgspec.structs.replace(options, capabilities=("tools", "vision", "json"))
+
+
 @asynccontextmanager
 async def routing(
     *providers: ProviderOptions,
@@ -131,6 +137,9 @@ async def routing(
     clock: VirtualClock | None = None,
     environment: Mapping[str, str] | None = None,
     options: RouterOptions | None = None,
+    neighbours: Neighbours | None = None,
+    recordings: Recordings | None = None,
+    others: Sequence[ChildSpec] = (),
 ) -> AsyncIterator[Routing]:
     journal, clock = journal or MemoryJournal(), clock or VirtualClock()
     options = msgspec.structs.replace(options or RouterOptions(cascade=QUICK), providers=providers)
@@ -138,6 +147,7 @@ async def routing(
         routing = Routing(system, journal, clock)
         await system.start(
             ChildSpec(JOURNAL, lambda: Checkpoints(routing.checkpoints)),
-            ChildSpec(ROUTER, lambda: Router(options, environment or {})),
+            *others,
+            ChildSpec(ROUTER, lambda: Router(options, environment or {}, neighbours=neighbours, recordings=recordings)),
         )
         yield routing

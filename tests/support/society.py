@@ -8,6 +8,8 @@ from typing import Self, TypeVar
 import msgspec
 
 from actors.agent import Agent
+from actors.quotas import Quotas
+from actors.rules.quotas import QuotasOptions
 from actors.runtime import Actor, ActorSystem, ChildSpec, PersistentActor
 from actors.runtime.simulation import MemoryJournal
 from actors.steps import AgentOptions
@@ -22,7 +24,8 @@ from bus.messages.artifacts import (
     WriteArtifact,
 )
 from bus.messages.base import AgentId, ArtifactId, BlobId, Command, CompletionId, Done, Event, Message, Request, TaskId
-from bus.messages.completions import ROUTER, Complete, Completion
+from bus.messages.completions import ROUTER, Complete, Completion, ReadRouter, RouterView
+from bus.messages.quotas import QUOTAS
 from bus.messages.tasks import (
     COORDINATOR,
     CompleteTask,
@@ -144,6 +147,11 @@ class ScriptedRouter(Actor):
             return None
         return answer
 
+    def on_read_router(self, message: ReadRouter) -> RouterView | None:
+        self._heard.add(message)
+        self.defer()
+        return None
+
 
 ANSWER = Completion(
     completion=CompletionId("m-1"),
@@ -183,7 +191,16 @@ class Heard:
 class Society:
     """One agent among scripted others, on a journal in memory. A second one on the same journal is a restart."""
 
-    def __init__(self, persona: Persona | None, *, journal: MemoryJournal, heard: Heard, options: AgentOptions) -> None:
+    def __init__(
+        self,
+        persona: Persona | None,
+        *,
+        journal: MemoryJournal,
+        heard: Heard,
+        options: AgentOptions,
+        quotas: QuotasOptions | None = None,
+    ) -> None:
+        self._quotas = quotas
         self.journal = journal
         self.heard = heard
         self.agent = AgentId(AGENT)
@@ -196,11 +213,13 @@ class Society:
         self._system = ActorSystem(log=log, history=self.journal)
         await self._system.__aenter__()
         agent, persona, options, heard = self.agent, self._persona, self._options, self.heard
+        quotas = self._quotas
         await self._system.start(
             ChildSpec(COORDINATOR, lambda: ScriptedCoordinator(heard)),
             ChildSpec(ARTIFACTS, lambda: ScriptedArtifacts(heard)),
             ChildSpec(ROUTER, lambda: ScriptedRouter(heard)),
-            ChildSpec(agent_address(agent), lambda: Agent(agent, persona, options)),
+            ChildSpec(QUOTAS, lambda: Quotas(quotas or QuotasOptions())),
+            ChildSpec(agent_address(agent), lambda: Agent(agent, persona, options, has_quotas=quotas is not None)),
         )
         return self
 
@@ -263,9 +282,12 @@ def society(
     journal: MemoryJournal | None = None,
     heard: Heard | None = None,
     options: AgentOptions = QUICK,
+    quotas: QuotasOptions | None = None,
 ) -> Society:
     """An agent among others, on a journal of its own unless one is given."""
-    return Society(persona, journal=journal or MemoryJournal(), heard=heard or Heard(), options=options)
+    return Society(
+        persona, journal=journal or MemoryJournal(), heard=heard or Heard(), options=options, quotas=quotas
+    )
 
 
 def completed(task: TaskId, attempt: int = 1) -> TaskCompleted:

@@ -1,4 +1,8 @@
-"""A language model of half a megabyte that knows nothing: random weights in GGUF, for a real engine to run."""
+"""A language model of half a megabyte that knows nothing: random weights in GGUF, for a real engine to run.
+
+It can be made to call tools: then it would rather end than speak, and rather call a tool than do anything else, so that
+an engine which forces a call by a grammar gets one at once.
+"""
 
 from pathlib import Path
 
@@ -9,14 +13,27 @@ EMBEDDING, FEED_FORWARD, HEADS, BLOCKS = 64, 128, 4, 1
 CONTEXT = 2_048
 SEED = 7
 TEMPLATE = (
-    "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}"
-    "{% if add_generation_prompt %}assistant: {% endif %}"
+    "{%- if tools %}{{- 'system: <tools>' }}"
+    "{%- for tool in tools %}{{- '\n' }}{{- tool | tojson }}{%- endfor %}{{- '\n</tools>\n' }}{%- endif %}"
+    "{%- for message in messages %}"
+    "{%- if message.role == 'assistant' and message.tool_calls %}{{- 'assistant: ' }}"
+    "{%- if message.content %}{{- message.content }}{%- endif %}"
+    "{%- for call in message.tool_calls %}{%- if call.function %}{%- set call = call.function %}{%- endif %}"
+    '{{- \'<tool_call>\n{"name": "\' }}{{- call.name }}{{- \'", "arguments": \' }}'
+    "{{- call.arguments | tojson }}{{- '}\n</tool_call>' }}{%- endfor %}{{- '\n' }}"
+    "{%- else %}{{- message.role + ': ' + message.content + '\n' }}{%- endif %}"
+    "{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- 'assistant: ' }}{%- endif %}"
 )
-"""Of a chat; the jinja that engines read from the model file."""
+"""Of a chat; the jinja that engines read from the model file. They learn from it how tools are called."""
+CALL_MARK = b"<tool_call>\n"
+END_TOKEN = 2
+LIKING = 30.0
+"""What all tokens have in common in their first dimension; a token that likes it is likely to come next."""
 
 
-def write_tiny_model(path: Path) -> None:
-    """Write the model: a one-block llama over bytes, with words for what it will say."""
+def write_tiny_model(path: Path, *, calls_tools: bool = False, has_pooling: bool = False) -> None:
+    """Write the model: a one-block llama over bytes and signs, with words for what it will say."""
     writer = gguf.GGUFWriter(path, "llama")
     tokens, kinds = _vocabulary()
     writer.add_context_length(CONTEXT)
@@ -32,13 +49,21 @@ def write_tiny_model(path: Path) -> None:
     writer.add_token_scores([-float(number) for number in range(len(tokens))])
     writer.add_token_types(kinds)
     writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
+    writer.add_eos_token_id(END_TOKEN)
     writer.add_unk_token_id(0)
+    writer.add_add_space_prefix(False)  # else an engine cannot follow a grammar from where the prompt ends
     writer.add_chat_template(TEMPLATE)
+    if has_pooling:
+        writer.add_pooling_type(gguf.PoolingType.MEAN)
     dice = np.random.default_rng(SEED)
     for name, shape in _tensors(len(tokens)):
         is_norm = name.endswith("norm.weight")
         values = np.ones(shape) if is_norm else dice.normal(0.0, 0.3, shape)
+        if calls_tools and name == "token_embd.weight":
+            values[:, 0] = LIKING
+        if calls_tools and name == "output.weight":
+            values[:, 0] = 0.0
+            values[END_TOKEN, 0], values[-1, 0] = 20.0, 10.0
         writer.add_tensor(name, values.astype(np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -52,9 +77,10 @@ def _vocabulary() -> tuple[list[bytes], list[int]]:
     words = [
         f"\u2581{first}{vowel}{last}".encode() for first in "bdfgklmnprstvz" for vowel in "aeiou" for last in "nrst"
     ]
+    signs = ["\u2581".encode(), *(bytes([code]) for code in range(0x21, 0x7F))]
     kinds = [gguf.TokenType.UNKNOWN, gguf.TokenType.CONTROL, gguf.TokenType.CONTROL]
-    kinds += [gguf.TokenType.BYTE] * len(octets) + [gguf.TokenType.NORMAL] * len(words)
-    return special + octets + words, [int(kind) for kind in kinds]
+    kinds += [gguf.TokenType.BYTE] * len(octets) + [gguf.TokenType.NORMAL] * (len(signs) + len(words) + 1)
+    return special + octets + signs + words + [CALL_MARK], [int(kind) for kind in kinds]
 
 
 def _tensors(vocabulary: int) -> list[tuple[str, tuple[int, ...]]]:

@@ -18,11 +18,14 @@ from bus.messages.base import Event, Position, R, Request
 from bus.messages.base import Message as ActorMessage
 from bus.messages.catalogue import EVENTS
 from bus.messages.monitor import MonitorView, ReadMonitor
+from bus.messages.quotas import QuotaGranted, ReserveQuota
 from bus.messages.system import EventPage, JournalView, ReadEvents, ReadJournal, SystemInfo
 from bus.topics import matches_any
-from web.app import build_app
+from tests.support.contract import Checked
+from web.app import build_app, endpoints
 from web.auth import SCOPES, Keyring
 from web.edge import Edge
+from web.feed import Feed
 from web.frames import Limits
 from web.hub import Hub
 from web.options import WebOptions
@@ -95,6 +98,8 @@ class ScriptedGateway:
                 return self._page(request)
             case ReadJournal():
                 return self._journal()
+            case ReserveQuota():
+                return QuotaGranted(0)
             case ReadMonitor():
                 return MonitorView(False, "", "", ())
             case _:
@@ -166,7 +171,8 @@ class World:
             clock=self.clock,
             complaints=lambda: self.complaints,
         )
-        self.app: ASGIApp = build_app(self.edge, limits=self.limits)
+        app = build_app(self.edge, limits=self.limits)
+        self.app = Checked(app, endpoints(self.edge, Feed(self.edge)))
 
     def record(self, *events: Event) -> None:
         """Commit events."""
@@ -253,6 +259,7 @@ async def served(world: World) -> AsyncIterator[str]:
     listener = listen(world.options)
     async with serving(world.app, world.hub, listener, world.limits):
         yield url_of(listener, world.options)
+    world.app.raise_broken()
 
 
 def virtual() -> VirtualClock:

@@ -72,3 +72,9 @@ async def test_the_page_that_is_shipped_has_nothing_inline() -> None:
     assert "<script>" not in page
     assert "<style" not in page
     assert " onerror=" not in page
+
+
+async def test_a_method_that_a_path_does_not_take_is_told_all_that_it_takes() -> None:
+    answer = await call(World().app, "PUT", "/api/tasks")
+    assert answer.status == 405
+    assert answer.headers["allow"] == "GET, HEAD, POST"

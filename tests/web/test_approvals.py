@@ -21,6 +21,7 @@ from bus.messages.approvals import (
     Withdraw,
 )
 from bus.messages.base import Message, Position
+from bus.messages.repositories import Branch, BranchPage, FollowOutput, ListBranches, OutputPart
 from bus.refusals import IllegalTransition, OwnProposal, StaleDecision
 from tests.web.support import READER, World, bearer, call
 
@@ -124,3 +125,21 @@ async def test_a_diff_is_plain_text_that_no_browser_runs(part: str) -> None:
     response = await call(served.app, "GET", f"/api/approvals/p-1/{part}")
     assert response.headers["content-type"] == "text/plain; charset=utf-8"
     assert response.headers["content-security-policy"].startswith("sandbox")
+
+
+async def test_running_checks_are_followed_from_where_the_reader_stands() -> None:
+    served = world()
+    served.gateway.replies[FollowOutput] = OutputPart(ProposalId("p-1"), "<b>ok</b>\n", 20, is_over=False)
+    answer = await call(served.app, "GET", "/api/approvals/p-1/checks?after=9")
+    assert answer.status == 200
+    assert last(served) == FollowOutput(ProposalId("p-1"), 9)
+    assert msgspec.json.decode(answer.body, type=OutputPart).next == 20
+    refused = await call(served.app, "GET", "/api/approvals/p-1/checks?after=-1")
+    assert refused.status == 422
+
+
+async def test_branches_are_listed_and_are_no_proposal() -> None:
+    served = world()
+    served.gateway.replies[ListBranches] = BranchPage((Branch("r", ProposalId("p-1"), "c" * 40, "ready"),))
+    answer = await call(served.app, "GET", "/api/approvals/branches")
+    assert (answer.status, last(served)) == (200, ListBranches())

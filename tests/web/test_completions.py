@@ -7,18 +7,17 @@ from contextlib import asynccontextmanager
 import aiohttp
 import openai
 import pytest
+from openai.types.chat import ChatCompletionContentPartImageParam, ChatCompletionToolParam
 
 from actors.providers import ProviderOptions
 from actors.providers.discovery import EXTRACTIVE
-from bus.messages.base import AgentId
-from bus.messages.completions import CompletionCompleted, CompletionFailed
-from bus.refusals import InvalidField
+from actors.providers.options import DialectName
+from bus.messages.completions import CompletionAttemptFailed, CompletionCompleted, CompletionFailed
 from tests.support.cascade_server import cascade_server
 from tests.support.fault_server import TEXT, TOKENS_IN, TOKENS_OUT, FaultServer, Sickness
-from tests.support.routing import DOCUMENT, Routing, behind
+from tests.support.model_replies import Called
+from tests.support.routing import DOCUMENT, Routing, able, behind
 from tests.web.support import READER, TOKEN
-from web.completions import ChatBody, command_of
-from web.wire import decode
 
 MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": DOCUMENT}]
 
@@ -126,28 +125,120 @@ async def test_the_models_are_the_cascade_and_those_of_its_providers() -> None:
         assert [model.id async for model in api.models.list()] == ["agora", "tiny"]
 
 
+WEATHER: ChatCompletionToolParam = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "Tells the weather.",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+    },
+}
+CALLED = Called("call_1", "weather", {"city": "Paris"})
+
+
+@pytest.mark.parametrize("dialect", ["openai", "anthropic", "gemini", "ollama"])
+async def test_a_tool_is_called_and_answered_through_every_dialect(dialect: DialectName) -> None:
+    async with FaultServer() as server, client(able(behind(server.url, dialect=dialect))) as (api, _):
+        server.tool_calls = (CALLED,)
+        asked = await api.chat.completions.create(
+            model="agora", messages=[{"role": "user", "content": "Hello."}], tools=[WEATHER], tool_choice="required"
+        )
+        assert (asked.choices[0].finish_reason, asked.choices[0].message.content) == ("tool_calls", None)
+        (call,) = [one for one in asked.choices[0].message.tool_calls or () if one.type == "function"]
+        assert (call.function.name, call.function.arguments) == ("weather", '{"city":"Paris"}')
+        server.tool_calls = ()
+        told = await api.chat.completions.create(
+            model="agora",
+            messages=[
+                {"role": "user", "content": "Hello."},
+                {
+                    "role": "assistant",
+                    "tool_calls": [
+                        {
+                            "id": call.id,
+                            "type": "function",
+                            "function": {"name": call.function.name, "arguments": call.function.arguments},
+                        }
+                    ],
+                },
+                {"role": "tool", "tool_call_id": call.id, "content": "Sunny."},
+            ],
+            tools=[WEATHER],
+        )
+        assert told.choices[0].message.content == TEXT
+        assert b"Sunny." in server.bodies[-1]
+
+
+@pytest.mark.parametrize("dialect", ["openai", "anthropic", "gemini", "ollama"])
+async def test_a_streamed_call_arrives_whole_before_the_finish(dialect: DialectName) -> None:
+    async with FaultServer() as server, client(able(behind(server.url, dialect=dialect))) as (api, _):
+        server.tool_calls = (CALLED, CALLED._replace(id="call_2"))
+        stream = await api.chat.completions.create(
+            model="agora", messages=[{"role": "user", "content": "Hello."}], tools=[WEATHER], stream=True
+        )
+        chunks = [chunk.choices[0] async for chunk in stream]
+        calls = [call for chunk in chunks for call in chunk.delta.tool_calls or ()]
+        assert [call.index for call in calls] == [0, 1]
+        assert {call.function.arguments for call in calls if call.function is not None} == {'{"city":"Paris"}'}
+        assert len({call.id for call in calls}) == 2
+        assert chunks[-1].finish_reason == "tool_calls"
+
+
+async def test_a_call_of_a_tool_that_was_not_offered_is_asked_of_the_next_provider() -> None:
+    async with FaultServer() as wrong, FaultServer() as right:
+        wrong.tool_calls, right.tool_calls = (Called("c", "shutdown", {}),), (CALLED,)
+        providers = (able(behind(wrong.url, "wrong")), able(behind(right.url, "right")))
+        async with client(*providers) as (api, router):
+            asked = await api.chat.completions.create(
+                model="agora", messages=[{"role": "user", "content": "Hello."}], tools=[WEATHER]
+            )
+            assert asked.choices[0].message.tool_calls is not None
+            assert [failed.error for failed in router.events(CompletionAttemptFailed)] == ["invalid"]
+            assert [done.provider for done in router.events(CompletionCompleted)] == ["right"]
+
+
+IMAGE: ChatCompletionContentPartImageParam = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+
+
 @pytest.mark.parametrize(
-    ("body", "path"),
+    ("dialect", "sent"),
     [
-        (b'{"n": 2, "messages": []}', "n"),
-        (b'{"tools": [{}], "messages": []}', "tools"),
-        (b'{"deadline_s": 0, "messages": []}', "deadline_s"),
-        (b'{"messages": [{"role": "tool", "content": "x"}]}', "messages.0.role"),
-        (b'{"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}', "messages.0.content"),
-        (b'{"response_format": {"type": "grammar"}, "messages": []}', "response_format"),
+        ("openai", b'"url":"data:image/png;base64,AAAA"'),
+        ("anthropic", b'"media_type":"image/png","data":"AAAA"'),
+        ("gemini", b'"mimeType":"image/png","data":"AAAA"'),
+        ("ollama", b'"images":["AAAA"]'),
     ],
 )
-def test_what_would_change_the_answer_and_is_not_understood_is_refused(body: bytes, path: str) -> None:
-    with pytest.raises(InvalidField) as refused:
-        command_of(decode(body, ChatBody), AgentId("x"))
-    assert refused.value.path == path
+async def test_an_image_goes_only_to_a_model_that_sees(dialect: DialectName, sent: bytes) -> None:
+    async with FaultServer() as blind, FaultServer() as seeing:
+        providers = (behind(blind.url, "blind"), able(behind(seeing.url, "seeing", dialect=dialect)))
+        async with client(*providers) as (api, _):
+            await api.chat.completions.create(
+                model="agora",
+                messages=[{"role": "user", "content": [{"type": "text", "text": "What is this?"}, IMAGE]}],
+            )
+        assert (blind.calls, seeing.calls) == (0, 1)
+        assert sent in seeing.bodies[0]
 
 
-def test_a_schema_and_a_privacy_reach_the_cascade() -> None:
-    body = (
-        b'{"messages": [{"role": "developer", "content": "Hi."}], "privacy": "local", "max_completion_tokens": 7,'
-        b' "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type":"object"}}}}'
-    )
-    command = command_of(decode(body, ChatBody), AgentId("x"))
-    assert (command.privacy, command.schema, command.tokens_max) == ("local", '{"type":"object"}', 7)
-    assert command.messages[0].role == "system"
+async def test_where_nobody_sees_the_refusal_names_vision_and_nobody_is_asked() -> None:
+    async with FaultServer() as server, client(behind(server.url), EXTRACTIVE) as (api, _):
+        with pytest.raises(openai.UnprocessableEntityError) as refused:
+            await api.chat.completions.create(model="agora", messages=[{"role": "user", "content": [IMAGE]}])
+        assert (refused.value.code, server.calls) == ("not_capable", 0)
+        assert "vision" in refused.value.message
+
+
+async def test_an_image_elsewhere_is_refused_and_never_fetched() -> None:
+    async with FaultServer() as server, client(able(behind(server.url))) as (api, _):
+        part: ChatCompletionContentPartImageParam = {"type": "image_url", "image_url": {"url": f"{server.url}/x.png"}}
+        with pytest.raises(openai.UnprocessableEntityError) as refused:
+            await api.chat.completions.create(model="agora", messages=[{"role": "user", "content": [part]}])
+        assert (refused.value.param, server.calls) == ("messages.0.content", 0)
+
+
+async def test_an_answer_that_is_not_streamed_survives_a_stream_that_breaks_at_the_provider() -> None:
+    async with FaultServer(Sickness.BREAKS) as server, client(behind(server.url), EXTRACTIVE) as (api, router):
+        answer = await api.chat.completions.create(model="agora", messages=[{"role": "user", "content": DOCUMENT}])
+        assert answer.choices[0].message.content == DOCUMENT
+        assert [failed.error for failed in router.events(CompletionAttemptFailed)] == ["truncated"]

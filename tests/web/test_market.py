@@ -79,9 +79,9 @@ async def test_a_result_as_text_becomes_an_artifact_of_the_agents_before_it_is_d
     here = world()
     assert await send(here, "/api/tasks/t-1/complete", agent="greeter", attempt=1, text="hello") == 200
     asked = [request for _, request in here.gateway.asked]
-    assert isinstance(asked[1], WriteArtifact)
-    assert (asked[1].text, asked[1].owner, asked[1].task) == ("hello", "greeter", "t-1")
-    assert asked[2] == CompleteTask(TASK, ME, 1, ArtifactId("a-9"))
+    assert isinstance(asked[2], WriteArtifact)
+    assert (asked[2].text, asked[2].owner, asked[2].task) == ("hello", "greeter", "t-1")
+    assert asked[3] == CompleteTask(TASK, ME, 1, ArtifactId("a-9"))
 
 
 async def test_nothing_is_written_for_whoever_does_not_hold_the_lease() -> None:

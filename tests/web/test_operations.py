@@ -20,7 +20,7 @@ from bus.messages.monitor import MONITOR, Alert, HaltSystem, MonitorView, ReadMo
 from bus.messages.system import CheckpointPage, CheckpointView, ListCheckpoints, ReadJournal, SaveCheckpoint
 from tests.web.support import READER, World, bearer, call
 
-BALANCE = Balance(AccountId("treasury"), "msat", 10, 0, 0, 0, 0, 10, 10)
+BALANCE = Balance(AccountId("treasury"), "msat", 10, 0, 0, 0, 0, 0, 10, 10)
 CHECKPOINT = CheckpointView("c-1", Position(1), "manual", 1, "main", 0, "", 1, "h", "0.1", {}, 5, "s")
 POSTED = TransferView(TransferId("post/t-1"), TransferState.POSTED, AccountId("a"), AccountId("b"), "msat", 5)
 

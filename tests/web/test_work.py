@@ -8,8 +8,8 @@ from bus.messages.base import AgentId, ArtifactId, Message, TaskId
 from bus.messages.tasks import COORDINATOR, CompleteTask, DeclineBid, FailTask, RenewLease, StartWork, SubmitBid
 from bus.refusals import InvalidField, NotPermitted
 from web.auth import SCOPES, Principal
-from web.wire import encode
-from web.work import METHODS, said
+from web.wire import decode, encode
+from web.work import ANSWERS, METHODS, Say, Saying, request_of
 
 OPERATOR = Principal("operator", SCOPES)
 GREETER = Principal("agents/greeter", frozenset(("read", "agent")), "greeter")
@@ -31,13 +31,17 @@ CASES: list[tuple[str, dict[str, object], Address, Message]] = [
 ]
 
 
+def said(method: str, params: bytes, principal: Principal) -> Saying:
+    return request_of(method, decode(params, Say), principal)
+
+
 @pytest.mark.parametrize(("method", "params", "to", "request_"), CASES)
 def test_each_method_is_one_request(method: str, params: dict[str, object], to: Address, request_: Message) -> None:
     assert said(method, encode(params), GREETER) == (to, request_)
 
 
 def test_every_method_has_a_case() -> None:
-    assert {case[0] for case in CASES} == set(METHODS)
+    assert {case[0] for case in CASES} == set(METHODS) == set(ANSWERS)
 
 
 def test_a_token_speaks_for_its_own_agent_and_for_no_other() -> None:

@@ -11,6 +11,7 @@ Object.assign(ICONS, {
   plus: "M8 3v10M3 8h10",
   back: "M9.5 3.500L5 8l4.5 4.5",
   board: "M2.5 2.500h3v11h-3zM6.5 2.500h3v7h-3zM10.5 2.500h3v9h-3z",
+  clock: "M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12zM8 4.500V8l2.5 1.500",
   table: "M2.5 3.500h11M2.5 8h11M2.5 12.500h11",
 });
 

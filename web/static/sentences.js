@@ -57,6 +57,8 @@ const SENTENCES = {
   "proposal.proposed": (d) => say`${name(d.proposer)} proposed ${name(d.proposal)}: ${quoted(d.title)}`,
   "proposal.checking": (d) => say`Checks of ${name(d.proposal)} began: ${plural(d.change?.files ?? 0, "file")} change`,
   "proposal.ready": (d) => say`${name(d.proposal)} waits for a decision`,
+  "proposal.outdated": (d) => say`${name(d.proposal)} is worked out anew${because(d.reason)}`,
+  "approvals.epoch": (d) => say`The approvals go on in history ${number(d.epoch)}`,
   "proposal.voted": (d) => say`${name(d.by)} approved ${name(d.proposal)}${because(d.reason)}`,
   "proposal.approved": (d) => say`${name(d.proposal)} is approved`,
   "proposal.applying": (d) => say`${name(d.proposal)} is being applied`,
@@ -79,6 +81,11 @@ const SENTENCES = {
   "schedule.created": (d) => say`Schedule ${d.schedule} will post “${d.spec?.task?.title}”`,
   "schedule.fired": (d) => say`Schedule ${d.schedule} posted ${plural((d.dues ?? []).length, "task")}: “${d.task?.title}”`,
   "schedule.cancelled": (d) => say`Schedule ${d.schedule} was cancelled`,
+  "trigger.created": (d) =>
+    d.spec?.at ? say`Trigger ${d.trigger} waits for position ${d.spec.at}` : say`Trigger ${d.trigger} waits for ${(d.spec?.types ?? []).join(", ") || "events"}`,
+  "trigger.fired": (d) =>
+    d.wake ? say`Trigger ${d.trigger} woke ${name(d.wake)}` : say`Trigger ${d.trigger} posted “${d.post?.title}” for event ${d.position}`,
+  "trigger.cancelled": (d) => say`Trigger ${d.trigger} was cancelled`,
   "task.waiting": (d, w) => say`${w.task(d.task)} waits${because(d.reason)}`,
   "task.assigned": (d, w) => say`${w.task(d.task, d.spec?.title)} went to ${agent(d.agent)} with a lease of ${duration(d.lease_s)}`,
   "task.started": (d, w) => say`${agent(d.agent)} began ${w.task(d.task)}`,
@@ -126,15 +133,28 @@ const SENTENCES = {
   "budget.spent": (d) => say`The ${d.budget} budget is spent: ${dollars(d.spent_usd_micros)} of ${dollars(d.limit_usd_micros)}`,
   "budget.raised": (d) => say`The ${d.budget} budget is now ${d.limit_usd_micros ? dollars(d.limit_usd_micros) : "without a limit"}`,
 
+  "quota.reserved": (d) => say`${agent(d.agent)} may use ${[d.calls && plural(d.calls, "call"), d.tokens && plural(d.tokens, "token"), d.disk_bytes && bytes(d.disk_bytes)].filter(Boolean).join(", ")} of its quota`,
+  "quota.settled": (d) => say`${agent(d.agent)} used ${[d.calls && plural(d.calls, "call"), d.tokens && plural(d.tokens, "token"), d.disk_bytes && bytes(d.disk_bytes)].filter(Boolean).join(", ") || "nothing"} of its quota`,
+  "quota.warned": (d) => say`${agent(d.agent)} has nearly used up its ${d.resource.replace("_", " ")}: ${number(d.used)} of ${number(d.limit)}`,
+  "quota.spent": (d) => say`${agent(d.agent)} has used up its ${d.resource.replace("_", " ")}: ${number(d.used)} of ${number(d.limit)}`,
+
   "account.opened": (d) =>
     say`Account ${name(d.account)} opened in ${d.currency}${d.credit_limit ? (d.credit_limit < 0 ? ", without a limit" : `, credit ${money(d.credit_limit, d.currency)}`) : ""}`,
   "transfer.held": (d, w) => say`${paid(d.amount, d.currency)} of ${name(d.debit)} were held${w.purpose(d.transfer, d.reason)}`,
   "transfer.posted": (d, w) =>
     say`${name(d.debit)} paid ${paid(d.amount, d.currency)} to ${name(d.credit)}${w.purpose(d.transfer, d.reason)}`,
+  "transfer.posted_many": (d) =>
+    say`${paid((d.postings ?? []).reduce((sum, one) => sum + one.amount, 0), d.currency)} moved in ${plural((d.postings ?? []).length, "transfer")}`,
   "transfer.voided": (d, w) => say`A hold was released${w.purpose(d.hold, d.reason)}`,
   "transfer.expired": (d, w) => say`A hold ran out and was released${w.purpose(d.transfer, "")}`,
   "transfer.refused": (d) =>
     say`${paid(d.amount, d.currency)} from ${name(d.debit)} to ${name(d.credit)} were refused${because(d.reason)}`,
+
+  "invoice.requested": (d) => say`An invoice over ${paid(d.amount_msat)} was asked for, for ${name(d.account)}${d.backend === "simulated" ? " (simulated)" : ""}`,
+  "invoice.issued": (d) => say`Invoice ${name(d.invoice)} can be paid`,
+  "invoice.settled": (d) => say`Invoice ${name(d.invoice)} was paid: ${paid(d.received_msat)} for ${name(d.account)}${d.backend === "simulated" ? " (simulated)" : ""}`,
+  "invoice.failed": (d) => say`Invoice ${name(d.invoice)} brings nothing${because(d.reason)}`,
+  "invoice.expired": (d) => say`Invoice ${name(d.invoice)} was not paid in time`,
 
   "checkpoint.saved": (d) =>
     say`Checkpoint ${name(d.checkpoint)} saved at position ${number(d.at)}: ${bytes(d.size_bytes)} in ${duration(d.elapsed_ms / 1000)}`,
@@ -152,10 +172,27 @@ const SENTENCES = {
   "alert.cleared": (d) => say`${name(d.alert)} is well again`,
   "alert.delivered": (d) => say`The webhook was told of ${name(d.alert)}`,
   "alert.undelivered": (d) => say`The webhook was not told of ${name(d.alert)}${because(d.reason)}`,
+  "upgrade.asked": (d) => say`${name(d.proposal)} takes effect by a restart`,
+  "upgrade.restarting": (d) => say`The server stops to start again as ${name(String(d.commit).slice(0, 12))}`,
+  "upgrade.unattended": (d) => say`${name(d.proposal)} takes effect when someone starts the server again`,
+  "upgrade.taken": (d) => say`The server runs as ${name(d.proposal)} has made it`,
+  "upgrade.rolled_back": (d) => say`The server is back without ${name(d.proposal)}${because(d.reason)}`,
+  "webhook.added": (d) => say`The webhook ${name(d.webhook)} is told of what happens from now on`,
+  "webhook.removed": (d) => say`The webhook ${name(d.webhook)} is no longer told`,
+  "webhook.owed": (d) => say`The webhook ${name(d.webhook)} is to be told: ${d.topic}`,
+  "webhook.delivered": (d) => say`The webhook ${name(d.webhook)} took it${d.tries > 1 ? ` after ${d.tries} tries` : ""}`,
+  "webhook.undelivered": (d) => say`The webhook ${name(d.webhook)} did not take ${d.topic}${because(d.reason)}`,
   "allowance.drawn": (d) => say`${dollars(d.amount_usd_micros)} were set aside for calls`,
   "allowance.returned": (d) => say`${dollars(d.amount_usd_micros)} that were set aside came back`,
   "allowance.lost": (d) => say`${dollars(d.amount_usd_micros)} that were set aside count as spent`,
+  "allowance.asked": (d) => say`The ledger was asked for ${dollars(d.amount_usd_micros)} for calls`,
+  "allowance.refused": (d) => say`The ledger set nothing aside${because(d.reason)}`,
+  "spending.reconciled": (d) => say`By the bill ${dollars(d.spent_usd_micros)} were spent, ${dollars(d.unspent_usd_micros)} not`,
+  "provider.seen": (d) => say`${name(d.provider)} is ${d.is_there ? "there again" : "gone"}${because(d.reason)}`,
+  "router.reconfigured": (d) => say`The cascade has new settings: ${(d.changes ?? []).join("; ")}`,
+  "settings.refused": (d) => say`The settings cannot be used${because(d.reason)}`,
   "router.reordered": (d) => say`The cascade is now ${(d.providers ?? []).join(", ")}`,
+  "text.redacted": (d) => say`What ${plural(d.events, "event")} said was redacted by ${name(d.by)}${because(d.reason)}`,
   "journal.pruned": (d) => say`${plural(d.events, "old event")} left the journal; ${bytes(d.freed_bytes)} are free again`,
 
   "page.gap": (d) => say`Positions ${number(d.from)} to ${number(d.to)} were not received${because(d.reason)}`,
@@ -175,11 +212,11 @@ export function sentence(event, titleOf) {
 export const plain = (parts) => parts.map((part) => (typeof part === "string" ? part : part.text)).join("");
 
 const FAULTS = new Set(["system.error", "tool.failed", "task.failed", "completion.failed", "completion.attempt_failed",
-  "checkpoint.failed", "breaker.opened", "transfer.refused", "budget.spent", "alert.raised", "alert.undelivered", "page.gap"]);
+  "checkpoint.failed", "breaker.opened", "transfer.refused", "invoice.failed", "budget.spent", "alert.raised", "alert.undelivered", "page.gap"]);
 const SUBJECTS = {
   task: "tasks", bid: "tasks", bidder: "tasks", auction: "tasks", artifact: "tasks",
   agent: "agents", step: "agents", action: "agents", tool: "agents",
-  transfer: "money", account: "money", budget: "money",
+  transfer: "money", account: "money", invoice: "money", quota: "money", budget: "money",
   completion: "models", thinking: "models", breaker: "models", provider: "models",
   approval: "approvals",
 };

@@ -1,10 +1,11 @@
 // What waits for a person, on every page: alerts with their causes, and the switch that stops everything.
 
-import { send } from "./api.js";
-import { Ago, Dialog, useMay } from "./details.js";
+import { read, send } from "./api.js";
+import { Ago, Dialog, useLoad, useMay } from "./details.js";
 import { plural } from "./format.js";
+import { Notify } from "./notify.js";
 import { Icon, ICONS } from "./parts.js";
-import { alerts, isHalted, tell } from "./store.js";
+import { alerts, connection, isHalted, tell } from "./store.js";
 import { useSignals } from "./use.js";
 import { html, useState } from "./vendor/htm-preact-standalone.module.js";
 
@@ -19,6 +20,7 @@ function Alerts({ list, close }) {
       ${!list.length && html`<p>All is well again.</p>`}
       <ul class="alert-list">${list.map((each) => html`
         <li key=${each.alert}><a href=${`#/${PLACES[each.kind] ?? "system"}`} onClick=${close}><b>${each.alert}</b></a><span class="faint"><${Ago} us=${each.raised_us} /></span><p>${each.cause}</p></li>`)}</ul>
+      <footer><${Notify} /></footer>
     <//>`;
 }
 
@@ -56,6 +58,13 @@ async function resume() {
   }
 }
 
+/** Money over Lightning is not real where no node is configured: said on every page. */
+function Lightning() {
+  const [{ phase }] = useSignals(connection);
+  const { value } = useLoad(() => (phase === "live" ? read("/api/ledger/invoices?limit=1") : Promise.resolve(undefined)), [phase]);
+  return value?.is_simulated ? html`<a class="badge simulated" href="#/ledger" title="No Lightning node is configured: invoices are simulated and bring no real money">simulated<span> Lightning</span></a>` : null;
+}
+
 export function Watch() {
   const [items, halted] = useSignals(alerts, isHalted);
   const mayAct = useMay("admin");
@@ -63,6 +72,7 @@ export function Watch() {
   const list = Object.values(items).sort((a, b) => b.raised_us - a.raised_us);
   const close = () => show("");
   return html`
+    <${Lightning} />
     ${list.length > 0 && html`<button class="quiet alarm" title=${list.map((each) => `${each.alert}: ${each.cause}`).join("\n")} onClick=${() => show("alerts")}><${Icon} name="alert" /><span>${plural(list.length, "alert")}</span></button>`}
     ${halted && html`<span class="badge halted">halted</span>`}
     ${mayAct && (halted ? html`<button onClick=${resume}><${Icon} name="play" />Resume</button>`

@@ -45,6 +45,10 @@ async def test_a_change_is_listed_shown_approved_and_applied(
             await approvals.decide(shell, "p-1", "approve", reason="yes", hash_="0" * 64)
         assert "not 000000000000; it cannot be decided" in str(first_of(refusal.value))
         capsys.readouterr()
+        assert await approvals.branches(shell) is ExitCode.DONE
+        listed = capsys.readouterr().out
+        assert "p-1" in listed
+        assert sandbox.git("for-each-ref", "refs/agora/proposals/").split()[0][:12] in listed
         assert await approvals.decide(shell, "p-1", "approve", reason="looks right", hash_="") is ExitCode.DONE
         shown = capsys.readouterr().out
         assert "+new" in shown

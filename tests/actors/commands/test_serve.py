@@ -15,7 +15,7 @@ async def test_the_welcome_says_where_it_serves_who_answers_and_where_the_data_i
         assert f"Agora serves {server.url}\n" in said
         assert f"{server.url}/#token=" in said
         assert f"data: {server.data}" in said
-        assert "agents: scout, analyst, editor" in said
+        assert "agents: scout, analyst, editor, librarian" in said
         assert "no model was found" in said
         async with server.client() as client:
             assert (await client.ready()).ready

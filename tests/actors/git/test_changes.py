@@ -13,8 +13,8 @@ from tests.support.repositories import Sandbox
 TOLD = Told("Change\n", 1_750_000_000_000_000)
 
 
-def changes(tmp_path: Path, **fields: tuple[str, ...]) -> Changes:
-    configured = RepositoryOptions("r", str(Sandbox(tmp_path / "r").path), **fields)
+def changes(tmp_path: Path, *, checks: tuple[str, ...] = (), branches: tuple[str, ...] = ()) -> Changes:
+    configured = RepositoryOptions("r", str(Sandbox(tmp_path / "r").path), checks, branches)
     return Changes(ChangesOptions((configured,)), tmp_path / "checks")
 
 

@@ -52,3 +52,10 @@ async def test_nothing_of_the_environment_is_passed_on() -> None:
 async def test_git_that_fails_says_why(tmp_path: Path) -> None:
     with pytest.raises(ChangeRefused, match="git rev-parse ended with 128: fatal: not a git repository"):
         await git(tmp_path, "rev-parse", "HEAD", timeout_s=10.0)
+
+
+async def test_what_a_program_says_is_heard_as_it_says_it() -> None:
+    heard: list[bytes] = []
+    code = "import sys; print('one', flush=True); print('two', file=sys.stderr, flush=True)"
+    ended = await run((sys.executable, "-c", code), cwd=Path("/"), timeout_s=20.0, heard=heard.append)
+    assert b"".join(sorted(heard)) == ended.output + ended.errors == b"one\ntwo\n"

@@ -1,11 +1,12 @@
 """What a change comes to and how a branch moves, on real repositories."""
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
 
-from actors.git.repository import Repository, Told
+from actors.git.repository import FILE_BYTES_MAX, Repository, Told
 from actors.rules.docket import blob_id
 from bus.messages.approvals import Change, Target
 from bus.messages.base import BlobId
@@ -257,3 +258,112 @@ async def test_hooks_of_the_repository_do_not_run(tmp_path: Path) -> None:
         hook.chmod(0o755)
     await repository(sandbox).apply("main", await worked_out(sandbox), TOLD)
     assert [name for name in os.listdir(tmp_path) if name.startswith("ran-")] == []
+
+
+@pytest.mark.parametrize(
+    ("link", "where"), [("/tmp", "outside"), ("docs", "inside")], ids=["a link out of the tree", "a link within it"]
+)
+async def test_a_patch_never_writes_through_a_symlink_that_is_there(tmp_path: Path, link: str, where: str) -> None:
+    sandbox = Sandbox(tmp_path / "r")
+    (sandbox.path / "link").symlink_to(link)
+    sandbox.commit(f"a link {where}")
+    patch = "diff --git a/link/x b/link/x\nnew file mode 100644\n--- /dev/null\n+++ b/link/x\n@@ -0,0 +1 @@\n+x\n"
+    with pytest.raises(ChangeRefused):
+        await patched(sandbox, patch)
+    assert not (sandbox.path / "docs" / "x").exists()
+
+
+async def test_a_patch_that_makes_a_symlink_within_the_tree_or_a_program_is_refused(tmp_path: Path) -> None:
+    sandbox = Sandbox(tmp_path / "r")
+    head = "diff --git a/l b/l\nnew file mode {}\n--- /dev/null\n+++ b/l\n@@ -0,0 +1 @@\n+a.txt\n"
+    with pytest.raises(ChangeRefused, match="l is a symlink; a patch changes plain files"):
+        await patched(sandbox, head.format("120000") + "\\ No newline at end of file\n")
+    with pytest.raises(ChangeRefused, match="the mode of l would be 100755"):
+        await patched(sandbox, head.format("100755"))
+    with pytest.raises(ChangeRefused, match=r"the mode of a\.txt would be 100755"):
+        await patched(sandbox, "diff --git a/a.txt b/a.txt\nold mode 100644\nnew mode 100755\n")
+
+
+async def test_a_patch_that_adds_a_submodule_is_refused(tmp_path: Path) -> None:
+    sandbox = Sandbox(tmp_path / "r")
+    commit = sandbox.tip()
+    patch = (
+        "diff --git a/sub b/sub\nnew file mode 160000\n--- /dev/null\n+++ b/sub\n"
+        f"@@ -0,0 +1 @@\n+Subproject commit {commit}\n"
+    )
+    with pytest.raises(ChangeRefused, match="sub is a submodule"):
+        await patched(sandbox, patch)
+
+
+@pytest.mark.slow
+async def test_a_diff_of_fifty_megabytes_is_refused_without_being_held(tmp_path: Path) -> None:
+    sandbox = Sandbox(tmp_path / "r")
+    sandbox.git("checkout", "-q", "feature")
+    sandbox.write("huge.txt", "line of text that makes a diff long\n" * 1_500_000)
+    sandbox.commit("huge")
+    sandbox.git("checkout", "-q", "main")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ChangeRefused, match="it said more than 1000000 bytes"):
+        await worked_out(sandbox)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20 * 1024
+
+
+async def test_what_was_worked_out_is_kept_by_its_name_until_it_is_forgotten(tmp_path: Path) -> None:
+    sandbox = Sandbox(tmp_path / "r")
+    change, _ = await repository(sandbox).work_out(FEATURE, b"", TOLD, name="p-1")
+    commit = await repository(sandbox).commit(change, TOLD)
+    assert await repository(sandbox).kept() == [("p-1", commit)]
+    sandbox.git("branch", "-D", "feature")
+    sandbox.git("reflog", "expire", "--expire=now", "--all")
+    sandbox.git("gc", "-q", "--prune=now")
+    assert await repository(sandbox).apply("main", change, TOLD) == commit
+    await repository(sandbox).forget("p-1", commit)
+    await repository(sandbox).forget("p-1", commit)
+    assert await repository(sandbox).kept() == []
+
+
+async def test_what_was_worked_out_once_is_merged_again_into_a_branch_that_moved(tmp_path: Path) -> None:
+    sandbox = Sandbox(tmp_path / "r")
+    patch = sandbox.git("diff", "main", "feature") + "\n"
+    first, _ = await patched(sandbox, patch)
+    sandbox.write("a.txt", "zero\none\ntwo\nthree\n")
+    sandbox.write("c.txt", "later\n")
+    sandbox.commit("others go on")
+    target = Target("r", "main", patch=BlobId("x"))
+    again, _ = await repository(sandbox).work_out(target, b"", TOLD, head=first.head)
+    assert (again.head, again.base) == (first.head, sandbox.tip())
+    assert sandbox.git("show", f"{again.tree}:c.txt") == "later"
+
+
+async def test_whether_a_branch_has_a_change_is_seen_without_touching_it(tmp_path: Path) -> None:
+    sandbox = Sandbox(tmp_path / "r")
+    change = await worked_out(sandbox)
+    commit = await repository(sandbox).commit(change, TOLD)
+    assert not await repository(sandbox).stands("main", commit)
+    await repository(sandbox).apply("main", change, TOLD)
+    assert await repository(sandbox).stands("main", commit)
+    sandbox.write("c.txt", "later\n")
+    sandbox.commit("later")
+    assert await repository(sandbox).stands("main", commit)
+
+
+async def test_plain_files_are_read_and_nothing_else(tmp_path: Path) -> None:
+    sandbox = Sandbox(tmp_path / "r")
+    (sandbox.path / "link").symlink_to("/etc/passwd")
+    (sandbox.path / "bytes").write_bytes(b"\xff\xfe")
+    (sandbox.path / "long").write_bytes(b"x" * (FILE_BYTES_MAX + 1))
+    sandbox.commit("more")
+    sandbox.write("a.txt", "not committed\n")
+    found = repository(sandbox)
+    assert await found.read("main", "a.txt") == "one\ntwo\nthree\n"
+    assert await found.read("main", "nothing.txt") is None
+    for path, words in (
+        ("link", "no plain file"),
+        ("docs", "no plain file"),
+        ("bytes", "not in UTF-8"),
+        ("long", "longer than"),
+        ("../r/a.txt", "leads out"),
+        ("/etc/passwd", "leads out"),
+    ):
+        with pytest.raises(ChangeRefused, match=words):
+            await found.read("main", path)

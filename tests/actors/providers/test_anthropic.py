@@ -62,7 +62,7 @@ def test_finish_reasons_have_one_name(given: str, reason: str) -> None:
     [
         ({"stop_reason": None}, ErrorClass.TRUNCATED),
         ({"stop_reason": "refusal"}, ErrorClass.FILTERED),
-        ({"stop_reason": "tool_use"}, ErrorClass.GARBAGE),
+        ({"stop_reason": "pause_turn"}, ErrorClass.GARBAGE),
         ({"content": []}, ErrorClass.EMPTY),
         ({"content": [{"type": "thinking", "thinking": "…"}]}, ErrorClass.EMPTY),
         ({"content": None}, ErrorClass.GARBAGE),

@@ -2,10 +2,10 @@
 
 from decimal import Decimal
 
-from actors.providers.calls import Call
+from actors.providers.calls import Call, Failure, Flight, Times
 from actors.providers.dialect import ModelReply
 from actors.providers.options import ProviderOptions
-from actors.providers.seats import Seat, Seats
+from actors.providers.seats import Seats
 from actors.providers.transport import Transport
 from actors.rules.breaker import BreakerOptions, Permit
 from actors.rules.cascade import Attempted, ErrorClass
@@ -19,37 +19,36 @@ PROVIDER = ProviderOptions(
 )
 
 
-def begun() -> tuple[Call, Seat]:
+def begun() -> tuple[Call, Flight]:
     request = Complete((ChatMessage("user", "abc"),), 50, 9.0, agent=AgentId("scout"), task=TaskId("t-1"))
     call = Call(request, begun_s=100.0)
     call.completion = CompletionId("m-1")
     seat = Seats((PROVIDER,), BreakerOptions(), Transport(), {}).seat("a")
-    call.begin(seat, PERMIT)
-    return call, seat
+    return call, call.begin(seat, PERMIT, 100.5)
 
 
 def test_the_intent_names_what_is_reserved_and_how_long_the_prompt_is() -> None:
-    call, seat = begun()
+    call, flight = begun()
     requested = call.requested(77, 5)
     assert (requested.reserved_usd_micros, requested.tokens_in_estimate, requested.tokens_max) == (77, 5, 50)
-    assert (call.deadline_s, call.estimate(seat), call.attempts) == (109.0, 105, 1)
+    assert (call.deadline_s, call.estimate(flight.seat), call.attempts) == (109.0, 105, 1)
 
 
 def test_a_failed_attempt_is_remembered_with_its_round() -> None:
-    call, seat = begun()
+    call, flight = begun()
     call.round = 1
-    failed = call.attempt_failed(seat, ErrorClass.TIMEOUT, "no reply", 4, 1.5)
+    failed = call.attempt_failed(flight, Failure(ErrorClass.TIMEOUT, "no reply", 4, 1.5))
     assert (failed.error, failed.cost_usd_micros, failed.elapsed_s) == ("timeout", 4, 1.5)
-    assert (call.attempted, call.lines, call.seat) == (
+    assert (call.attempted, call.lines, call.flights) == (
         [Attempted("a", ErrorClass.TIMEOUT, 1)],
         ["a: timeout: no reply"],
-        None,
+        {},
     )
 
 
 def test_an_answers_cost_is_its_own_and_what_failed_attempts_lost() -> None:
-    call, seat = begun()
-    completed = call.completed(seat, REPLY, 4, 1.5, (103.0, 7))
+    call, flight = begun()
+    completed = call.completed(flight, REPLY, 4, Times(1.5, None, 103.0), 7)
     assert (completed.answer_cost_usd_micros, completed.cost_usd_micros) == (120, 124)
     assert (completed.elapsed_s, completed.completed_us) == (3.0, 7)
     answer = call.reply(completed, REPLY)

@@ -62,7 +62,7 @@ def test_finish_reasons_have_one_name(given: str, reason: str) -> None:
         (chat({"content": ""}), ErrorClass.EMPTY),
         (chat({"content": None, "reasoning": "long thoughts"}, "length"), ErrorClass.EMPTY),
         (chat({"content": "F"}, "content_filter"), ErrorClass.FILTERED),
-        (chat({"content": None}, "tool_calls"), ErrorClass.GARBAGE),
+        (chat({"content": None}, "tool_calls"), ErrorClass.EMPTY),
         (chat(None), ErrorClass.GARBAGE),
         (chat({"content": 5}), ErrorClass.GARBAGE),
         ({"choices": []}, ErrorClass.GARBAGE),

@@ -3,8 +3,8 @@
 import pytest
 
 from actors.providers.dialect import Prompt, ProviderFault
+from actors.providers.opening import open_provider
 from actors.providers.options import DialectName, ProviderOptions
-from actors.providers.provider import open_provider
 from actors.providers.transport import Transport
 from actors.rules.cascade import ErrorClass
 from bus.messages.completions import ChatMessage

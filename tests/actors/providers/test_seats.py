@@ -62,9 +62,9 @@ def test_a_transition_of_the_breaker_is_returned_to_be_recorded() -> None:
 
 def test_the_reservation_is_that_of_the_dearest_enabled_provider() -> None:
     state = Cascade()
-    assert seats().dearest(state, 1_000, 1_000) == 2_000
+    assert seats().dearest(state, asked(tokens_max=1_000)) == 2_000
     state.providers["dear"] = Standing(is_enabled=False)
-    assert seats().dearest(state, 1_000, 1_000) == 0
+    assert seats().dearest(state, asked(tokens_max=1_000)) == 0
 
 
 def test_breakers_are_restored_and_whom_the_router_disabled_is_told() -> None:

@@ -10,12 +10,8 @@ from actors.rules import spending
 from actors.rules.allowance import ROOM_SHARE, to_draw
 from actors.rules.spending import Limits, Spending
 from bus.messages.base import AgentId, CompletionId, Event, TaskId
-from bus.messages.completions import (
-    AllowanceDrawn,
-    AllowanceReturned,
-    CompletionCompleted,
-    CompletionRequested,
-)
+from bus.messages.completions import CompletionCompleted, CompletionRequested
+from bus.messages.routing import AllowanceDrawn, AllowanceReturned
 
 LIMIT = 1_000
 SLICE = 200

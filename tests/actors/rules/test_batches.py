@@ -1,5 +1,6 @@
 """Many transfers in one command: each on what those before it leave, linked ones all or not at all."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +8,17 @@ from hypothesis import strategies as st
 from actors.rules import batches, books
 from actors.rules.batches import BATCH_MAX, check_batch, decide_batch
 from actors.rules.books import Books
-from bus.messages.ledger import CreateTransfers, MoneyCommand, TransferState, TransferView
+from bus.codec import EVENT_BYTES_MAX, Catalogue
+from bus.messages.base import AccountId, Event, TransferId
+from bus.messages.catalogue import EVENTS
+from bus.messages.ledger import (
+    AccountOpened,
+    CreateTransfers,
+    MoneyCommand,
+    TransferPostedMany,
+    TransferState,
+    TransferView,
+)
 from bus.refusals import IdempotencyConflict, InvalidField, NotFound
 from tests.support.books import NOW_US, available, carry_out, filled, fold, hold, net, post, transfer, void
 
@@ -31,6 +42,63 @@ def test_each_transfer_builds_on_those_before_it() -> None:
     done = carry(state, transfer("a", 600), transfer("b", 500, "bob", "ann"), transfer("c", 200, "bob", "ann"))
     assert states(done) == [POSTED, POSTED, REFUSED]
     assert (net(state, "treasury"), net(state, "bob"), net(state, "ann")) == (400, 100, 500)
+
+
+def recorded(state: Books, *commands: MoneyCommand) -> list[Event]:
+    batch = CreateTransfers(commands)
+    check_batch(batch)
+    decided = decide_batch(state, batch, NOW_US)
+    fold(state, decided.events)
+    return list(decided.events)
+
+
+def test_transfers_in_a_row_are_recorded_together_and_one_by_itself_as_ever() -> None:
+    state = filled(1_000)
+    events = recorded(state, transfer("a", 1), transfer("b", 2), hold("h", 3), transfer("c", 4))
+    assert [event.wire_name for event in events] == [
+        "account.opened",
+        "transfer.posted",
+        "transfer.posted",
+        "transfer.held",
+        "transfer.posted",
+    ]
+    events = recorded(state, transfer("d", 1), transfer("e", 2), hold("i", 3), transfer("f", 4))
+    assert [event.wire_name for event in events] == ["transfer.posted_many", "transfer.held", "transfer.posted"]
+    assert books.prove(state).is_conserved
+
+
+def test_each_of_those_that_were_recorded_together_is_known_by_its_id() -> None:
+    state = filled(1_000)
+    recorded(state, transfer("a", 1))
+    first = carry(state, transfer("b", 2), transfer("c", 3))
+    assert carry(state, transfer("b", 2), transfer("c", 3)) == first
+    assert books.view(state, TransferId("c")).amount == 3
+    with pytest.raises(IdempotencyConflict):
+        carry_out(state, transfer("c", 4))
+
+
+def test_a_row_of_transfers_is_cut_where_the_currency_changes_and_where_an_event_is_full() -> None:
+    state = filled(10_000)
+    recorded(state, transfer("a", 1), transfer("genesis2", 1))
+    scrip = [msgspec.structs.replace(transfer(f"s{n}", 1, "mint", "bob"), currency="scrip") for n in range(2)]
+    fold(state, (AccountOpened(AccountId("mint"), "scrip", 100), AccountOpened(AccountId("bob"), "scrip", 0)))
+    events = recorded(state, transfer("m1", 1), transfer("m2", 1), *scrip)
+    assert [(event.wire_name, getattr(event, "currency", "")) for event in events] == [
+        ("transfer.posted_many", "msat"),
+        ("transfer.posted_many", "scrip"),
+    ]
+    wordy = [msgspec.structs.replace(transfer(f"w{n}", 1), reason='"' * 300) for n in range(200)]
+    events = recorded(state, *wordy)
+    assert len(events) > 1
+    catalogue = Catalogue(EVENTS)
+    assert sum(len(event.postings) for event in events if isinstance(event, TransferPostedMany)) == 200
+    assert max(len(catalogue.encode(event)[0]) for event in events) <= EVENT_BYTES_MAX
+    assert books.prove(state).is_conserved
+
+
+def test_a_reason_is_words_and_not_a_document() -> None:
+    with pytest.raises(InvalidField, match=r"transfers\[1\].reason: is longer than 2000 bytes"):
+        check_batch(CreateTransfers((transfer("a", 1), msgspec.structs.replace(transfer("b", 1), reason="x" * 2_001))))
 
 
 def test_a_hold_can_be_ended_in_the_batch_that_made_it() -> None:

@@ -72,6 +72,8 @@ def test_the_error_table() -> None:
         "throttled": "neutral provider gates is_retryable",
         "late": "neutral provider",
         "cancelled": "neutral stop may_cost",
+        "outrun": "neutral provider is_retryable may_cost",
+        "unrecorded": "neutral stop",
         "invalid": "neutral provider may_cost",
         "stalled": "failed provider is_retryable may_cost",
     }

@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors.rules.changes import FILES_MAX, Touched, check_symlink, check_touched, parse_raw
+from actors.rules.changes import FILES_MAX, Touched, check_path, check_plain, check_symlink, check_touched, parse_raw
 from bus.refusals import ChangeRefused
 
 BLOB = "a" * 40
@@ -14,7 +14,7 @@ def touched(path: str, mode: str = "100644") -> Touched:
 
 def test_what_git_lists_is_read() -> None:
     head = b":100644 120000 " + b"0" * 40 + b" " + BLOB.encode() + b" M"
-    assert parse_raw(head + b"\0docs/a b.txt\0") == (Touched("docs/a b.txt", "120000", BLOB),)
+    assert parse_raw(head + b"\0docs/a b.txt\0") == (Touched("docs/a b.txt", "120000", BLOB, "100644"),)
     assert parse_raw(b"") == ()
 
 
@@ -60,3 +60,31 @@ def test_symlinks_out_of_the_tree_are_refused(target: str) -> None:
 @pytest.mark.parametrize("target", ["a.md", "../README.md", "./b/../c", "sub/../a"])
 def test_symlinks_inside_the_tree_are_fine(target: str) -> None:
     check_symlink("docs/link", target)
+
+
+@pytest.mark.parametrize(
+    ("old_mode", "mode", "words"),
+    [
+        ("000000", "120000", "is a symlink"),
+        ("120000", "000000", "is a symlink"),
+        ("120000", "100644", "is a symlink"),
+        ("000000", "100755", "the mode of run.sh would be 100755"),
+        ("100644", "100755", "the mode of run.sh would be 100755"),
+        ("100755", "100644", "the mode of run.sh would be 100644"),
+    ],
+)
+def test_a_patch_makes_no_symlinks_and_changes_no_modes(old_mode: str, mode: str, words: str) -> None:
+    with pytest.raises(ChangeRefused, match=words):
+        check_plain([Touched("run.sh", mode, BLOB, old_mode)])
+
+
+@pytest.mark.parametrize(("old_mode", "mode"), [("000000", "100644"), ("100755", "100755"), ("100755", "000000")])
+def test_a_patch_adds_changes_and_removes_plain_files(old_mode: str, mode: str) -> None:
+    check_plain([Touched("run.sh", mode, BLOB, old_mode)])
+
+
+@pytest.mark.parametrize("path", ["", "/etc/passwd", "../x", "a/../../x", ".git/config", "a/.Git/x", "a\0b"])
+def test_a_path_of_a_file_stays_in_the_tree(path: str) -> None:
+    with pytest.raises(ChangeRefused, match="leads out of the tree"):
+        check_path(path)
+    assert check_path("docs/a b.md") == "docs/a b.md"

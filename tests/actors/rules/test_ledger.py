@@ -7,12 +7,14 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from actors.rules import books, ledger
+from actors.rules import batches, books, ledger, settlement
 from actors.rules.books import AMOUNT_MAX, UNLIMITED, Books
 from actors.rules.ledger import check_command, check_shape
 from bus.messages.base import AccountId, Event, TransferId
 from bus.messages.ledger import (
     AccountOpened,
+    CreateTransfers,
+    Currency,
     MoneyCommand,
     SetCredit,
     Transfer,
@@ -21,6 +23,7 @@ from bus.messages.ledger import (
     TransferState,
     TransferVoided,
 )
+from bus.messages.lightning import InvoiceId, InvoiceSettled
 from bus.refusals import IdempotencyConflict, InsufficientFunds, InvalidField, NotFound
 from tests.support.books import (
     NOW_US,
@@ -380,6 +383,26 @@ IDS = st.sampled_from([f"id-{n}" for n in range(40)])
 AMOUNTS = st.integers(1, 1_200)
 
 
+@st.composite
+def one_of_a_batch(draw: st.DrawFn, name: str) -> MoneyCommand:
+    """A command of any kind with that id."""
+    match draw(st.integers(0, 3)):
+        case 0:
+            return transfer(name, draw(AMOUNTS), draw(NAMES), draw(NAMES))
+        case 1:
+            return hold(name, draw(AMOUNTS), draw(NAMES), draw(NAMES), draw(st.sampled_from([0.0, 2.0])))
+        case 2:
+            return post(name, draw(IDS), draw(st.one_of(st.just(0), AMOUNTS)))
+        case _:
+            return void(name, draw(IDS))
+
+
+def totals(state: Books) -> dict[str, tuple[int, int]]:
+    """What every account in msat has taken in and given out."""
+    found = books.balances(state, currency="msat")
+    return {one.account: (one.incoming, one.outgoing) for one in found if one.incoming or one.outgoing}
+
+
 class LedgerMachine(RuleBasedStateMachine):
     """Random commands, repeats and conflicts included, with the promises checked after each."""
 
@@ -430,6 +453,45 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(name=IDS, of=IDS)
     def void(self, name: str, of: str) -> None:
         self.carry_out(void(name, of))
+
+    @rule(name=IDS, debit=NAMES, credit=NAMES, amount=AMOUNTS, currency=st.sampled_from(["scrip", "tokens"]))
+    def transfer_of_another_currency(self, name: str, debit: str, credit: str, amount: int, currency: Currency) -> None:
+        self.carry_out(transfer(name, amount, debit, credit, currency))
+
+    @rule(account=NAMES, limit=st.integers(0, 600), currency=st.sampled_from(["msat", "scrip", "tokens"]))
+    def credit_line(self, account: str, limit: int, currency: Currency) -> None:
+        try:
+            self.record(ledger.decide_credit(self.state, SetCredit(AccountId(account), currency, limit)))
+        except (InsufficientFunds, InvalidField):
+            return
+
+    @rule(data=st.data(), is_linked=st.booleans())
+    def batch(self, data: st.DataObject, is_linked: bool) -> None:
+        names = data.draw(st.lists(IDS, min_size=1, max_size=5, unique=True))
+        commands = tuple(data.draw(one_of_a_batch(name)) for name in names)
+        command = CreateTransfers(commands, is_linked)
+        before = through_json(self.state)
+        try:
+            batches.check_batch(command)
+            decided = batches.decide_batch(self.state, command, self.now_us)
+        except (InvalidField, NotFound, IdempotencyConflict):
+            assert self.state == before, "a refused batch leaves no trace"
+            return
+        assert self.state == before, "deciding changes nothing"
+        self.record(decided.events)
+        refused = [view for view in decided.views if view.state is TransferState.REFUSED]
+        if is_linked and refused:
+            assert len(refused) == len(commands), "all or none"
+            assert totals(self.state) == totals(before), "none moved anything"
+
+    @rule(number=st.integers(1, 4), amount=AMOUNTS, account=NAMES)
+    def an_invoice_is_paid(self, number: int, amount: int, account: str) -> None:
+        name = InvoiceId(f"i-{number}")
+        paid = InvoiceSettled(name, AccountId(account), amount, "lnd", "", "", self.now_us)
+        is_new = f"invoice/{name}" not in self.state.transfers
+        events = settlement.decide_income(self.state, paid)
+        assert bool(events) == is_new, "an invoice brings its money once"
+        self.record(events)
 
     @rule(seconds=st.integers(0, 3))
     def time_passes(self, seconds: int) -> None:

@@ -12,7 +12,7 @@ from actors.rules.idempotency import KEPT_US
 from actors.rules.tasks import LIVE, OPEN
 from bus.errors import Refused
 from bus.messages.agents import AgentStatusName
-from bus.messages.base import AgentId, TaskId
+from bus.messages.base import AgentId, Event, TaskId
 from bus.messages.tasks import (
     AuctionClosed,
     CancelTask,
@@ -414,16 +414,82 @@ class MarketMachine(RuleBasedStateMachine):
         super().__init__()
         self.desk = desk_with("scout", "critic")
         self.desk.join("scribe", "translate", concurrency_max=2)
+        self.opened: list[tuple[TaskId, int]] = []
+        self.scheduled: set[str] = set()
 
-    @rule(capability=st.sampled_from(["", "brief", "translate"]), attempts_max=ATTEMPTS)
-    def create(self, capability: str, attempts_max: int) -> None:
-        of = spec(capability=capability, attempts_max=attempts_max)
-        self.desk.record(market.decide_create(self.desk.board, CreateTask(of), self.desk.now_us))
+    def record(self, events: tuple[Event, ...]) -> None:
+        """What the floor does: whoever waited for a task that has ended goes on, or ends too."""
+        for event in events:
+            if isinstance(event, TaskBidding):
+                self.opened.append((event.task, event.attempt))
+                assert self.desk.board.tasks[event.task].waits_until_us <= self.desk.now_us, "a retry waits its time"
+        self.desk.record(events)
+        for event in events:
+            if isinstance(event, TaskEnded):
+                followers = market.decide_followers(self.desk.board, event.task, self.desk.now_us, TERMS)
+                self.record(followers)
+
+    @rule(
+        capability=st.sampled_from(["", "brief", "translate"]),
+        attempts_max=ATTEMPTS,
+        after=st.sets(st.integers(0, 5), max_size=2),
+        is_held=st.booleans(),
+        retry_delay_s=st.sampled_from([0.0, 5.0]),
+        deadline_s=st.sampled_from([0.0, 0.0, 30.0]),
+        of_schedule=st.sampled_from([0, 0, 1, 2]),
+    )
+    def create(
+        self,
+        *,
+        capability: str,
+        attempts_max: int,
+        after: set[int],
+        is_held: bool,
+        retry_delay_s: float,
+        deadline_s: float,
+        of_schedule: int,
+    ) -> None:
+        # Mostly tasks that are there, the newest first; now and then one that is not.
+        count = len(self.desk.board.tasks)
+        known = tuple(TaskId(f"t-{max(count - back, 1) if back < 5 else 99}") for back in sorted(after) if count)
+        of = msgspec.structs.replace(
+            spec(capability=capability, attempts_max=attempts_max),
+            after=known,
+            retry_delay_s=retry_delay_s,
+            deadline_s=deadline_s,
+        )
+        key = f"schedule/s-1/{of_schedule}" if of_schedule else ""
+        try:
+            events = market.decide_create(self.desk.board, CreateTask(of, key), self.desk.now_us)
+        except Refused:
+            assert key in self.scheduled or any(task not in self.desk.board.tasks for task in known)
+            return
+        if key:
+            assert bool(events) == (key not in self.scheduled), "a time of a schedule is one task, however often told"
+            self.scheduled.add(key)
+        self.record(events)
+        if is_held:
+            for created in events:
+                self.record(market.decide_held(self.desk.board, created.task, self.desk.now_us, TERMS))
+
+    @rule(seconds=st.integers(1, 20))
+    def time_passes(self, seconds: int) -> None:
+        self.desk.now_us += seconds * 1_000_000
+
+    @rule(task=TASKS)
+    def a_wait_is_over(self, task: TaskId) -> None:
+        if task in self.desk.board.tasks:
+            self.record(market.decide_resume(self.desk.board, task, self.desk.now_us, TERMS))
+
+    @rule(task=TASKS)
+    def a_deadline_passes(self, task: TaskId) -> None:
+        if task in self.desk.board.tasks:
+            self.record(market.decide_expire(self.desk.board, task, self.desk.now_us))
 
     @rule(task=TASKS, is_held=st.booleans())
     def hear_of_the_hold(self, task: TaskId, is_held: bool) -> None:
         board, now_us = self.desk.board, self.desk.now_us
-        self.desk.record(
+        self.record(
             market.decide_held(board, task, now_us, TERMS)
             if is_held
             else market.decide_not_held(board, task, "no money", now_us)
@@ -438,9 +504,18 @@ class MarketMachine(RuleBasedStateMachine):
         assert agent != "ghost"
         assert 1 <= price <= 1_000
 
+    @rule(task=TASKS, agent=st.sampled_from(["scout", "critic"]), how=st.sampled_from(["complete", "fail"]))
+    def win_and_end(self, task: TaskId, agent: str, how: str) -> None:
+        """The short way, so that many tasks come to an end, and many to another attempt."""
+        self.bid(task, agent, 100)
+        self.close(task, may_wait=False)
+        found = self.desk.board.tasks.get(task)
+        if found is not None:
+            self.work(task, agent, found.attempt, how)
+
     @rule(task=TASKS, may_wait=st.booleans())
     def close(self, task: TaskId, may_wait: bool) -> None:
-        self.desk.close(task, may_wait=may_wait)
+        self.record(market.decide_close(self.desk.board, task, self.desk.now_us, TERMS, may_wait=may_wait))
 
     @rule(task=TASKS, agent=AGENTS, attempt=ATTEMPTS, what=st.sampled_from(["start", "complete", "fail", "give up"]))
     def work(self, task: TaskId, agent: str, attempt: int, what: str) -> None:
@@ -459,29 +534,29 @@ class MarketMachine(RuleBasedStateMachine):
         except Refused:
             return
         assert is_holder, "only who holds the lease may speak for the task"
-        self.desk.record(events)
+        self.record(events)
 
     @rule(task=TASKS, attempt=ATTEMPTS)
     def lapse(self, task: TaskId, attempt: int) -> None:
         if task in self.desk.board.tasks:
-            self.desk.record(market.decide_lapse(self.desk.board, task, attempt, self.desk.now_us, TERMS))
+            self.record(market.decide_lapse(self.desk.board, task, attempt, self.desk.now_us, TERMS))
 
     @rule(task=TASKS)
     def cancel(self, task: TaskId) -> None:
         try:
-            self.desk.record(market.decide_cancel(self.desk.board, CancelTask(task), self.desk.now_us))
+            self.record(market.decide_cancel(self.desk.board, CancelTask(task), self.desk.now_us))
         except Refused:
             return
 
     @rule(agent=AGENTS, now=st.sampled_from(list(AgentStatusName)))
     def change(self, agent: str, now: AgentStatusName) -> None:
-        self.desk.record(market.decide_member(self.desk.board, status(agent, now)))
+        self.record(market.decide_member(self.desk.board, status(agent, now)))
 
     @rule(agent=st.sampled_from(["scout", "critic", "scribe"]), is_back=st.booleans())
     def leave(self, agent: str, is_back: bool) -> None:
         board = self.desk.board
-        self.desk.record(market.decide_member(board, left(agent)))
-        self.desk.record(market.decide_departure(board, AgentId(agent), self.desk.now_us, TERMS))
+        self.record(market.decide_member(board, left(agent)))
+        self.record(market.decide_departure(board, AgentId(agent), self.desk.now_us, TERMS))
         if is_back:
             self.desk.join(agent, "brief")
 
@@ -495,6 +570,17 @@ class MarketMachine(RuleBasedStateMachine):
         ]
         assert len(live) == len(held)
         assert set(live) == held
+
+    @invariant()
+    def no_task_is_offered_before_all_that_it_comes_after_is_completed(self) -> None:
+        tasks = self.desk.board.tasks
+        for task in tasks.values():
+            if task.state in (TaskState.BIDDING, *LIVE):
+                assert {tasks[before].state for before in task.spec.after} <= {TaskState.COMPLETED}
+
+    @invariant()
+    def every_attempt_is_offered_once(self) -> None:
+        assert len(self.opened) == len(set(self.opened))
 
     @invariant()
     def nobody_has_more_in_hand_than_it_may(self) -> None:

@@ -2,7 +2,6 @@
 
 from actors.rules.monitor import (
     ALERTS_MAX,
-    OWED_MAX,
     TEXT_MAX,
     Condition,
     Monitored,
@@ -11,9 +10,10 @@ from actors.rules.monitor import (
     decide_halt,
     decide_polled,
     decide_resume,
+    decide_webhook,
     view,
 )
-from bus.messages.base import Event
+from bus.messages.base import Event, Position
 from bus.messages.completions import (
     BreakerClosed,
     BreakerHalfOpened,
@@ -24,14 +24,13 @@ from bus.messages.completions import (
 )
 from bus.messages.monitor import (
     AlertCleared,
-    AlertDelivered,
     AlertRaised,
-    AlertUndelivered,
     HaltSystem,
     ResumeSystem,
     SystemHalted,
     SystemResumed,
 )
+from bus.messages.webhooks import WebhookDelivered, WebhookRemoved, WebhookUndelivered
 
 DISK = Condition("disk", "", "1 MiB are free")
 STUCK = Condition("stuck", "router", "a message has waited for 40 s")
@@ -109,25 +108,16 @@ def test_alerts_and_their_words_are_bounded() -> None:
     assert decide_fact(state, OPENED, 2) == ()
 
 
-def test_the_webhook_is_owed_each_notice_until_an_outcome_is_recorded() -> None:
-    state = after(Monitored(), AlertRaised("disk", "disk", "x", 1, is_owed=True), AlertCleared("disk", is_owed=True))
-    assert [(notice.alert.alert, notice.is_raised) for notice in state.owed.values()] == [
-        ("disk", True),
-        ("disk", False),
-    ]
-    first, second = state.owed
-    after(state, AlertDelivered("disk", first), AlertUndelivered("disk", second, "HTTP 500"))
-    assert state.owed == {}
-
-
-def test_what_is_owed_is_bounded_and_nothing_is_owed_without_a_webhook() -> None:
-    state = after(Monitored(), AlertRaised("disk", "disk", "x", 1))
-    assert state.owed == {}
-    for _ in range(OWED_MAX + 5):
-        after(state, AlertRaised("disk", "disk", "x", 1, is_owed=True))
-    assert len(state.owed) == OWED_MAX
-    assert next(iter(state.owed)) == "n-6"
+def test_a_webhook_that_does_not_take_what_it_is_told_is_an_alert_until_it_does_or_is_gone() -> None:
+    dead = WebhookUndelivered("desk", "7/desk", Position(7), "alert.raised", "HTTP 500", 6)
+    state = after(Monitored(), *decide_webhook(Monitored(), dead, 1))
+    (alert,) = state.alerts.values()
+    assert (alert.alert, alert.cause) == ("dead_letters/desk", "the webhook did not take alert.raised: HTTP 500")
+    assert decide_webhook(state, dead, 2) == ()
+    assert decide_polled(state, {}, 2) == ()
+    for fact in (WebhookDelivered("desk", "8/desk", 1), WebhookRemoved("desk")):
+        assert decide_webhook(state, fact, 3) == (AlertCleared("dead_letters/desk"),)
 
 
 def test_a_clearing_of_what_is_not_there_changes_nothing() -> None:
-    assert after(Monitored(), AlertCleared("disk", is_owed=True)) == Monitored()
+    assert after(Monitored(), AlertCleared("disk")) == Monitored()

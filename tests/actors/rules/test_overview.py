@@ -269,6 +269,9 @@ def test_balances_follow_holds_and_payments() -> None:
     assert part(overview, "balances", "items", "treasury/msat") == {
         "account": "treasury",
         "currency": "msat",
+        "incoming": 1_000,
+        "outgoing": 0,
+        "fees": 0,
         "net": 1_000,
         "held_out": 300,
         "available": 700,

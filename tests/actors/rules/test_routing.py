@@ -3,7 +3,8 @@
 from actors.rules import routing
 from actors.rules.routing import RouterState
 from actors.rules.spending import Limits
-from bus.messages.completions import BudgetSpent, CascadeReordered, ProviderDisabled
+from bus.messages.completions import BudgetSpent, ProviderDisabled
+from bus.messages.routing import CascadeReordered
 
 
 def test_events_reach_both_the_cascade_and_the_money() -> None:

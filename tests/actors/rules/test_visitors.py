@@ -62,3 +62,12 @@ def test_there_is_a_bound_to_the_register() -> None:
     with pytest.raises(Overloaded):
         decide_register(state, command("one-more"), OWN)
     assert decide_register(state, command("agent-1", "sing"), OWN)
+
+
+def test_what_people_are_asked_is_the_registration_itself() -> None:
+    command = RegisterAgent(AgentId("greeter"), ("greet",), 2)
+    asked = visitors.request(command, "agents/greeter")
+    assert visitors.requested(asked.subject) == command
+    assert asked == visitors.request(command, "agents/greeter")
+    assert asked.idempotency_key != visitors.request(RegisterAgent(AgentId("greeter"), ("rule",)), "x").idempotency_key
+    assert visitors.requested("no json") is None

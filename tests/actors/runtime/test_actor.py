@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from actors.runtime import Actor, ChildSpec, Deferred, Job, PersistentActor, Restart
+from actors.runtime import Actor, ChildSpec, PersistentActor, Restart
 from actors.runtime.virtual_time import Simulation
 from bus.address import Address
-from bus.errors import ActorFault, ActorStopped, AskCycle, DeadlinePassed, UnhandledMessage
+from bus.errors import ActorFault, AskCycle, DeadlinePassed, UnhandledMessage
 from bus.messages.base import Done, Event, Message
 from bus.refusals import IllegalTransition
 from tests.support.virtual import (
@@ -30,29 +30,20 @@ ONE, TWO = Address("one"), Address("two")
 
 
 class Desk(Actor):
-    """Does in its turns what actors can do."""
+    """Answers, refuses, fails and hangs."""
 
     def __init__(self) -> None:
-        self.promised: list[Deferred[Sum]] = []
         self.told: list[int] = []
         self.stopped = 0
 
     async def on_stop(self) -> None:
         self.stopped += 1
 
-    def on_add(self, command: Add) -> Sum | None:
-        """Answered by a later message; a negative amount is refused at once."""
-        if command.amount < 0:
-            raise IllegalTransition("the desk", "open", "emptied")
-        self.promised.append(self.defer())
-        return None
+    def on_add(self, command: Add) -> Sum:
+        raise IllegalTransition("the desk", "open", "emptied")
 
     def on_tell(self, message: Tell) -> None:
         self.told.append(message.number)
-        if message.number == 0:
-            self.promised.pop(0).refuse(IllegalTransition("the desk", "closed", "used"))
-        elif message.number < 100 and self.promised:
-            self.promised.pop(0).answer(Sum(message.number))
 
     def on_read(self, query: ReadSum) -> Sum:
         return Sum(sum(self.told))
@@ -83,72 +74,6 @@ async def test_a_message_without_a_handler_is_told_to_the_asker_and_is_a_dead_le
         with pytest.raises(UnhandledMessage):
             await system.ask(ONE, Add(1))
         assert system.dead_letters == 2
-
-
-@in_virtual_time
-async def test_a_deferred_reply_is_given_or_refused_by_a_later_turn(simulation: Simulation) -> None:
-    async with system_in(simulation) as system, asyncio.TaskGroup() as tasks:
-        await system.start(child("one", Desk))
-        answered = tasks.create_task(system.ask(ONE, Add(1)))
-        await simulation.pass_time(0.1)
-        system.tell(ONE, Tell(7))
-        assert await answered == Sum(7)
-        asyncio.get_running_loop().call_later(1, system.tell, ONE, Tell(0))
-        with pytest.raises(IllegalTransition):
-            await system.ask(ONE, Add(1))
-
-
-@in_virtual_time
-async def test_who_waits_for_a_deferred_reply_hears_when_the_actor_is_gone(simulation: Simulation) -> None:
-    async with system_in(simulation) as system, asyncio.TaskGroup() as tasks:
-        await system.start(child("one", Desk))
-
-        async def ask() -> None:
-            with pytest.raises(ActorStopped):
-                await system.ask(ONE, Add(1))
-
-        asking = tasks.create_task(ask())
-        await simulation.pass_time(0.1)
-        await system.stop_actor(ONE)
-        await asking
-
-
-class Fickle(Actor):
-    """Promises, or keeps a promise, and fails in the same turn."""
-
-    def __init__(self) -> None:
-        self.promised: Deferred[Sum] | None = None
-
-    def on_add(self, command: Add) -> Sum | None:
-        deferred: Deferred[Sum] = self.defer()
-        if command.amount < 0:
-            raise IllegalTransition("a promise", "made", "kept")
-        self.promised = deferred
-        return None
-
-
-@in_virtual_time
-async def test_a_promise_of_a_turn_that_refuses_was_never_made(simulation: Simulation) -> None:
-    async with system_in(simulation) as system:
-        await system.start(child("one", Fickle))
-        with pytest.raises(IllegalTransition):
-            await system.ask(ONE, Add(-1))
-        await system.stop_actor(ONE)
-        assert system.late_replies == 0
-
-
-@in_virtual_time
-async def test_a_deferred_reply_is_given_once(simulation: Simulation) -> None:
-    actor = Fickle()
-    async with system_in(simulation) as system, asyncio.TaskGroup() as tasks:
-        await system.start(child("one", lambda: actor))
-        asking = tasks.create_task(system.ask(ONE, Add(1)))
-        await simulation.pass_time(0.1)
-        assert actor.promised is not None
-        actor.promised.answer(Sum(1))
-        assert await asking == Sum(1)
-        with pytest.raises(AssertionError):
-            actor.promised.answer(Sum(2))
 
 
 class Clocked(Actor):
@@ -235,75 +160,6 @@ async def test_an_ask_that_is_not_answered_ends_at_its_deadline(simulation: Simu
             await system.ask(TWO, Hang(), timeout_s=60)
         with pytest.raises(DeadlinePassed):
             await system.ask(ONE, Hang(), timeout_s=1)
-
-
-class Worker(Actor):
-    """Performs jobs."""
-
-    def __init__(self, heard: list[str]) -> None:
-        self._heard = heard
-        self.job: Job | None = None
-
-    def on_tell(self, message: Tell) -> None:
-        self.job = self.perform(self._work, message.number)
-
-    def on_add(self, command: Add) -> Sum | None:
-        self.perform(self._answer, self.defer(), amount=command.amount)
-        return None
-
-    async def _work(self, job: Job, number: int) -> None:
-        try:
-            if number == 13:
-                raise ValueError("thirteen")
-            total = await job.ask(TWO, ReadSum(), timeout_s=5)
-            await asyncio.sleep(number)
-            job.tell(TWO, Tell(number))
-            self._heard.append(f"done {number} at {total.total}")
-        except asyncio.CancelledError:
-            self._heard.append(f"cancelled {number}")
-            raise
-
-    async def _answer(self, job: Job, deferred: Deferred[Sum], *, amount: int) -> None:
-        await asyncio.sleep(1)
-        deferred.answer(Sum(amount))
-
-
-@in_virtual_time
-async def test_a_job_runs_beside_the_turns_and_can_give_the_reply(simulation: Simulation) -> None:
-    heard: list[str] = []
-    async with system_in(simulation) as system:
-        await system.start(child("two", Recorder), child("one", lambda: Worker(heard)))
-        system.tell(ONE, Tell(3))
-        assert await system.ask(ONE, Add(4)) == Sum(4)
-        await simulation.pass_time(3)
-        assert await system.ask(TWO, ReadSum()) == Sum(3)
-    assert heard == ["done 3 at 0"]
-
-
-@in_virtual_time
-async def test_a_job_can_be_cancelled_before_and_while_it_runs(simulation: Simulation) -> None:
-    heard: list[str] = []
-    actor = Worker(heard)
-    async with system_in(simulation) as system:
-        await system.start(child("two", Recorder), child("one", lambda: actor))
-        system.tell(ONE, Tell(50))
-        await simulation.pass_time(1)
-        assert actor.job is not None
-        actor.job.cancel()
-        actor.job.cancel()
-        await simulation.pass_time(1)
-        assert system.statistics()[1].jobs == 0
-    assert heard == ["cancelled 50"]
-
-
-@in_virtual_time
-async def test_a_job_that_fails_is_a_fault_of_its_actor(simulation: Simulation) -> None:
-    async with system_in(simulation) as system:
-        await system.start(child("one", lambda: Worker([])))
-        system.tell(ONE, Tell(13))
-        await simulation.pass_time(10)
-        statistics = system.statistics()[0]
-        assert (statistics.restarts, statistics.last_error) == (1, "ValueError: thirteen")
 
 
 class Shy(Actor):

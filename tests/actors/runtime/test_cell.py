@@ -6,7 +6,7 @@ from actors.runtime.lifecycle import Lifecycle
 from actors.runtime.virtual_time import Simulation
 from bus.address import Address
 from bus.bus import Bus
-from bus.envelope import Envelope
+from bus.envelope import Origin
 from bus.mailbox import Mailbox
 from tests.support.virtual import Recorder, Tell, child, in_virtual_time, system_in
 
@@ -63,11 +63,11 @@ def test_its_mailbox_comes_before_what_the_bus_has_and_subscriptions_take_turns(
     subscribe()
     subscribe()
     for number in (1, 2):
-        bus.publish(Envelope(Tell(number)))
-    cell.mailbox.offer(Envelope(Tell(0)))
+        bus.publish((Tell(number), Origin()))
+    cell.mailbox.offer((Tell(0), Origin()))
     taken = []
     while (envelope := cell.next_envelope()) is not None:
-        taken.append(envelope.message)
+        taken.append(envelope[0])
     assert taken == [Tell(0), Tell(1), Tell(1), Tell(2), Tell(2)]
 
 

@@ -1,11 +1,25 @@
 """What travels with a message: what it rests on, what caused it, the conversation, the hops."""
 
+from typing import ClassVar
+
 from actors.runtime import Actor
 from actors.runtime.virtual_time import Simulation
 from bus.address import Address
-from bus.envelope import Envelope
+from bus.envelope import Origin
 from bus.messages.base import Position
-from tests.support.virtual import Add, Added, Adder, Echo, ReadSum, Sum, Tell, child, in_virtual_time, system_in
+from tests.support.virtual import (
+    Add,
+    Added,
+    Adder,
+    Echo,
+    ReadSum,
+    Recorder,
+    Sum,
+    Tell,
+    child,
+    in_virtual_time,
+    system_in,
+)
 
 ONE, TWO, THREE = Address("one"), Address("two"), Address("three")
 
@@ -19,7 +33,7 @@ class Relay(Actor):
 
     def on_tell(self, message: Tell) -> None:
         current = self._context.current
-        assert isinstance(current, Envelope)
+        assert isinstance(current, Origin)
         self.seen.append((current.after, current.cause, current.correlation, current.hops))
         self.tell(self._to, message)
 
@@ -55,7 +69,7 @@ async def test_an_answer_carries_on_what_it_rests_on_to_who_asked(simulation: Si
         await system.start(child("one", Adder), child("two", Asker))
         system.tell(ONE, Add(1))
         await system.drain(1)
-        answer = await system._delivery.exchange(TWO, Envelope(ReadSum()), timeout_s=5)
+        answer = await system._delivery.exchange(TWO, ReadSum(), Origin(), timeout_s=5)
         assert (answer.message, answer.after) == (Sum(1), 1)
 
 
@@ -72,3 +86,66 @@ async def test_a_fact_is_what_its_reactions_rest_on_and_are_caused_by(simulation
         await system.exchange(ONE, Add(1), correlation="talk")
         await simulation.pass_time(1)
     assert two.seen == [(1, 1, "talk", 2)]
+
+
+class Origins(Actor):
+    """Keeps the origins themselves."""
+
+    def __init__(self) -> None:
+        self.seen: list[Origin] = []
+
+    def on_tell(self, message: Tell) -> None:
+        assert self._context.current is not None
+        self.seen.append(self._context.current)
+
+
+class Talker(Actor):
+    """Tells many messages in a turn, and learns something between two of them."""
+
+    async def on_add(self, command: Add) -> Sum:
+        for number in (1, 2):
+            self.tell(TWO, Tell(number))
+        await self.ask(ONE, Add(1), timeout_s=5)
+        for number in (3, 4):
+            self.tell(TWO, Tell(number))
+        return Sum(0)
+
+    def on_tell(self, message: Tell) -> None:
+        self.tell(TWO, message)
+
+
+@in_virtual_time
+async def test_messages_share_their_origin_until_a_turn_ends_or_more_may_be_rested_on(simulation: Simulation) -> None:
+    two = Origins()
+    async with system_in(simulation) as system:
+        await system.start(child("one", Adder), child("two", lambda: two), child("three", Talker))
+        await system.ask(THREE, Add(1))
+        await simulation.pass_time(1)
+        system.tell(THREE, Tell(5))
+        await simulation.pass_time(1)
+    assert [origin.after for origin in two.seen] == [0, 0, 1, 1, 1]
+    first, second, third, fourth, fifth = two.seen
+    assert (first is second, third is fourth) == (True, True)
+    assert len({id(first), id(third), id(fifth)}) == 3
+
+
+@in_virtual_time
+async def test_a_message_slips_into_a_mailbox_that_holds_something_and_has_room_and_into_no_other(
+    simulation: Simulation,
+) -> None:
+    class Tight(Recorder):
+        mailbox_size_max: ClassVar[int] = 2
+
+    talker = Talker()
+    async with system_in(simulation) as system:
+        await system.start(child("two", Tight), child("three", lambda: talker))
+        context = talker._context
+        system.pause(TWO)
+        slipped = [context.slip_in(TWO, Tell(0))]  # nothing has left yet
+        talker.tell(TWO, Tell(1))
+        slipped += [context.slip_in(TWO, Tell(number)) for number in (2, 3)]  # there is room for two
+        slipped.append(context.slip_in(ONE, Tell(4)))  # nobody is there
+        assert slipped == [False, True, False, False]
+        assert (system.statistics()[0].mailbox.depth, system.dead_letters) == (2, 0)
+        await system.stop_actor(TWO)
+        assert not context.slip_in(TWO, Tell(5))

@@ -1,6 +1,8 @@
 """How messages reach actors, and what becomes of those that cannot."""
 
 import asyncio
+import gc
+import weakref
 from typing import ClassVar
 
 import pytest
@@ -13,6 +15,7 @@ from bus.errors import ActorStopped, DeadlinePassed, MailboxFull, NoSuchActor
 from bus.mailbox import CoalesceKey, Overflow
 from bus.messages.base import Message
 from bus.messages.runtime import DeadLettered, Terminated
+from bus.refusals import IllegalTransition
 from tests.support.virtual import Add, Hang, ReadSum, Recorder, Sum, Tell, Unknown, child, in_virtual_time, system_in
 
 ONE, TWO, NOBODY_THERE = Address("one"), Address("two"), Address("nobody")
@@ -311,3 +314,25 @@ async def test_an_envelope_of_unknown_type_is_a_dead_letter_and_harms_nobody(sim
         await simulation.pass_time(1)
         statistics = system.statistics()[0]
         assert (statistics.restarts, statistics.handled, system.dead_letters) == (0, 2, 1)
+
+
+@in_virtual_time
+async def test_an_ask_that_was_refused_leaves_nothing_behind(simulation: Simulation) -> None:
+    class Refuser(Actor):
+        def on_add(self, command: Add) -> Sum:
+            raise IllegalTransition("it", "here", "there")
+
+        async def on_read(self, query: ReadSum) -> Sum:
+            raise IllegalTransition("it", "here", "there")
+
+    errors = weakref.WeakSet[Exception]()
+    async with system_in(simulation) as system:
+        await system.start(child("one", Refuser))
+        for request in (Add(1), ReadSum()):
+            try:
+                await system.ask(ONE, request)
+            except IllegalTransition as error:
+                errors.add(error)
+        assert len(errors) == 2
+        gc.collect()
+        assert len(errors) == 0

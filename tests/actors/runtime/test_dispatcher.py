@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -16,6 +16,7 @@ from actors.runtime.virtual_time import Simulation, simulate
 from bus.address import Address
 from bus.envelope import EncodedEvent, StoredEvent
 from bus.messages.base import Done, Event
+from bus.messages.runtime import Terminated
 from tests.support.virtual import (
     Add,
     Added,
@@ -103,6 +104,81 @@ async def test_an_idle_actor_answers_in_place_but_never_starves_the_loop(simulat
             await asyncio.sleep(0)
     assert asking.result() == Sum(10 * IN_PLACE_BUDGET)
     assert 10 <= turns < 100
+
+
+class Alert(Recorder):
+    """Does something in the midst of what it is told that comes before the rest."""
+
+    def __init__(self, told: list[int], act: Callable[["Alert"], None]) -> None:
+        super().__init__(told)
+        self._act = act
+
+    def on_tell(self, message: Tell) -> None:
+        super().on_tell(message)
+        if message.number == 1:
+            self._act(self)
+
+    def on_terminated(self, notice: Terminated) -> None:
+        self.told.append(-1)
+
+
+@in_virtual_time
+async def test_a_notice_of_the_runtime_comes_before_the_rest_of_a_batch(simulation: Simulation) -> None:
+    told: list[int] = []
+    async with in_line(simulation) as system:
+        await system.start(child("one", lambda: Alert(told, lambda actor: actor.watch(Address("nobody")))))
+        for number in range(4):
+            system.tell(ONE, Tell(number))
+        await simulation.pass_time(1)
+    assert told == [0, 1, -1, 2, 3]
+
+
+@in_virtual_time
+async def test_a_batch_ends_where_its_actor_is_paused_and_goes_on_when_it_is_resumed(simulation: Simulation) -> None:
+    told: list[int] = []
+    async with in_line(simulation) as system:
+        await system.start(child("one", lambda: Alert(told, lambda actor: system.pause(ONE))))
+        for number in range(4):
+            system.tell(ONE, Tell(number))
+        await simulation.pass_time(1)
+        statistics = system.statistics()[0]
+        assert (told, statistics.handled, statistics.mailbox.taken, statistics.mailbox.depth) == ([0, 1], 2, 2, 2)
+        system.resume(ONE)
+        await simulation.pass_time(1)
+    assert told == [0, 1, 2, 3]
+
+
+@in_virtual_time
+async def test_a_fault_in_the_midst_of_a_batch_costs_the_message_and_leaves_the_rest(simulation: Simulation) -> None:
+    told: list[int] = []
+
+    def fail(actor: Alert) -> None:
+        raise ValueError("one")
+
+    async with in_line(simulation) as system:
+        await system.start(child("one", lambda: Alert(told, fail)))
+        for number in range(4):
+            system.tell(ONE, Tell(number))
+        await simulation.pass_time(10)
+        statistics = system.statistics()[0]
+        assert (statistics.handled, statistics.restarts, system.dead_letters) == (3, 1, 1)
+    assert told == [0, 1, 2, 3]
+
+
+@in_virtual_time
+async def test_a_cancellation_that_escapes_from_a_synchronous_handler_is_a_fault_and_cancels_nobody(
+    simulation: Simulation,
+) -> None:
+    def escape(actor: Alert) -> None:
+        raise asyncio.CancelledError
+
+    async with system_in(simulation) as system:
+        await system.start(child("one", lambda: Alert([], escape)), child("two", Recorder))
+        for number in range(3):
+            system.tell(ONE, Tell(number))
+        await simulation.pass_time(10)
+        assert system.statistics()[0].last_error.startswith("RuntimeError: a cancellation escaped")
+        assert await system.ask(TWO, ReadSum()) == Sum(0)
 
 
 @in_virtual_time

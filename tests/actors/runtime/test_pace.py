@@ -1,7 +1,7 @@
 """How an actor keeps up, from two readings a batch."""
 
 from actors.runtime.pace import BATCHES_KEPT, Pace
-from bus.envelope import Envelope
+from bus.envelope import Origin
 from bus.mailbox import Mailbox
 from tests.support.virtual import Tell
 
@@ -9,7 +9,7 @@ from tests.support.virtual import Tell
 def mailbox_with(count: int) -> Mailbox:
     mailbox = Mailbox()
     for number in range(count):
-        mailbox.offer(Envelope(Tell(number)))
+        mailbox.offer((Tell(number), Origin()))
     return mailbox
 
 
@@ -45,7 +45,7 @@ def test_the_oldest_message_waits_since_the_mark_while_one_from_before_it_is_the
 def test_a_mark_that_is_used_up_is_set_anew() -> None:
     pace, mailbox = Pace(), mailbox_with(1)
     pace.note_waiting(mailbox, 10.0)
-    mailbox.offer(Envelope(Tell(9)))
+    mailbox.offer((Tell(9), Origin()))
     mailbox.take()
     pace.note_waiting(mailbox, 20.0)
     assert pace.oldest_s(mailbox, 21.0) == 1.0

@@ -7,6 +7,7 @@ from actors.runtime.virtual_time import Simulation
 from actors.runtime.weather import Storm
 from bus.address import Address
 from bus.dice import Dice
+from bus.envelope import Envelope
 from bus.errors import DeadlinePassed
 from tests.support.virtual import (
     Add,
@@ -46,6 +47,35 @@ async def test_what_is_late_comes_and_may_be_overtaken(simulation: Simulation) -
             system.tell(ONE, Tell(number))
         await simulation.pass_time(4)
         assert (sorted(told), told != sorted(told)) == ([*range(20)], True)
+
+
+class Sieve:
+    """Loses every other message to one actor."""
+
+    def __init__(self) -> None:
+        self._seen = 0
+
+    def delay_s(self, to: Address, envelope: Envelope) -> float | None:
+        self._seen += to == ONE
+        return None if to == ONE and self._seen % 2 == 0 else 0.0
+
+
+class Talker(Recorder):
+    """Counts to one, all in a turn."""
+
+    def on_tell(self, message: Tell) -> None:
+        for number in range(message.number):
+            self.tell(ONE, Tell(number))
+
+
+@in_virtual_time
+async def test_each_of_the_messages_of_one_turn_goes_through_the_weather(simulation: Simulation) -> None:
+    told: list[int] = []
+    async with system_in(simulation, weather=Sieve()) as system:
+        await system.start(child("one", lambda: Recorder(told)), child("two", Talker))
+        system.tell(Address("two"), Tell(20))
+        await simulation.pass_time(1)
+        assert (told, system.dead_letters) == ([*range(0, 20, 2)], 10)
 
 
 @in_virtual_time

@@ -1,16 +1,18 @@
 // Agents: who is there, what each does now, how often it wins, what it earned; and one of them with its own feed.
 
 import { Chart } from "../charts.js";
+import { read } from "../api.js";
 import { Events } from "../eventlist.js";
-import { money, number } from "../format.js";
+import { duration, money, number } from "../format.js";
 import { sums } from "../measures.js";
 import { usePast } from "../past.js";
-import { Ago, Choice, Facts, Money } from "../details.js";
+import { Ago, Choice, Facts, Money, useLoad } from "../details.js";
 import { Empty, Icon, Panel, State } from "../parts.js";
 import { address, setQuery } from "../route.js";
 import { agents, state, tasks, titleOf } from "../store.js";
 import { useSignals } from "../use.js";
 import { percent } from "../times.js";
+import { useHeard } from "./invoices.js";
 import { html, useMemo } from "../vendor/htm-preact-standalone.module.js";
 
 /** Auctions won of those that ended, as far as the agent has learned. */
@@ -25,6 +27,28 @@ const winRate = (agent) => {
 };
 
 /** What it does now, or why it does nothing. */
+/** What it holds, and how long each stays its own without a sign of life. */
+function Leases({ agent, work }) {
+  const held = (agent.tasks ?? []).map((id) => work[id]).filter(Boolean);
+  if (!held.length) return html`<p class="faint">It has no task in hand.</p>`;
+  return html`<ul class="lines">${held.map((task) => html`<li key=${task.task}>
+    <a href=${address("tasks", task.task)}>${task.title}</a>
+    <span class="faint" title="Its agent loses it after so long without a heartbeat; heartbeats come every third of that">lease ${duration(task.lease_s)}, attempt ${task.attempt}</span></li>`)}</ul>`;
+}
+
+const WORDS = { calls: "calls", tokens: "tokens", disk_bytes: "bytes on disk" };
+
+/** How much of what is scarce it has used in the window that ends now. */
+function Quotas({ agent }) {
+  const heard = useHeard("quota.");
+  const { value } = useLoad(() => read(`/api/quotas?agent=${encodeURIComponent(agent.agent)}`), [agent.agent, heard]);
+  if (!value?.quotas.length) return null;
+  return html`<${Panel} title="Quotas"><ul class="lines quotas">${value.quotas.map((each) => html`<li key=${each.resource}>
+    <span>${WORDS[each.resource]}</span>
+    <span class="meter" data-high=${each.used >= 0.8 * each.limit ? "" : undefined} aria-hidden="true"><i style=${{ width: `${Math.min(100, (100 * each.used) / each.limit)}%` }}></i></span>
+    <span title=${`In any ${duration(each.window_s)}`}>${number(each.used)} of ${number(each.limit)}</span></li>`)}</ul><//>`;
+}
+
 function Doing({ agent }) {
   const [first, ...more] = agent.tasks ?? [];
   if (!first) return html`<span class="faint">${agent.reason || "no task"}</span>`;
@@ -92,6 +116,8 @@ function Agent({ id }) {
           ["lost bids", number(agent.lost)], ["earned", html`<${Money} amount=${agent.earned_msat} />`], ["asks from", html`<${Money} amount=${agent.price_msat} />`],
           ["can", html`<${Capabilities} agent=${agent} />`],
         ]} /><//>
+        <${Panel} title="In hand"><${Leases} agent=${agent} work=${work} /><//>
+        <${Quotas} agent=${agent} />
         <${Panel} title="Its last tasks">${recent.length
           ? html`<ul class="lines">${recent.map((task) => html`<li key=${task.task}><a href=${address("tasks", task.task)}>${task.title}</a><${State} state=${task.state} /></li>`)}</ul>`
           : html`<p class="faint">It has not won a task yet.</p>`}<//>

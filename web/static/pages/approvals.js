@@ -3,16 +3,21 @@
 import { call, read, send } from "../api.js";
 import { Ago, Choice, Facts, useLoad, useMay } from "../details.js";
 import { duration, number, plural } from "../format.js";
+import { Notify } from "../notify.js";
 import { Copy, Empty, Panel, State, Trouble } from "../parts.js";
 import { address, setQuery } from "../route.js";
 import { proposed, session, tell } from "../store.js";
+import { moment } from "../times.js";
 import { useSignals } from "../use.js";
-import { html, useMemo, useState } from "../vendor/htm-preact-standalone.module.js";
+import { html, useEffect, useMemo, useRef, useState } from "../vendor/htm-preact-standalone.module.js";
 
 const LISTED_MAX = 200;
 const LINES_OPEN_MAX = 400; // a longer file is folded until someone wants it
 const LINES_SHOWN_MAX = 20_000;
-const STATES = ["", "ready", "checking", "proposed", "applying", "applied", "failed", "rejected", "expired", "superseded", "withdrawn", "rolled_back"];
+const STATES = ["", "ready", "checking", "proposed", "applying", "applied", "failed", "rejected", "expired", "superseded", "withdrawn", "rolling_back", "rolled_back"];
+const SAID_SHOWN_MAX = 64 * 1024;
+const NO_SANDBOX = "Checks run in a working tree of the merged tree. A working tree is not a sandbox: they have the rights of the server.";
+const NAMING = /^(diff --git |index |--- |\+\+\+ )/; // said in the file's own heading
 const RISKY = /[\u202a-\u202e\u2066-\u2069\u200b-\u200f]/g; // signs that show a text otherwise than it is
 
 /** The files of a unified diff, each with its lines. @param {string} text */
@@ -27,6 +32,7 @@ export function files(text) {
     const file = found.at(-1);
     if (!file) continue;
     hunk ||= line.startsWith("@@");
+    if (!hunk && NAMING.test(line)) continue;
     const kind = !hunk ? "head" : line.startsWith("@@") ? "hunk" : line[0] === "+" ? "added" : line[0] === "-" ? "removed" : "same";
     if (kind === "added") file.added += 1;
     if (kind === "removed") file.removed += 1;
@@ -57,6 +63,8 @@ export function pairs(lines) {
   return rows;
 }
 
+const WIDE = ["head", "hunk"]; // said once, for both sides
+
 const Line = ({ line }) => html`<code data-kind=${line?.kind ?? "none"}>${line?.text ?? ""}</code>`;
 
 function File({ file, view }) {
@@ -67,7 +75,7 @@ function File({ file, view }) {
       <summary><b>${file.name}</b> <span class="plus">+${number(file.added)}</span> <span class="minus">−${number(file.removed)}</span></summary>
       ${isOpen && html`<div class=${`diff diff-${view}`} tabindex="0" role="region" aria-label=${`Changes of ${file.name}`}>
         ${view === "split"
-          ? pairs(shown).map(([left, right]) => html`<${Line} line=${left} /><${Line} line=${right} />`)
+          ? pairs(shown).map(([left, right]) => (WIDE.includes(left?.kind) ? html`<${Line} line=${left} />` : html`<${Line} line=${left} /><${Line} line=${right} />`))
           : shown.map((line) => html`<${Line} line=${line} />`)}
       </div>`}
       ${file.lines.length > LINES_SHOWN_MAX && html`<p class="faint">${number(file.lines.length - LINES_SHOWN_MAX)} more lines: read them with the command line.</p>`}
@@ -87,16 +95,41 @@ function Diff({ proposal, hash, query }) {
     <//>`;
 }
 
+/** What running checks say, as they say it. @param {{proposal: string}} props */
+function Running({ proposal }) {
+  const [said, hear] = useState("");
+  const place = useRef(/** @type {any} */ (null));
+  useEffect(() => {
+    let isGone = false;
+    const follow = async () => {
+      for (let after = 0, isOver = false; !isOver && !isGone; ) {
+        const part = await read(`/api/approvals/${proposal}/checks?after=${after}`);
+        if (isGone) return;
+        hear((before) => ((part.next < after ? "" : before) + part.text).slice(-SAID_SHOWN_MAX));
+        [after, isOver] = [part.next, part.is_over];
+      }
+    };
+    follow().catch((error) => isGone || hear((before) => `${before}\n${error.message}`));
+    return () => void (isGone = true);
+  }, [proposal]);
+  useEffect(() => {
+    place.current.scrollTop = place.current.scrollHeight;
+  }, [said]);
+  return html`
+    <${Panel} title="Checks are running"><pre class="scroll" ref=${place} role="log" aria-label="What the checks say" tabindex="0">${said || "They have said nothing yet."}</pre>
+      <p class="faint">${NO_SANDBOX}</p><//>`;
+}
+
 function Checks({ view }) {
   const { checks, proposal } = view;
   const { value } = useLoad(() => (checks ? call(`/api/approvals/${proposal}/output`) : Promise.resolve("")), [proposal, checks?.output]);
-  if (view.state === "checking") return html`<p role="status">The checks are running.</p>`;
+  if (view.state === "checking") return html`<${Running} key=${view.version} proposal=${proposal} />`;
   if (!checks) return null;
   return html`
     <${Panel} title=${checks.exit_code === 0 && !checks.reason ? "Checks passed" : "Checks failed"} aside=${duration(checks.took_ms / 1000)}>
       <p><code>${checks.command.join(" ")}</code> ended with ${checks.exit_code}${checks.reason ? `: ${checks.reason}` : ""}</p>
       <details><summary>What they said</summary><pre class="scroll" tabindex="0">${value}</pre></details>
-      <p class="faint">They ran in a working tree of the merged tree. A working tree is not a sandbox: they had the rights of the server.</p>
+      <p class="faint">${NO_SANDBOX}</p>
     <//>`;
 }
 
@@ -123,15 +156,20 @@ function Decide({ view, decided }) {
       decided();
     }
   };
+  const keyed = (event) => {
+    if (event.key !== "Enter" || !event.shiftKey || !isReady) return;
+    event.preventDefault();
+    void decide("reject");
+  };
   const isOwn = view.proposer === who.principal;
   const off = !mayDecide || isBusy || !reason.trim();
   return html`
     <form class="decide" onSubmit=${(event) => { event.preventDefault(); void decide(isReady ? "approve" : "rollback"); }}>
       <span class="id" title="The hash of exactly what is shown">${view.hash.slice(0, 12)}<${Copy} text=${view.hash} label="Copy hash" /></span>
       <input data-search aria-label="Reason" placeholder=${mayDecide ? "The reason, which is kept for ever" : "Deciding needs the scope approve"} maxlength="2000"
-        value=${reason} disabled=${!mayDecide} onInput=${(event) => write(event.target.value)} />
+        value=${reason} disabled=${!mayDecide} onInput=${(event) => write(event.target.value)} onKeyDown=${keyed} aria-keyshortcuts=${isReady ? "Enter Shift+Enter" : "Enter"} />
       ${isReady && html`<button class="primary" disabled=${off || isOwn} title=${isOwn ? "Nobody approves what they proposed themselves" : "Enter"}>Approve</button>
-        <button type="button" disabled=${off} onClick=${() => decide("reject")}>Reject</button>`}
+        <button type="button" disabled=${off} title="Shift+Enter" onClick=${() => decide("reject")}>Reject</button>`}
       ${canUndo && html`<button disabled=${off}>Roll back</button>`}
     </form>`;
 }
@@ -147,6 +185,7 @@ function Proposal({ id, query }) {
       <${Facts} facts=${[
         ["Proposal", view.proposal], ["Kind", view.kind], ["Impact", view.impact], ["Proposed by", view.proposer],
         ["Proposed", html`<${Ago} us=${view.created_us} />`], ["Policy", view.approvers ? `${view.votes?.length ?? 0} of ${plural(view.approvers, "approver")}` : "automatic"],
+        ["Expires", ["proposed", "checking", "ready"].includes(view.state) ? moment(view.expires_us / 1000) : ""],
         ["Where", view.target ? `${view.target.repository}: ${view.target.branch}` : ""], ["From", view.target?.head ?? ""],
         ["Commit", view.commit?.slice(0, 12) ?? ""], ["Revert", view.revert ? html`<a href=${address("approvals", view.revert)}>${view.revert}</a>` : ""],
       ]} />
@@ -171,6 +210,7 @@ export function Approvals({ id, query }) {
       <select aria-label="State" value=${state} onChange=${(event) => setQuery({ state: event.target.value })}>
         ${STATES.map((each) => html`<option value=${each}>${each ? each.replaceAll("_", " ") : "every state"}</option>`)}
       </select>
+      <${Notify} />
     </header>
     ${page && !list.length && !id
       ? html`<${Empty} command="python -m actors.main approvals list">Whatever needs a person's word appears here: changes to git repositories, spending, tools, new agents.<//>`

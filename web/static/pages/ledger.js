@@ -1,12 +1,14 @@
 // Ledger: every account's money, the part that is promised, and whether it all sums to zero.
 
+import { read } from "../api.js";
 import { Events } from "../eventlist.js";
 import { money, number, plural } from "../format.js";
-import { Money } from "../details.js";
+import { Money, useLoad } from "../details.js";
 import { Empty, Panel } from "../parts.js";
 import { address } from "../route.js";
 import { balances, state } from "../store.js";
 import { useSignals } from "../use.js";
+import { Invoices, useHeard } from "./invoices.js";
 import { html, useMemo } from "../vendor/htm-preact-standalone.module.js";
 
 /** Net sums per currency: double entry holds exactly when each is zero. */
@@ -43,6 +45,28 @@ function Account({ account }) {
   return kind === "agents" && id ? html`<a href=${address("agents", id)}>${account}</a>` : account;
 }
 
+/** What is promised and not yet paid, newest first. */
+function Holds() {
+  const heard = useHeard("transfer.");
+  const { value } = useLoad(() => read("/api/ledger/holds?limit=20"), [Math.floor(heard / 8), heard === 0]);
+  if (!value?.holds.length) return html`<p class="pad faint">${value ? "No money is held: nothing is under way." : "Reading …"}</p>`;
+  return html`
+    <div class="scroll" tabindex="0" role="region" aria-label="Holds"><table>
+      <thead><tr><th>Hold</th><th>Of</th><th>For</th><th class="figure">Amount</th><th>Why</th></tr></thead>
+      <tbody>${value.holds.map((each) => html`
+        <tr key=${each.transfer}>
+          <td class="id">${each.transfer.startsWith("hold/") ? html`<a href=${address("tasks", each.transfer.slice(5))}>${each.transfer}</a>` : each.transfer}</td>
+          <td><${Account} account=${each.debit} /></td><td><${Account} account=${each.credit} /></td>
+          <td class="figure"><${Money} amount=${each.amount} currency=${each.currency} /></td><td class="wide">${each.reason}</td>
+        </tr>`)}</tbody>
+    </table></div>
+    ${value.total > value.holds.length && html`<p class="foot">The newest ${number(value.holds.length)} of ${number(value.total)} are shown.</p>`}`;
+}
+
+/** The same as files, for a spreadsheet or a program. */
+const Files = () => html`<span class="files">${[["balances", "/api/ledger/balances"], ["days", "/api/ledger/days"], ["transfers", "/api/ledger/export"]].map(([name, path]) => html`
+  <a key=${name} href=${path} download title=${`All ${name} as CSV`}>${name}.csv</a>`)}</span>`;
+
 export function Ledger() {
   const [items, whole] = useSignals(balances, state);
   const tokens = useMemo(() => [{ key: "type", value: "transfer.*" }], []);
@@ -57,16 +81,19 @@ export function Ledger() {
     <div class="ledger">
       <${Panel} title="Balances" aside=${html`<span class="key"><i class="paid"></i>free <i class="held"></i>held</span>`}>
         <div class="scroll" tabindex="0" role="region" aria-label="Balances"><table>
-          <thead><tr><th>Account</th><th class="bar-cell">Share</th><th class="figure">Net</th><th class="figure">Held</th><th class="figure">Available</th></tr></thead>
+          <thead><tr><th>Account</th><th class="bar-cell">Share</th><th class="figure">In</th><th class="figure">Out</th><th class="figure">Fees</th><th class="figure">Net</th><th class="figure">Held</th><th class="figure">Available</th></tr></thead>
           <tbody>${list.map((each) => html`
             <tr key=${`${each.account}/${each.currency}`}>
               <td><${Account} account=${each.account} /></td><td class="bar-cell"><${Bar} balance=${each} most=${most(each.currency)} /></td>
+              ${[each.incoming, each.outgoing, each.fees].map((amount) => html`<td class="figure">${amount ? money(amount, each.currency).replace(/ [a-z]+$/, "") : html`<span class="faint">–</span>`}</td>`)}
               <td class="figure"><${Money} amount=${each.net} currency=${each.currency} /></td>
               <td class="figure">${each.held_out ? html`<${Money} amount=${each.held_out} currency=${each.currency} />` : html`<span class="faint">–</span>`}</td>
               <td class="figure">${each.available >= UNLIMITED ? html`<span class="faint">without limit</span>` : html`<${Money} amount=${each.available} currency=${each.currency} />`}</td>
             </tr>`)}</tbody>
         </table></div>
       <//>
-      <${Panel} title="Transfers" name="own-feed"><${Events} tokens=${tokens} label="Transfers, newest first" /><//>
+      <${Invoices} />
+      <${Panel} title="Holds"><${Holds} /><//>
+      <${Panel} title="Transfers" name="own-feed" aside=${html`<${Files} />`}><${Events} tokens=${tokens} label="Transfers, newest first" /><//>
     </div>`;
 }

@@ -9,6 +9,7 @@ import { useSignals } from "../use.js";
 import { ago } from "../times.js";
 import { html } from "../vendor/htm-preact-standalone.module.js";
 import { Post } from "./post.js";
+import { Schedules } from "./schedules.js";
 import { Task } from "./task.js";
 
 const CARDS_MAX = 24; // per column: more is what the table is for
@@ -52,6 +53,7 @@ const Card = ({ task }) => html`
   <li><a class="card" data-item href=${address("tasks", task.task)}>
     <span class="card-title">${task.title}</span>
     <${Now} task=${task} />
+    ${task.agent && task.explanation && html`<span class="why clip" title=${task.explanation}>${task.explanation}</span>`}
     <span class="card-foot"><span><span class="id">${task.task}</span>${task.attempt > 1 ? `, attempt ${task.attempt}` : ""}</span><${Ago} us=${task.updated_us} /></span>
   </a></li>`;
 
@@ -117,11 +119,11 @@ export function Tasks({ id, query }) {
         <select aria-label="State" value=${state} onChange=${(event) => setQuery({ state: event.target.value })}>
           ${STATES.map((name) => html`<option value=${name}>${name ? `${name} (${number(tally[name] ?? 0)})` : "every state"}</option>`)}
         </select>`}
-      <${Choice} label="View" value=${view} options=${[["board", "Board", "board"], ["table", "Table", "table"]]}
+      <${Choice} label="View" value=${view} options=${[["board", "Board", "board"], ["table", "Table", "table"], ["schedules", "Schedules", "clock"]]}
         choose=${(next) => setQuery({ view: next === "board" ? "" : next, state: "" })} />
       ${mayPost && html`<button class="primary" onClick=${() => setQuery({ new: "1" })}><${Icon} name="plus" />Post a task</button>`}
     </header>
-    ${!all.length
+    ${view === "schedules" ? html`<${Schedules} />` : !all.length
       ? html`<${Empty} command='python -m actors.main post "Say hello"'>Tasks appear here as they are posted: open for bids, at work, done and paid.<//>`
       : !list.length ? html`<${Empty}>No task matches. Clear the search to see all ${number(all.length)}.<//>`
       : view === "table" ? html`<${Table} list=${list} />` : html`<${Board} list=${list} tally=${text ? {} : tally} />`}

@@ -1,0 +1,91 @@
+"""`agora redact`: what a person has said is made unreadable for good, and the journal still proves itself.
+
+It works on a directory that no server uses: states in memory would say it again. What was copied elsewhere is named,
+as far as it can be known.
+"""
+
+import anyio
+import msgspec
+
+from actors.commands.console import ExitCode, Shell
+from bus.clock import SystemClock
+from bus.codec import Catalogue
+from bus.errors import BadUsage
+from bus.messages.base import AgentId, Position, RunId, TaskId
+from bus.messages.catalogue import EVENTS
+from bus.messages.system import ReadEvents, TextRedacted
+from bus.refusals import NotFound
+from storage.checkpoints import CheckpointStore
+from storage.events import EventStore
+from storage.migration import JOURNAL_NAME
+from storage.redaction import Redacted, Redaction
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Whose words: all that is given has to match."""
+
+    task: str = ""
+    agent: str = ""
+    run: str = ""
+    correlation: str = ""
+    position: int = 0
+
+    @property
+    def query(self) -> ReadEvents:
+        """The events that are meant. Raises BadUsage where that would be all of them."""
+        if not (self.task or self.agent or self.run or self.correlation or self.position):
+            raise BadUsage("say whose words: --task, --agent, --run, --correlation or --position")
+        after, before = (self.position - 1, self.position + 1) if self.position else (0, 0)
+        return ReadEvents(
+            task=self.task,
+            agent=self.agent,
+            run=self.run,
+            correlation=self.correlation,
+            after=Position(after),
+            before=Position(before),
+        )
+
+
+async def redact(shell: Shell, target: Target, *, reason: str, by: str) -> ExitCode:
+    """Redact and say what went. Raises NotFound, BadUsage, DirectoryInUse beside a server, StorageError."""
+    query = target.query
+    path = shell.data / JOURNAL_NAME
+    if not await anyio.Path(path).is_file():
+        raise NotFound("journal", str(path))
+
+    def told(events: int, blobs: int) -> TextRedacted:
+        return TextRedacted(
+            events=events,
+            blobs=blobs,
+            by=by,
+            reason=reason,
+            task=TaskId(target.task),
+            agent=AgentId(target.agent),
+            run=RunId(target.run),
+            correlation=target.correlation,
+            position=Position(target.position),
+        )
+
+    options, catalogue = shell.config.journal, Catalogue(EVENTS)
+    async with (
+        EventStore.open(shell.data, catalogue, SystemClock(), options.segments) as events,
+        CheckpointStore.open(options.checkpoints_in(shell.data)) as checkpoints,
+    ):
+        done = await Redaction(events, checkpoints, catalogue).run(query, told, options.mirror)
+    _tell(shell, done, [str(one) async for one in anyio.Path(shell.data.parent).glob(f"{shell.data.name}.before-*")])
+    return ExitCode.DONE
+
+
+def _tell(shell: Shell, done: Redacted, copies: list[str]) -> None:
+    if shell.is_json:
+        shell.print_json({**msgspec.structs.asdict(done), "copies": copies})
+        return
+    before = f" ({done.already} were redacted before)" if done.already else ""
+    shell.say(f"{done.events} events are redacted for good{before}, and {done.blobs} contents with them")
+    if done.checkpoints:
+        shell.say(f"  gone with it: {', '.join(done.checkpoints)}; the next start folds the journal")
+    if done.scrubbed:
+        shell.say(f"  {done.scrubbed} stands for pruned events: it was gone through, and stays")
+    shell.say("  not reached: backups, forks and exports that were made before")
+    for copy in copies:
+        shell.say(f"  not reached: {copy}")

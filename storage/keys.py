@@ -1,0 +1,171 @@
+"""The keys of personal text: one per event, in a file apart from the journal's rows, so that they can be destroyed.
+
+Rules: keys are made in blocks, and a block is durable before the first of its keys is used, so that an event never
+waits for a sync of its own. A number is given once: a start begins with a block of its own. A destroyed key is zeros,
+overwritten in the file (`secure_delete`), with the log beside it emptied. The file can be read by its owner alone.
+Backups and forks carry the keys, since without them the text is gone: what is redacted here stays readable there.
+
+The writing side lives on the threads that write the journal, one call at a time.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from secrets import token_bytes
+from threading import Lock
+
+import msgspec
+
+from bus.envelope import StoredEvent
+from storage import boxes, queries
+from storage.boxes import KEY_BYTES
+from storage.database import WalKeeper, connect
+from storage.errors import CorruptDatabase
+from storage.files import Files
+from storage.schema import KEYS, create_or_check
+from storage.transactions import transaction
+
+KEYS_NAME = "keys.sqlite"
+BLOCK_KEYS = 1_024
+"""A sync for so many events that hold personal text; what is left of a block at a stop is never used."""
+DESTROYED = bytes(KEY_BYTES)
+
+
+class Keys:
+    """The keys of one journal, as its writer has them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / KEYS_NAME
+        self._connection: sqlite3.Connection | None = None
+        self._wal = WalKeeper(self.path)
+        self._lock = Lock()
+        self._free: list[tuple[int, bytes]] = []
+
+    def open(self) -> None:
+        """Open the file, made where there is none. Raises UnknownSchema, CorruptDatabase, sqlite3.Error, OSError."""
+        self.close()
+        os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+        self._connection = connect(self.path, is_shared=True)
+        create_or_check(self._connection, self.path, KEYS)
+
+    def close(self) -> None:
+        """Let go of the file; what was not used of the last block never is."""
+        self._free = []
+        if self._connection is not None:
+            try:
+                self._connection.close()
+            finally:
+                self._connection = None
+
+    def next(self) -> tuple[int, bytes]:
+        """A key that nothing was encrypted with, and its number. Raises sqlite3.Error."""
+        with self._lock:
+            if not self._free:
+                self._free = self._made()
+            return self._free.pop()
+
+    def keep(self, keys: Mapping[int, bytes]) -> None:
+        """Take keys along that another directory has made. Raises sqlite3.Error."""
+        self._change({number: key for number, key in keys.items() if key != DESTROYED})
+
+    def destroy(self, numbers: Collection[int]) -> int:
+        """Destroy keys for good; how many were still there. Raises sqlite3.Error, CorruptDatabase."""
+        blocks = {block: _block(self._open, self.path, block) for block in {one // BLOCK_KEYS for one in numbers}}
+        living = sum(any(_slice(blocks[number // BLOCK_KEYS] or b"", number)) for number in numbers)
+        self._change(dict.fromkeys(numbers, DESTROYED))
+        self._wal.empty(self._open)
+        return living
+
+    def opener(self) -> "Opener":
+        """What opens boxes on the writer's thread."""
+        return Opener(lambda: self._open, self.path)
+
+    @property
+    def _open(self) -> sqlite3.Connection:
+        assert self._connection is not None, "the file is open"
+        return self._connection
+
+    def _made(self) -> list[tuple[int, bytes]]:
+        with transaction(self._open):
+            (last,) = self._open.execute(queries.LAST_KEYS).fetchone()
+            content = token_bytes(BLOCK_KEYS * KEY_BYTES)
+            self._open.execute(queries.PUT_KEYS, (last + 1, content, sha256(content).digest()))
+        first = (last + 1) * BLOCK_KEYS
+        return [(first + slot, content[slot * KEY_BYTES :][:KEY_BYTES]) for slot in reversed(range(BLOCK_KEYS))]
+
+    def _change(self, keys: Mapping[int, bytes]) -> None:
+        with transaction(self._open):
+            for block in sorted({number // BLOCK_KEYS for number in keys}):
+                content = bytearray(_block(self._open, self.path, block) or bytes(BLOCK_KEYS * KEY_BYTES))
+                for number, key in keys.items():
+                    if number // BLOCK_KEYS == block:
+                        start = number % BLOCK_KEYS * KEY_BYTES
+                        content[start : start + KEY_BYTES] = key
+                self._open.execute(queries.PUT_KEYS, (block, bytes(content), sha256(content).digest()))
+
+
+class Opener:
+    """Opens boxes for one read, with the keys as they are when it begins."""
+
+    def __init__(self, connection: Callable[[], sqlite3.Connection], path: Path) -> None:
+        self._connection = connection
+        self._path = path
+        self._blocks: dict[int, bytes] = {}
+
+    def key(self, number: int) -> bytes | None:
+        """The key of a number; None once it is destroyed. Raises CorruptDatabase."""
+        block = number // BLOCK_KEYS
+        if block not in self._blocks:
+            content = _block(self._connection(), self._path, block)
+            if content is None:
+                raise CorruptDatabase(self._path, f"the keys from {block * BLOCK_KEYS} on are missing")
+            self._blocks[block] = content
+        key = _slice(self._blocks[block], number)
+        return None if key == DESTROYED else key
+
+    def data(self, data: bytes) -> bytes:
+        """A row's data as they were, or with markers. Raises CorruptDatabase."""
+        if not boxes.has_box(data):
+            return data
+        try:
+            return boxes.opened(data, self.key(boxes.key_number(data)))
+        except boxes.NoBox as error:
+            raise CorruptDatabase(self._path, f"a key in it is not what it was: {error}") from error
+
+
+def opener_of(files: Files, path: Path) -> Opener:
+    """What opens boxes on a reading thread."""
+    return Opener(partial(files.get, path), path)
+
+
+def living(files: Files, path: Path, events: Iterable[StoredEvent]) -> dict[int, bytes]:
+    """The keys of the events' personal text, by number; those that are destroyed are not there."""
+    opener = opener_of(files, path)
+    numbers = [boxes.key_number(event.data) for event in events if boxes.has_box(event.data)]
+    return {number: key for number in numbers if (key := opener.key(number)) is not None}
+
+
+def opened(files: Files, path: Path, events: Iterable[StoredEvent]) -> list[StoredEvent]:
+    """The events with their personal text, or with markers where it was redacted. Raises CorruptDatabase."""
+    opener = opener_of(files, path)
+    return [
+        msgspec.structs.replace(event, data=opener.data(event.data)) if boxes.has_box(event.data) else event
+        for event in events
+    ]
+
+
+def _block(connection: sqlite3.Connection, path: Path, block: int) -> bytes | None:
+    row = connection.execute(queries.KEYS, (block,)).fetchone()
+    if row is None:
+        return None
+    content: bytes = row[0]
+    if sha256(content).digest() != row[1] or len(content) != BLOCK_KEYS * KEY_BYTES:
+        raise CorruptDatabase(path, f"the keys from {block * BLOCK_KEYS} on are not what they were")
+    return content
+
+
+def _slice(content: bytes, number: int) -> bytes:
+    return content[number % BLOCK_KEYS * KEY_BYTES :][:KEY_BYTES]

@@ -1,0 +1,119 @@
+"""The completion log on disk: what was asked of models and what they said, each for a while.
+
+Rules: it stands beside the journal and is no part of it: what is lost with a crash are the last moments of it, and
+nothing else rests on it. An id belongs to its newest completion: a crash can undo one and give its id anew. What is
+older than allowed goes, and the oldest of what is more than allowed; what went leaves nothing in the file.
+"""
+
+import sqlite3
+import zlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+from bus.errors import StorageError
+from bus.messages.base import Microseconds
+from bus.messages.transcripts import TranscriptRow
+from storage import queries
+from storage.database import Database, WalKeeper
+from storage.schema import TRANSCRIPTS, check, create_or_check
+from storage.transactions import transaction
+
+TRANSCRIPTS_NAME = "completions.sqlite"
+PRUNED_AT_A_TIME = 500
+"""Rows that one transaction lets go of: some ten milliseconds."""
+READ_AT_A_TIME = 200
+
+
+class TranscriptStore:
+    """The log of one data directory."""
+
+    def __init__(self, path: Path, database: Database) -> None:
+        self._path = path
+        self._database = database
+        self._wal = WalKeeper(path)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, directory: Path) -> AsyncIterator[Self]:
+        """Open the log of a directory, made where there is none. Raises StorageError."""
+        path = directory / TRANSCRIPTS_NAME
+        async with Database(path) as database:
+            await database.run(partial(_prepare, path=path))
+            yield cls(path, database)
+
+    async def add(self, rows: Sequence[TranscriptRow]) -> None:
+        """Keep completions. Raises StorageError."""
+        await self._database.run(partial(self._add, rows=rows))
+
+    async def read(self, completion: str) -> bytes | None:
+        """A completion, whole; None if it is not kept. Raises StorageError."""
+        return await self._database.run(partial(_content, completion=completion))
+
+    async def page(self, agent: str, task: str, before_us: Microseconds, limit: int) -> list[bytes]:
+        """Summaries, newest first, of an agent or a task or all. Raises StorageError."""
+        query = queries.transcripts(by_agent=bool(agent), by_task=bool(task))
+        values = (before_us or queries.INTEGER_MAX, *(value for value in (agent, task) if value), limit)
+        rows = await self._database.run(lambda c: c.execute(query, values).fetchall())
+        return [row[0] for row in rows]
+
+    async def prune(self, before_us: Microseconds, bytes_max: int) -> int:
+        """Let go of what is older, and of the oldest of what is too much; how many went. Raises StorageError."""
+        gone = 0
+        while removed := await self._database.run(partial(self._prune, before_us=before_us, bytes_max=bytes_max)):
+            gone += removed
+        return gone
+
+    def _add(self, connection: sqlite3.Connection, *, rows: Sequence[TranscriptRow]) -> None:
+        with transaction(connection):
+            for row in rows:
+                content = zlib.compress(row.content)
+                values = (row.completion, row.asked_us, row.agent, row.task, len(content), row.summary, content)
+                connection.execute(queries.PUT_TRANSCRIPT, values)
+        self._wal.after_commit(connection)
+
+    def _prune(self, connection: sqlite3.Connection, *, before_us: Microseconds, bytes_max: int) -> int:
+        (size,) = connection.execute(queries.TRANSCRIPTS_SIZE).fetchone()
+        with transaction(connection):
+            gone = connection.execute(queries.DROP_TRANSCRIPTS, (before_us, PRUNED_AT_A_TIME)).rowcount
+            if not gone and size > bytes_max:
+                gone = connection.execute(
+                    queries.DROP_OLDEST_TRANSCRIPTS, (size - bytes_max, PRUNED_AT_A_TIME)
+                ).rowcount
+        self._wal.after_commit(connection)
+        return gone
+
+
+async def kept(directory: Path) -> AsyncIterator[bytes]:
+    """All completions that a directory keeps, whole, oldest first, beside who writes. Raises StorageError."""
+    path = directory / TRANSCRIPTS_NAME
+    async with Database(path, is_read_only=True) as database:
+        await database.run(lambda connection: check(connection, path, TRANSCRIPTS))
+        last = (-1, "")
+        while rows := await database.run(partial(_after, last=last)):
+            for asked_us, completion, content in rows:
+                last = (asked_us, completion)
+                yield _inflated(content, path)
+
+
+def _prepare(connection: sqlite3.Connection, *, path: Path) -> None:
+    create_or_check(connection, path, TRANSCRIPTS)
+    connection.execute(queries.COMMIT_WITHOUT_WAITING)
+
+
+def _content(connection: sqlite3.Connection, *, completion: str) -> bytes | None:
+    found = connection.execute(queries.TRANSCRIPT, (completion,)).fetchone()
+    return _inflated(found[0], completion) if found is not None else None
+
+
+def _inflated(content: bytes, name: object) -> bytes:
+    try:
+        return zlib.decompress(content)
+    except zlib.error as error:
+        raise StorageError(f"{name}: what is kept of a completion is damaged: {error}") from error
+
+
+def _after(connection: sqlite3.Connection, *, last: tuple[int, str]) -> list[tuple[int, str, bytes]]:
+    return connection.execute(queries.TRANSCRIPTS_AFTER, (*last, READ_AT_A_TIME)).fetchall()

@@ -1,0 +1,137 @@
+"""A GGUF file in a process of ours, run by an engine that no one here wrote."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from actors.providers.dialect import ProviderFault
+from actors.providers.discovery import EXTRACTIVE
+from actors.providers.llama import LlamaProvider
+from actors.providers.options import ProviderOptions
+from actors.providers.transport import Transport
+from actors.rules.cascade import ErrorClass
+from bus.messages.completions import ROUTER, CompletionAttemptFailed
+from bus.messages.embeddings import Embed
+from tests.actors.providers.replies import PROMPT
+from tests.support.routing import request, routing
+from tests.support.tiny_model import write_tiny_model
+
+TOKENS_MAX = 8
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "tiny.gguf"
+    write_tiny_model(path)
+    return path
+
+
+def llama(model: Path) -> ProviderOptions:
+    return ProviderOptions(name="here", dialect="llama", model_path=str(model), context_tokens=512)
+
+
+@asynccontextmanager
+async def provider(options: ProviderOptions) -> AsyncIterator[LlamaProvider]:
+    async with Transport() as transport:
+        opened = LlamaProvider(options, transport, os.environ)
+        try:
+            yield opened
+        finally:
+            await opened.close()
+
+
+def children() -> set[int]:
+    return {int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()}
+
+
+async def test_the_cascade_asks_a_model_file_whole_and_streamed_and_leaves_no_process_behind(model: Path) -> None:
+    before = children()
+    async with routing(llama(model), environment=os.environ) as router:
+        answer = await router.system.ask(ROUTER, request("Hello.", tokens_max=TOKENS_MAX, deadline_s=60), timeout_s=60)
+        assert (answer.provider, answer.model, answer.finish_reason) == ("here", "tiny", "length")
+        assert answer.text
+        heard: list[str] = []
+        streamed = await router.stream(request("Hello.", tokens_max=TOKENS_MAX, deadline_s=60), heard)
+        assert ("".join(heard), len(heard) > 1) == (streamed.text, True)
+        assert len(children() - before) == 1
+    assert children() == before
+
+
+async def test_a_process_that_dies_is_a_fault_at_once_and_started_again_after_a_wait(model: Path) -> None:
+    before = children()
+    async with provider(llama(model)) as opened:
+        await opened.complete(PROMPT, limit_s=60.0)
+        (pid,) = children() - before
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(ProviderFault) as fault:
+            await opened.complete(PROMPT, limit_s=60.0)
+        assert fault.value.error in (ErrorClass.REFUSED, ErrorClass.TRUNCATED)
+        answers: list[str] = []
+        async with asyncio.timeout(30):
+            while not answers:
+                with suppress(ProviderFault):
+                    answers.append((await opened.complete(PROMPT, limit_s=60.0)).text)
+        assert children() - before - {pid}
+
+
+async def test_while_it_is_down_the_next_provider_answers(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"no model")
+    async with routing(llama(broken), EXTRACTIVE, environment=os.environ) as router:
+        answers = [await router.complete(deadline_s=60) for _ in range(2)]
+        assert {answer.provider for answer in answers} == {"extractive"}
+        assert {failed.error for failed in router.events(CompletionAttemptFailed)} == {"refused"}
+
+
+async def test_a_process_that_hangs_is_ended_after_a_call_that_it_did_not_answer(model: Path) -> None:
+    before = children()
+    async with provider(llama(model)) as opened:
+        await opened.complete(PROMPT, limit_s=60.0)
+        (pid,) = children() - before
+        os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(ProviderFault) as hung:
+            await opened.complete(PROMPT, limit_s=0.3)
+        assert hung.value.error is ErrorClass.TIMEOUT
+        with pytest.raises(ProviderFault) as down:
+            await opened.complete(PROMPT, limit_s=30.0)
+        assert down.value.error is ErrorClass.REFUSED
+        async with asyncio.timeout(10):
+            while children() - before:  # noqa: ASYNC110  # nobody tells when a process is gone
+                await asyncio.sleep(0)
+
+
+async def test_a_file_that_is_not_there_or_no_model_is_a_typed_fault(tmp_path: Path) -> None:
+    async with provider(llama(tmp_path / "none.gguf")) as opened:
+        with pytest.raises(ProviderFault) as missing:
+            await opened.complete(PROMPT, limit_s=30.0)
+        assert missing.value.error is ErrorClass.UNKNOWN_MODEL
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"no model")
+    async with provider(llama(broken)) as opened:
+        with pytest.raises(ProviderFault) as wrong:
+            await opened.complete(PROMPT, limit_s=30.0)
+        assert wrong.value.error is ErrorClass.REFUSED
+
+
+async def test_a_process_that_wants_more_memory_than_it_may_have_ends(model: Path) -> None:
+    async with provider(msgspec.structs.replace(llama(model), memory_bytes_max=64 * 1024)) as opened:
+        with pytest.raises(ProviderFault) as fault:
+            await opened.complete(PROMPT, limit_s=30.0)
+        assert fault.value.error is ErrorClass.REFUSED
+
+
+async def test_it_turns_texts_into_vectors_where_the_config_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.gguf"
+    write_tiny_model(path, has_pooling=True)
+    options = msgspec.structs.replace(llama(path), embedding_model="tiny")
+    async with routing(options, environment=os.environ) as router:
+        found = await router.system.ask(ROUTER, Embed(("Hello.", "Bye."), 60.0), timeout_s=60)
+        assert (len(found.vectors), {len(vector) for vector in found.vectors}) == (2, {64 * 4})
+        assert found.vectors[0] != found.vectors[1]

@@ -1,0 +1,111 @@
+"""The keys of personal text: given once, kept apart, destroyed for good."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from bus.envelope import StoredEvent
+from storage import boxes
+from storage.errors import CorruptDatabase
+from storage.files import Files
+from storage.keys import BLOCK_KEYS, KEYS_NAME, Keys, living, opened, opener_of
+from tests.storage.support import encoded, record
+
+
+def _keys(directory: Path) -> Keys:
+    keys = Keys(directory)
+    keys.open()
+    return keys
+
+
+def _boxed(keys: Keys) -> tuple[StoredEvent, int]:
+    number, key = keys.next()
+    row = encoded([record(1)])[0]
+    data = boxes.closed(b'{"title":"words"}', ("title",), number, key)
+    return StoredEvent(*row[:12], data, None, bytes(32)), number
+
+
+def test_no_key_is_given_twice_also_not_after_another_start(tmp_path: Path) -> None:
+    given: dict[int, bytes] = {}
+    for _ in range(3):
+        keys = _keys(tmp_path)
+        for _ in range(BLOCK_KEYS // 2 + 1):
+            number, key = keys.next()
+            assert number not in given
+            given[number] = key
+        keys.close()
+        keys.close()
+    assert len(set(given.values())) == len(given)
+    files = Files()
+    opener = opener_of(files, tmp_path / KEYS_NAME)
+    assert {number: opener.key(number) for number in given} == given
+    files.close()
+
+
+def test_only_the_owner_can_read_the_file(tmp_path: Path) -> None:
+    keys = _keys(tmp_path)
+    keys.next()
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob(f"{KEYS_NAME}*")}
+    assert set(modes.values()) == {0o600}, modes
+    keys.close()
+
+
+def test_a_destroyed_key_is_nowhere_in_the_file_and_the_others_are(tmp_path: Path) -> None:
+    keys = _keys(tmp_path)
+    (first, kept), (second, gone) = keys.next(), keys.next()
+    assert keys.destroy([second]) == 1
+    assert keys.destroy([second]) == 0
+    keys.close()
+    content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert kept in content
+    assert gone not in content
+    files = Files()
+    opener = opener_of(files, tmp_path / KEYS_NAME)
+    assert (opener.key(first), opener.key(second)) == (kept, None)
+    files.close()
+
+
+def test_an_event_is_read_with_its_words_and_after_the_redaction_with_a_marker(tmp_path: Path) -> None:
+    keys = _keys(tmp_path)
+    event, number = _boxed(keys)
+    files = Files()
+    assert opened(files, keys.path, [event])[0].data == b'{"title":"words"}'
+    assert set(living(files, keys.path, [event])) == {number}
+    keys.destroy([number])
+    assert opened(files, keys.path, [event])[0].data == b'{"title":"[redacted]"}'
+    assert living(files, keys.path, [event]) == {}
+    files.close()
+    keys.close()
+
+
+def test_keys_go_along_to_another_directory_and_are_not_given_there(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    one, two = _keys(tmp_path / "one"), _keys(tmp_path / "two")
+    event, number = _boxed(one)
+    files = Files()
+    two.keep(living(files, one.path, [event]))
+    assert opened(files, two.path, [event])[0].data == b'{"title":"words"}'
+    assert two.next()[0] // BLOCK_KEYS > number // BLOCK_KEYS
+    one.destroy([number])
+    assert opened(files, two.path, [event])[0].data == b'{"title":"words"}', "what was copied is not reached"
+    for part in (files, one, two):
+        part.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["DELETE FROM blocks", "UPDATE blocks SET keys = zeroblob(32768)", "UPDATE blocks SET hash = zeroblob(32)"],
+)
+def test_keys_that_are_lost_or_changed_are_damage_and_no_redaction(tmp_path: Path, damage: str) -> None:
+    keys = _keys(tmp_path)
+    event, _ = _boxed(keys)
+    keys.close()
+    with closing(sqlite3.connect(tmp_path / KEYS_NAME, isolation_level=None)) as connection:
+        connection.execute(damage)
+    files = Files()
+    with pytest.raises(CorruptDatabase):
+        opened(files, keys.path, [event])
+    files.close()
