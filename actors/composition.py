@@ -41,6 +41,7 @@ from actors.router import Neighbours, Router
 from actors.rules.quotas import has_limits
 from actors.rules.visitors import JOIN
 from actors.runtime import ActorSystem, ChildSpec, GroupCommitLog, History, PersistentActor
+from actors.runtime.lifecycle import Lifecycle
 from actors.scheduler import Scheduler
 from actors.surroundings import ALONE, Around, Reread, surroundings
 from actors.tracer import TRACER, OpenExporter, Tracer, exporter_of
@@ -95,6 +96,8 @@ DRAIN_MAX_S = 5.0
 """How long messages may go on flowing after a stop was asked for."""
 STOP_CHECKPOINT_MAX_S = 15.0
 EMPTY: Mapping[str, str] = {}
+STUCK_AFTER_S = 30.0
+"""A message that waits longer in the mailbox of a running actor means that the actor stands still."""
 SWITCH_INTERVAL_S = 0.0005
 """A busy loop gives the interpreter to the journal's thread this often; the default starves it (measured)."""
 
@@ -134,12 +137,7 @@ async def running(
         open_exporter = exporter_of(config.otel, environment)
         providers = config.router.providers or await discover(environment, probe_http)
         past = await stack.enter_async_context(_past(config, clock))
-        hub = Hub(
-            epoch=past.events.epoch,
-            ring=Ring(past.events.epoch, events_max=config.web.events_cached, bytes_max=config.web.bytes_cached),
-            clock=clock,
-            clients_max=config.web.sockets_max,
-        )
+        hub = _hub(config, past, clock)
         log = GroupCommitLog(past.events, head=past.events.head, epoch=past.events.epoch, clock=clock)
         around = await stack.enter_async_context(  # before the system, which ends before what it writes to
             surroundings(config, environment, providers, MAIN_RUN, reread or (lambda: config))
@@ -164,12 +162,7 @@ async def running(
         gc.freeze()  # what was folded lives long: looking through all of it again would hold the loop up
         stack.callback(gc.unfreeze)
         stack.push_async_callback(_wind_down, system)
-        token_path = Path(config.data) / TOKEN_NAME
-        keyring = Keyring(clock)
-        token = await anyio.to_thread.run_sync(load_or_create_admin_token, token_path)
-        keyring.add_token(token, "admin", ADMIN_SCOPES)
-        tokens = Tokens(keyring, Path(config.data) / TOKENS_NAME)
-        await anyio.to_thread.run_sync(tokens.load)
+        keyring, tokens = await _keys(config, clock)
         url = ""
         if listener is not None:
             url = url_of(listener, config.web)
@@ -180,7 +173,7 @@ async def running(
             providers=providers,
             replayed=past.replayed,
             url=url,
-            token_path=token_path,
+            token_path=Path(config.data) / TOKEN_NAME,
             link=lambda: f"{url}/#token={keyring.issue_link()}",
         )
 
@@ -235,9 +228,25 @@ def edge_of(system: ActorSystem, hub: Hub, keyring: Keyring, options: WebOptions
         keyring=keyring,
         options=options,
         clock=system.clock,
-        complaints=lambda: _complaints(system),
+        complaints=lambda: complaints_of(system),
         actors=system.statistics,
     )
+
+
+def _hub(config: Config, past: "_Past", clock: SystemClock) -> Hub:
+    epoch = past.events.epoch
+    ring = Ring(epoch, events_max=config.web.events_cached, bytes_max=config.web.bytes_cached)
+    return Hub(epoch=epoch, ring=ring, clock=clock, clients_max=config.web.sockets_max)
+
+
+async def _keys(config: Config, clock: SystemClock) -> tuple[Keyring, Tokens]:
+    """Who may do what: the operator by the token in the data directory, others by theirs."""
+    keyring = Keyring(clock)
+    token = await anyio.to_thread.run_sync(load_or_create_admin_token, Path(config.data) / TOKEN_NAME)
+    keyring.add_token(token, "admin", ADMIN_SCOPES)
+    tokens = Tokens(keyring, Path(config.data) / TOKENS_NAME)
+    await anyio.to_thread.run_sync(tokens.load)
+    return keyring, tokens
 
 
 async def _listening(config: Config) -> socket.socket:
@@ -316,10 +325,16 @@ def _broadcaster(
     return ChildSpec(BROADCASTER, lambda: Broadcaster(hub, history, system.log, options))
 
 
-def _complaints(system: ActorSystem) -> list[str]:
+def complaints_of(system: ActorSystem) -> list[str]:
     """Why the society is not ready, one line each."""
-    parked = [actor for actor in system.statistics() if actor.parked_at]
+    actors = system.statistics()
+    parked = [actor for actor in actors if actor.parked_at]
     found = [f"{actor.address} is parked at position {actor.parked_at}" for actor in parked]
+    found += [
+        f"{actor.address} is stuck: a message has waited for {actor.oldest_s:.0f} s"
+        for actor in actors
+        if actor.oldest_s > STUCK_AFTER_S and actor.state is Lifecycle.RUNNING
+    ]
     if system.log.has_failed:
         found.append("the journal cannot be written")
     if (stalled := system.log.stalled) is not None:
@@ -417,8 +432,8 @@ def _agent(config: Config, agent: AgentId, switch: Switch) -> ChildSpec:
 async def _wind_down(system: ActorSystem) -> None:
     """Finish what is queued and save a checkpoint; what cannot be finished in time is in the journal all the same."""
     with anyio.CancelScope(shield=True):
-        if system.log.has_failed:
-            return
+        if system.has_failed or system.log.has_failed:
+            return  # nothing comes to rest any more: what is durable is all that can be saved
         if not await system.drain(DRAIN_MAX_S):
             logger.warning("messages were still flowing when the drain's time was over")
         try:

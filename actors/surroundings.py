@@ -2,8 +2,8 @@
 settings again.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -98,21 +98,23 @@ async def recordings(config: Config) -> Recordings | None:
     replay = config.router.replay
     if not replay:
         return None
-    found = await (_decoded(recorded(Path(config.data))) if replay == OWN_LOG else _exported(Path(replay)))
+    found = await (_own(Path(config.data)) if replay == OWN_LOG else _exported(Path(replay)))
     options = config.router
     return Recordings(found, asks_on=options.replay_miss == "ask", takes_time=options.replay_takes_time)
 
 
-async def recorded(data: Path) -> AsyncIterator[bytes]:
+async def recorded(data: Path) -> AsyncGenerator[bytes]:
     """All completions that a data directory keeps, oldest first, each as JSON. Raises NotFound, StorageError."""
     if not await anyio.Path(data / TRANSCRIPTS_NAME).is_file():
         raise NotFound("completion log", str(data / TRANSCRIPTS_NAME))
-    async for one in kept(data):
-        yield one
+    async with aclosing(kept(data)) as lines:
+        async for one in lines:
+            yield one
 
 
-async def _decoded(lines: AsyncIterator[bytes]) -> list[Transcript]:
-    return [msgspec.json.decode(line, type=Transcript) async for line in lines]
+async def _own(data: Path) -> list[Transcript]:
+    async with aclosing(recorded(data)) as lines:
+        return [msgspec.json.decode(line, type=Transcript) async for line in lines]
 
 
 async def _exported(file: Path) -> list[Transcript]:

@@ -17,6 +17,7 @@ from bus.messages.base import BlobId, Event, Fields
 EVENT_BYTES_MAX = 32 * 1024
 """A fact is small; what is larger belongs in a blob."""
 
+
 class UnknownEvent(AgoraError):
     """A stored event has a type or version that this program does not know."""
 

@@ -71,7 +71,6 @@ class Mailbox:
 
     __slots__ = (
         "_coalesce_key",
-        "_control",
         "_is_closed",
         "_most_seen",
         "_overflow",
@@ -79,6 +78,7 @@ class Mailbox:
         "_size_max",
         "bound",
         "coalesced",
+        "control",
         "data",
         "dropped",
         "refused",
@@ -97,7 +97,8 @@ class Mailbox:
         """The data lane, oldest first."""
         self.bound = size_max
         """How many messages it may hold before somebody has to be asked; 0 when somebody always has to."""
-        self._control: deque[Envelope] | None = None
+        self.control: deque[Envelope] | None = None
+        """The control lane, once there was something in it."""
         self._parked: deque[tuple[Envelope, Wake]] | None = None
         self._size_max = size_max
         self._overflow = overflow
@@ -107,22 +108,17 @@ class Mailbox:
         self.taken = self.refused = self.dropped = self.coalesced = 0
 
     def __len__(self) -> int:
-        return len(self.data) + len(self._control) if self._control else len(self.data)
+        return len(self.data) + len(self.control) if self.control else len(self.data)
 
     @property
     def accepted(self) -> int:
         """How many messages it has taken in: those that are queued, and those that were taken out."""
-        return self.taken + len(self)
+        return self.taken + len(self.data) + (len(self.control) if self.control else 0)
 
     @property
     def has_room(self) -> bool:
         """Whether a message would be accepted without its policy being asked; who is parked comes first."""
         return len(self.data) < self.bound
-
-    @property
-    def has_control(self) -> bool:
-        """Whether a notice of the runtime waits."""
-        return bool(self._control)
 
     @property
     def size_max(self) -> int:
@@ -152,9 +148,9 @@ class Mailbox:
 
     def offer_control(self, envelope: Envelope) -> None:
         """Queue a notice of the runtime ahead of all messages."""
-        if self._control is None:
-            self._control = deque()
-        self._control.append(envelope)
+        if self.control is None:
+            self.control = deque()
+        self.control.append(envelope)
 
     def offer_beyond(self, envelope: Envelope, extra: int) -> bool:
         """Queue a fact even when the lane is full, up to `extra` over the bound; False when that is used up too."""
@@ -174,20 +170,26 @@ class Mailbox:
 
     def take(self) -> Envelope | None:
         """The next message, or None."""
-        if self._control:
+        if self.control:
             self.taken += 1
-            return self._control.popleft()
-        if not self.open_batch(1):
+            return self.control.popleft()
+        data = self.data
+        if not data:
             return None
-        envelope = self.data.popleft()
-        self.close_batch(1)
+        if len(data) > self._most_seen:  # noqa: PLR1730  # a hot line: max() would cost a call
+            self._most_seen = len(data)
+        self.taken += 1
+        envelope = data.popleft()
+        if self._parked and len(data) <= self._size_max // 2:
+            self._admit(self._parked)
         return envelope
 
     def open_batch(self, budget: int) -> int:
         """How many messages may be taken out of `data` now, one by one."""
         depth = len(self.data)
-        self._most_seen = max(self._most_seen, depth)
-        return min(depth, budget)
+        if depth > self._most_seen:  # noqa: PLR1730  # as above
+            self._most_seen = depth
+        return depth if depth < budget else budget
 
     def close_batch(self, count: int) -> None:
         """That many messages were taken out of `data`."""
@@ -226,9 +228,9 @@ class Mailbox:
 
     def drain(self) -> list[Envelope]:
         """Take everything, control first; parked senders are woken to find the mailbox gone."""
-        rest = [*(self._control or ()), *self.data]
+        rest = [*(self.control or ()), *self.data]
         parked, self._parked = self._parked, None
-        self._control = None
+        self.control = None
         self.data.clear()
         self.taken += len(rest)
         self._look_again()

@@ -12,10 +12,15 @@ Pure: no clock, no disk.
 
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
+from functools import cache
+from secrets import token_hex
+from typing import NamedTuple
 
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from bus.errors import StorageError
 
 KEY_BYTES = 32
 MARKER = "[redacted]"
@@ -28,14 +33,33 @@ Fields = dict[str, msgspec.Raw]
 Paths = tuple[str, ...]
 """Names of fields, such as `title`, or `spec.title` for one of a struct in it."""
 
+
+class Said(NamedTuple):
+    """One field's words, and where in the redacted data its marker begins."""
+
+    path: str
+    offset: int
+    words: msgspec.Raw
+
+
 _encode = msgspec.json.Encoder().encode
 _fields = msgspec.json.Decoder(Fields).decode
-_MARKER = msgspec.Raw(_encode(MARKER))
+_said = msgspec.json.Decoder(tuple[Said, ...]).decode
+_MARKER = _encode(MARKER)
+_BOX = b',"~b":"'
 _EMPTY = (b'""', b"null")
+_TOKEN = token_hex(16)
+"""What stands where words were taken out, while the place is looked for: no data hold it."""
 
 
-class NoBox(ValueError):
-    """The bytes are no box, or the key is not that of the box."""
+class NoBox(StorageError):
+    """Personal text cannot be read: the bytes are no box, or the key is not that of the box."""
+
+    code = "no_box"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"personal text cannot be read: {reason}")
+        self.reason = reason
 
 
 def has_box(data: bytes) -> bool:
@@ -51,8 +75,15 @@ def closed(data: bytes, paths: Paths, number: int, key: bytes) -> bytes:
         _take(fields, path.split("."), path, words)
     if not words:
         return data
-    box = b64encode(AESGCM(key).encrypt(NONCE, _encode(words), None))
-    return b'%b%d,"~b":"%b",%b' % (PREFIX, number, box, _encode(fields)[1:])
+    redacted = _encode(fields)
+    said: list[Said] = []
+    places = sorted((redacted.index(_token(at)), at, path) for at, path in enumerate(words))
+    for _, at, path in places:
+        offset = redacted.index(_token(at))
+        redacted = redacted[:offset] + _MARKER + redacted[offset + len(_token(at)) :]
+        said.append(Said(path, offset, words[path]))
+    box = b64encode(AESGCM(key).encrypt(NONCE, _encode(said), None))
+    return b'%b%d%b%b",%b' % (PREFIX, number, _BOX, box, redacted[1:])
 
 
 def key_number(data: bytes) -> int:
@@ -65,34 +96,35 @@ def key_number(data: bytes) -> int:
 
 def opened(data: bytes, key: bytes | None) -> bytes:
     """The data as they were, or with markers where the key is destroyed. Raises NoBox."""
-    fields = _parsed(data)
-    box = fields.pop("~b")
-    del fields["~k"]
+    box, redacted = _parted(data)
     if key is None:
-        return _encode(fields)
-    for path, said in _words(box, key).items():
-        _put(fields, path.split("."), said)
-    return _encode(fields)
+        return redacted
+    pieces: list[bytes] = []
+    done = 0
+    for _, offset, words in _opened(box, key):
+        pieces += (redacted[done:offset], words)
+        done = offset + len(_MARKER)
+    return b"".join((*pieces, redacted[done:]))
 
 
 def words_in(data: bytes, key: bytes) -> Mapping[str, str]:
     """What the box holds, by path. Raises NoBox."""
-    return {path: msgspec.json.decode(said, type=str) for path, said in _words(_parsed(data)["~b"], key).items()}
+    return {said.path: msgspec.json.decode(said.words, type=str) for said in _opened(_parted(data)[0], key)}
 
 
-def _parsed(data: bytes) -> Fields:
+def _parted(data: bytes) -> tuple[bytes, bytes]:
+    """The box as text, and the data with markers."""
     try:
-        fields = _fields(data)
-    except msgspec.DecodeError as error:
-        raise NoBox(str(error)) from error
-    if "~b" not in fields:
-        raise NoBox("there is none")
-    return fields
+        begin = data.index(_BOX, len(PREFIX)) + len(_BOX)
+        end = data.index(b'",', begin)
+    except ValueError as error:
+        raise NoBox("there is none") from error
+    return data[begin:end], b"{" + data[end + 2 :]
 
 
-def _words(box: msgspec.Raw, key: bytes) -> Fields:
+def _opened(box: bytes, key: bytes) -> tuple[Said, ...]:
     try:
-        return _fields(AESGCM(key).decrypt(NONCE, b64decode(msgspec.json.decode(box, type=str)), None))
+        return _said(AESGCM(key).decrypt(NONCE, b64decode(box, validate=True), None))
     except (InvalidTag, ValueError) as error:
         raise NoBox("the key does not open it") from error
 
@@ -110,15 +142,10 @@ def _take(fields: Fields, path: list[str], whole: str, words: Fields) -> None:
         if len(words) > count:
             fields[name] = msgspec.Raw(_encode(inner))
     else:
+        fields[name] = msgspec.Raw(_token(len(words)))
         words[whole] = value
-        fields[name] = _MARKER
 
 
-def _put(fields: Fields, path: list[str], said: msgspec.Raw) -> None:
-    name, *rest = path
-    if rest:
-        inner = _fields(fields[name])
-        _put(inner, rest, said)
-        fields[name] = msgspec.Raw(_encode(inner))
-    else:
-        fields[name] = said
+@cache
+def _token(at: int) -> bytes:
+    return f'"{_TOKEN} {at}"'.encode()

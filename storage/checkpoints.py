@@ -25,7 +25,6 @@ from bus.messages.base import Position
 from bus.messages.system import CheckpointView
 from bus.refusals import NotFound
 from storage import manifests, queries
-from storage.blobs import named_in
 from storage.chunks import Compression
 from storage.database import Database, WalKeeper, is_full
 from storage.directory import DirectoryLock
@@ -159,14 +158,6 @@ class CheckpointStore:
         """One actor's state in a checkpoint, as canonical JSON. Raises NotFound, CorruptCheckpoint."""
         return await self._database.run(partial(self._state, name=checkpoint, address=address))
 
-    async def named_blobs(self) -> frozenset[bytes]:
-        """The hashes of all contents that the states of any checkpoint may name. Raises CorruptCheckpoint."""
-        named: set[bytes] = set()
-        seen: set[tuple[str, ...]] = set()
-        for name in await self._database.run(_names):
-            named |= await self._database.run(partial(self._named_blobs, name=name, seen=seen))
-        return frozenset(named)
-
     async def load(self, checkpoint: str) -> Checkpoint:
         """One checkpoint, proved. Raises NotFound, CorruptCheckpoint."""
         try:
@@ -262,10 +253,10 @@ class CheckpointStore:
         with self._all_or_nothing(connection):
             new = self._store(connection, packed.chunks)
             entries = packed.actors
-            for address in packed.changed:
+            for address in packed.new:
                 entries[address] = _sized(entries[address], self._sizes)
-            self._listing.take(entries)
-            manifest = manifests.describe(description, actors, entries, sum(new.values()), self._listing.state_hash)
+            self._listing.take(entries, packed.new)
+            manifest = manifests.describe(description, actors, self._listing, sum(new.values()))
             content, hash_ = manifests.encode(manifest, self._listing)
             self._store(connection, self._listing.changed)
             name = manifest.view.checkpoint
@@ -392,13 +383,6 @@ class CheckpointStore:
                 raise NotFound(f"actor in {name}", address)
             return manifests.state_of(manifest, address, partial(self._read, connection)).state
 
-    def _named_blobs(self, connection: sqlite3.Connection, *, name: str, seen: set[tuple[str, ...]]) -> set[bytes]:
-        with snapshot(connection):
-            manifest = self._manifest(connection, name=name)
-            new = {address: actor.chunks for address, actor in manifest.actors.items() if actor.chunks not in seen}
-            seen |= set(new.values())
-            return named_in(manifests.state_of(manifest, one, partial(self._read, connection)).state for one in new)
-
     def _read(self, connection: sqlite3.Connection, hash_: bytes) -> bytes | None:
         found = connection.execute(queries.CHUNK, (hash_,)).fetchone()
         return self._compression.decompress(found[0]) if found is not None else None
@@ -406,7 +390,7 @@ class CheckpointStore:
 
 def _sized(entry: ActorManifest, sizes: Mapping[str, int]) -> ActorManifest:
     """With what its chunks take as stored, where that is not known yet."""
-    if not entry.chunks:
+    if entry.stored_bytes or not entry.chunks:
         return entry
     return msgspec.structs.replace(entry, stored_bytes=sum(sizes[name] for name in entry.chunks))
 

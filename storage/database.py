@@ -7,6 +7,7 @@ that the write-ahead log can be emptied behind them.
 """
 
 import asyncio
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -131,6 +132,8 @@ def translated(error: sqlite3.Error, path: Path) -> StorageError:
 def connect(path: Path, is_read_only: bool = False, *, is_shared: bool = False) -> sqlite3.Connection:
     """A connection with our pragmas; a shared one may go from thread to thread. Raises sqlite3.Error."""
     mode = "ro" if is_read_only else "rwc"
+    if is_read_only and is_on_a_read_only_disk(path) and not path.with_name(path.name + "-wal").exists():
+        mode = "ro&immutable=1"  # nobody can write there, and SQLite cannot make the files that readers share
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
@@ -148,6 +151,11 @@ def connect(path: Path, is_read_only: bool = False, *, is_shared: bool = False) 
         connection.close()
         raise
     return connection
+
+
+def is_on_a_read_only_disk(path: Path) -> bool:
+    """Whether nothing at all can be written where a file is."""
+    return path.exists() and bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
 def _code(error: sqlite3.Error) -> int:

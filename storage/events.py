@@ -38,13 +38,12 @@ from bus.messages.system import (
 )
 from bus.refusals import NotFound
 from storage import causes, integrity, queries, reading, searching
-from storage.blobs import named_in
+from storage.contents import Contents
 from storage.database import Database, translated
 from storage.directory import DirectoryLock
 from storage.errors import CorruptDatabase, CorruptJournal, DatabaseFailed, DirectoryNotWritable, FileGone
 from storage.integrity import Progress, Verification
 from storage.keeper import Keeper, Stopped, remove_files
-from storage.keys import living
 from storage.layout import Layout, Segment
 from storage.migration import JOURNAL_NAME, migrate
 from storage.readers import Readers
@@ -56,10 +55,8 @@ T = TypeVar("T")
 
 READERS = 3
 """Reads at the same time: one slow query leaves room for the page and a recovery."""
-BATCH_EVENTS = 1_000
-"""Events of one read of a recovery: half a megabyte, some 5 ms."""
-BLOBS_AT_A_TIME = 16
-"""Of those that are removed in one transaction: they are large."""
+BATCH_EVENTS = 2_000
+"""Events of one read of a recovery: some 5 ms on the reading thread, and a millisecond or two of the fold."""
 CLOSE_TIMEOUT_S = 10.0
 """For emptying the write-ahead log; what is in it is durable anyway."""
 
@@ -98,6 +95,8 @@ class EventStore:
         self._keeper = Keeper()
         self._end = JournalEnd(directory, catalogue, clock, limits, self._settle)
         self._warnings: list[str] = []
+        self.contents = Contents(directory, catalogue, self._end, self._read, self._write)
+        """What lies beside the rows: blobs, and the keys of personal text."""
 
     @classmethod
     @asynccontextmanager
@@ -159,35 +158,6 @@ class EventStore:
         """Make a batch durable, all or nothing; one that landed before is answered the same. Raises StorageError."""
         return await self._write(partial(self._end.write, events=events, blobs=blobs), then=self._end.tend)
 
-    async def keep_keys(self, keys: Mapping[int, bytes]) -> None:
-        """Take along the keys of personal text that another directory has. Raises StorageError."""
-        if keys:
-            await self._write(partial(self._end.keep_keys, keys=keys))
-
-    async def record(self, event: Event) -> None:
-        """Append one event of the journal itself, where no society runs. Raises StorageError."""
-        position = Position(self.head + 1)
-        await self.write(
-            self.encode([Recorded(event, position, self.now_us, JOURNAL, Position(0), "", Position(0))]), {}
-        )
-
-    async def keys(self, events: Sequence[StoredEvent]) -> dict[int, bytes]:
-        """The keys of the events' personal text, by number; those that are destroyed are not there."""
-        return await self._read(lambda view: living(view.files, view.keys_path, events))
-
-    async def drop_text(self, positions: Collection[Position]) -> None:
-        """Drop the indexes of the text at these positions; they are made again when somebody searches."""
-        layout = self.layout
-        held = [s for s in layout.segments if any(s.first <= one <= (s.last or self.head) for one in positions)]
-        paths = [layout.directory / segment.text_name for segment in held]
-        await self._readers.forget(paths)
-        for path in paths:
-            await self._kept(self._keeper.submit(remove, path))
-
-    async def destroy_keys(self, numbers: Collection[int]) -> int:
-        """Destroy keys of personal text for good; how many were still there. Raises StorageError."""
-        return await self._write(partial(self._end.destroy_keys, numbers=numbers))
-
     async def keep_blobs(self, blobs: Mapping[BlobId, bytes]) -> None:
         """Make blobs durable by themselves, before the events that name them. Raises StorageError."""
         await self._write(partial(self._end.keep_blobs, blobs=blobs))
@@ -219,6 +189,15 @@ class EventStore:
     async def chain(self, query: ReadChain) -> EventChain:
         """What an event was caused by, and what it caused. Raises NotFound, StorageError."""
         return await self._read(partial(causes.read_chain, query=query))
+
+    async def forget_text(self, positions: Collection[Position]) -> None:
+        """Drop the indexes of the text at these positions; they are made again when somebody searches."""
+        layout = self.layout
+        held = [s for s in layout.segments if any(s.first <= one <= (s.last or self.head) for one in positions)]
+        paths = [layout.directory / segment.text_name for segment in held]
+        await self._readers.forget(paths)
+        for path in paths:
+            await self._kept(self._keeper.submit(remove, path))
 
     async def summarise(self, minutes: float) -> EventSummary:
         """Counts over the last minutes, from the full minute in which they begin. Raises InvalidField."""
@@ -273,37 +252,6 @@ class EventStore:
         freed = await self._kept(self._keeper.submit(remove_files, layout, dropped))
         events = sum(s.last - s.first + 1 for s in dropped)
         return Pruned(dropped[-1].last, events - kept, kept, freed)
-
-    async def rows(self, query: ReadEvents) -> AsyncIterator[tuple[StoredEvent, ...]]:
-        """The rows that match as they are stored, in order, some at a time. Raises StorageError."""
-        wanted = msgspec.structs.replace(query, limit=BATCH_EVENTS, is_newest_first=False)
-        while found := await self._read(partial(reading.select, query=wanted, is_raw=True)):
-            yield found
-            wanted = msgspec.structs.replace(wanted, after=found[-1].position)
-
-    async def unnamed_blobs(self, named: Collection[bytes], apart_from: Collection[Position] = ()) -> set[bytes]:
-        """The contents that nothing of `named` and no event names, but for the events at some positions.
-
-        Raises StorageError.
-        """
-        found = await self._read(
-            lambda view: {hash_ for (hash_,) in view.files.get(self._end.blobs_path).execute(queries.BLOB_HASHES)}
-        )
-        found -= set(named)
-        async for events in self.rows(ReadEvents(types=self._catalogue.with_blobs)):
-            if not found:
-                break
-            found -= named_in(event.data for event in events if event.position not in apart_from)
-        return found
-
-    async def remove_blobs(self, names: Collection[bytes], after: Position) -> int:
-        """Remove contents that nothing names up to a position, nor since; how many went. Raises StorageError."""
-        removed = 0
-        waiting = list(names)
-        while waiting:  # a few at a time, so that no event waits for long
-            some, waiting = waiting[:BLOBS_AT_A_TIME], waiting[BLOBS_AT_A_TIME:]
-            removed += await self._write(partial(self._end.remove_blobs, names=some, after=after))
-        return removed
 
     async def own_events(self, address: Address, after: Position) -> AsyncIterator[Sequence[Recorded]]:
         """The committed events that `address` recorded after a position, in order, in batches."""
@@ -421,3 +369,10 @@ def _count_kept(view: View, segments: tuple[Segment, ...]) -> int:
         (rows,) = view.files.get(view.layout.directory / segment.kept_name).execute(queries.COUNT).fetchone()
         total += rows
     return total
+
+
+async def record(store: EventStore, event: Event) -> None:
+    """Append one event of the journal itself, where no society runs. Raises StorageError."""
+    position = Position(store.head + 1)
+    recorded = Recorded(event, position, store.now_us, JOURNAL, Position(0), "", Position(0))
+    await store.write(store.encode([recorded]), {})

@@ -117,7 +117,7 @@ async def import_lines(
     some = left if some else []
     await anyio.to_thread.run_sync(prologue.begin, into)
     async with EventStore.open(into, catalogue, clock) as store:
-        await store.keep_keys(prologue.keys)
+        await store.contents.keep_keys(prologue.keys)
         done = _Import(store, amend, prologue)
         while some:
             await done.take(some)
@@ -206,7 +206,7 @@ class _Import:
             batch.append((number, line if self._amend is None else self._amend(line)))
 
     async def _write(self, batch: list[tuple[int, EventLine]]) -> None:
-        await self._store.keep_keys(keys_of(line for _, line in batch))
+        await self._store.contents.keep_keys(keys_of(line for _, line in batch))
         stored = await self._store.write([row_of(line) for _, line in batch], {})
         if self._amend is not None:
             return

@@ -6,38 +6,40 @@ neither limit.
 
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection
 from pathlib import Path
 
 from storage import queries
 from storage.database import connect
-from storage.errors import FileGone
+from storage.errors import CorruptDatabase, FileGone
 from storage.times import Times
 
 FILES_OPEN_MAX = 24
 """Of one thread: enough that paging through a few million events opens nothing twice."""
 
 
-class Names:
-    """What the ids of one table of names in a segment stand for. Names are only added, so what is known stays true."""
+class Names(dict[int, str]):
+    """What the ids of a segment's types or sources stand for, looked up when one is not known: they are only added."""
 
-    def __init__(self, statement: str) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, statement: str) -> None:
+        super().__init__()
+        self._path = path
+        self._connection = connection
         self._statement = statement
-        self._known: dict[int, str] = {}
 
-    def of(self, connection: sqlite3.Connection, ids: Iterable[int]) -> Mapping[int, str]:
-        """The names by id, those of `ids` among them. Raises sqlite3.Error."""
-        if not self._known.keys() >= set(ids):
-            self._known.update(connection.execute(self._statement))
-        return self._known
+    def __missing__(self, id_: int) -> str:
+        self.update(self._connection.execute(self._statement).fetchall())
+        if id_ not in self:
+            raise CorruptDatabase(self._path, f"a row of it has a name that is not there ({id_})")
+        return self[id_]
 
 
 class Known:
-    """What one thread remembers of a segment, of which nothing ever changes."""
+    """What one thread remembers of a segment for as long as it has the file open; none of it ever changes."""
 
-    def __init__(self) -> None:
-        self.types = Names(queries.TYPES)
-        self.sources = Names(queries.SOURCES)
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.types = Names(path, connection, queries.TYPES)
+        self.sources = Names(path, connection, queries.SOURCES)
         self.times = Times()
 
 
@@ -62,9 +64,11 @@ class Files:
         return connection
 
     def known(self, path: Path) -> Known:
-        """What is remembered of a file for as long as it is open."""
-        assert path in self._open, "the file is open"
-        return self._known.setdefault(path, Known())
+        """What is remembered of a segment. Raises as `get`."""
+        connection = self.get(path)
+        if path not in self._known:
+            self._known[path] = Known(path, connection)
+        return self._known[path]
 
     def forget(self, paths: Collection[Path]) -> None:
         """Let go of these files; one that was unlinked gives its room back only then."""

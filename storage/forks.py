@@ -48,7 +48,7 @@ async def fork_journal(
         async for blobs in past.blobs():
             await store.keep_blobs(blobs)
         async for page in past.stored(store.head, upto=upto):
-            await store.keep_keys(await past.keys(page.events))
+            await store.contents.keep_keys(await past.keys(page.events))
             written = await store.write([encoded(event) for event in page.events], {})
             if [event.hash for event in written] != [event.hash for event in page.events]:
                 raise StorageError("the events are not what their hashes say; run `agora verify`")

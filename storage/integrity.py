@@ -27,7 +27,7 @@ from storage import queries
 from storage.blobs import BLOBS_NAME
 from storage.boxes import has_box
 from storage.chain import KEPT, PRUNABLE, row_hash
-from storage.database import connect, translated
+from storage.database import connect, is_on_a_read_only_disk, translated
 from storage.errors import CorruptDatabase, DatabaseLocked, DirectoryNotWritable, DiskFull, FileGone, UnknownSchema
 from storage.files import Files
 from storage.keeper import builder
@@ -237,7 +237,9 @@ class _Walk:
         if not path.exists():
             return
         self.path = path
-        with closing(builder(path)) as index:  # unlike a reader it may clear away what a kill left half done
+        # Unlike a reader, a builder may clear away what a kill left half done.
+        opened = connect(path, is_read_only=True) if is_on_a_read_only_disk(path) else builder(path)
+        with closing(opened) as index:
             (tables,) = index.execute(queries.COUNT_TABLES).fetchone()
             if tables:
                 check(index, path, TEXT)
@@ -259,6 +261,9 @@ class _Walk:
         path = self._directory / KEYS_NAME
         if path.exists():  # a journal that is only looked at may be older than personal text
             with closing(self._opened(path, KEYS)) as keys:
+                for block, content, hash_ in keys.execute(queries.ALL_KEYS).fetchall():
+                    if sha256(content).digest() != hash_:
+                        raise Wrong(0, f"block {block} of the keys of personal text is not what its hash says")
                 _prove_structure(keys, path, KEYS)
 
     def _prove_blobs(self) -> None:

@@ -133,7 +133,7 @@ class Opener:
         try:
             return boxes.opened(data, self.key(boxes.key_number(data)))
         except boxes.NoBox as error:
-            raise CorruptDatabase(self._path, f"a key in it is not what it was: {error}") from error
+            raise CorruptDatabase(self._path, f"a key in it is not what it was: {error.reason}") from error
 
 
 def opener_of(files: Files, path: Path) -> Opener:
@@ -168,4 +168,5 @@ def _block(connection: sqlite3.Connection, path: Path, block: int) -> bytes | No
 
 
 def _slice(content: bytes, number: int) -> bytes:
-    return content[number % BLOCK_KEYS * KEY_BYTES :][:KEY_BYTES]
+    start = number % BLOCK_KEYS * KEY_BYTES
+    return content[start : start + KEY_BYTES]

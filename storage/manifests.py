@@ -142,8 +142,9 @@ class Packed(msgspec.Struct, frozen=True):
     chunks: dict[bytes, bytes]
     """Content by its hash, uncompressed: of those actors that changed."""
     actors: dict[Address, ActorManifest]
-    """In the order of the addresses; `stored_bytes` is 0 of those that changed."""
-    changed: tuple[Address, ...]
+    """In the order of the addresses; `stored_bytes` is 0 of those whose state changed."""
+    new: tuple[Address, ...]
+    """Those whose entries are not what they were."""
 
 
 def pack(
@@ -153,17 +154,19 @@ def pack(
 ) -> Packed:
     """Every actor's state as chunks; the `unchanged` are as `base` has them, but for their cursors."""
     known = base or {}
-    same = known.keys() & actors.keys() & set(unchanged)
-    changed = tuple(sorted(actors.keys() - same))
     chunks: dict[bytes, bytes] = {}
-    new = {address: _packed(actors[address], chunks) for address in changed}
-    for address in [address for address in same if known[address].cursor != actors[address].cursor]:
-        new[address] = msgspec.structs.replace(known[address], cursor=actors[address].cursor)
+    new: dict[Address, ActorManifest] = {}
+    for address, actor in actors.items():
+        entry = known.get(address) if address in unchanged else None
+        if entry is None:
+            new[address] = _packed(actor, chunks)
+        elif entry.cursor != actor.cursor:
+            new[address] = msgspec.structs.replace(entry, cursor=actor.cursor)
     if known.keys() == actors.keys():  # as a rule: copied at once, in their order
         entries = {**known, **new}
     else:
         entries = {address: new.get(address) or known[address] for address in sorted(actors)}
-    return Packed(chunks, entries, changed)
+    return Packed(chunks, entries, tuple(new))
 
 
 def _packed(actor: ActorState, chunks: dict[bytes, bytes]) -> ActorManifest:
@@ -207,11 +210,10 @@ def _state_hash_of_format_1(actors: Mapping[Address, ActorState]) -> str:
 def describe(
     description: Description,
     actors: Mapping[Address, ActorState],
-    entries: dict[Address, ActorManifest],
+    listing: "Listing",
     written_bytes: int,
-    state_hash: str,
 ) -> Manifest:
-    """The manifest of packed states, of which `written_bytes` were not there before."""
+    """The manifest of packed states, listed, of which `written_bytes` were not there before."""
     position = max([actor.position for actor in actors.values()])
     view = CheckpointView(
         checkpoint=f"c-{position}",
@@ -224,16 +226,16 @@ def describe(
         epoch=description.epoch,
         config_hash=description.config_hash,
         agora_version=description.agora_version,
-        actors={address: entry.size_bytes for address, entry in entries.items()},
-        size_bytes=sum([entry.stored_bytes for entry in entries.values()]),
-        state_hash=state_hash,
+        actors=listing.sizes.copy(),
+        size_bytes=listing.stored_bytes,
+        state_hash=listing.state_hash,
         written_bytes=written_bytes,
         includes=description.includes,
         left_out=description.left_out,
         behind=description.behind,
     )
     stamped = min([actor.position for actor in actors.values() if not actor.follows], default=Position(0))
-    return Manifest(view, entries, stamped, format=2)
+    return Manifest(view, listing.entries, stamped, format=2)
 
 
 class _Piece(msgspec.Struct, gc=False):
@@ -250,7 +252,9 @@ class Listing:
     """The list of actors as it is stored, made again where something has changed since the last time."""
 
     def __init__(self) -> None:
-        self._entries: dict[Address, ActorManifest] = {}
+        self.entries: dict[Address, ActorManifest] = {}
+        self.sizes: dict[str, int] = {}
+        self.stored_bytes = 0
         self._lines: dict[Address, tuple[bytes, bytes]] = {}
         """By actor: its entry as JSON, and what the state hash covers of it."""
         self._pieces: list[_Piece] = []
@@ -258,17 +262,21 @@ class Listing:
         self.changed: dict[bytes, bytes] = {}
         """The pieces that were not there before the last time, by their names."""
 
-    def take(self, entries: Mapping[Address, ActorManifest]) -> None:
-        """From now on these are the entries, in the order of their addresses."""
-        known, self._entries = self._entries, dict(entries)
-        changed = [address for address, entry in entries.items() if entry is not known.get(address)]
-        for address in changed:
+    def take(self, entries: dict[Address, ActorManifest], new: Collection[Address]) -> None:
+        """From now on these are the entries, in the order of their addresses; all but the `new` are as they were."""
+        known, self.entries = self.entries, entries
+        for address in new:
             self._lines[address] = _line(address, entries[address])
         self.changed = {}
         if known.keys() == entries.keys():
-            for number in sorted({self._piece_of[address] for address in changed}):
+            for address in new:
+                self.sizes[address] = entries[address].size_bytes
+                self.stored_bytes += entries[address].stored_bytes - known[address].stored_bytes
+            for number in sorted({self._piece_of[address] for address in new}):
                 self._make(number)
         else:
+            self.sizes = {address: entry.size_bytes for address, entry in entries.items()}
+            self.stored_bytes = sum(entry.stored_bytes for entry in entries.values())
             self._cut()
 
     @property
@@ -283,10 +291,10 @@ class Listing:
 
     def _cut(self) -> None:
         """Draw the borders anew: by the names, so that they stay where they are whatever becomes of the entries."""
-        self._lines = {address: self._lines[address] for address in self._entries}
+        self._lines = {address: self._lines[address] for address in self.entries}
         self._pieces = []
         is_over = True
-        for address in self._entries:
+        for address in self.entries:
             if is_over:
                 self._pieces.append(_Piece([]))
             addresses = self._pieces[-1].addresses

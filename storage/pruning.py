@@ -4,11 +4,16 @@ Rules: as `storage.retention` says. What a checkpoint may need is read from its 
 position, and reads facts from the cursors of those actors for which some were waiting.
 """
 
+from contextlib import suppress
+
+import anyio.to_thread
+
 from bus.address import Address
 from bus.messages.base import Position
 from bus.messages.system import PruneReport
 from storage import retention
-from storage.checkpoints import CheckpointStore
+from storage.blobs import named_in
+from storage.checkpoints import Checkpoint, CheckpointStore
 from storage.errors import CorruptCheckpoint
 from storage.events import EventStore, Pruned
 from storage.retention import Limits
@@ -37,11 +42,13 @@ class Pruner:
     async def _remove_blobs(self) -> int:
         """Let go of the contents that nothing names any more; how many."""
         head = self._events.head
-        try:
-            named = await self._checkpoints.named_blobs()
-        except CorruptCheckpoint:
-            return 0  # what a damaged one may need is not known
-        return await self._events.remove_blobs(await self._events.unnamed_blobs(named), head)
+        named: set[bytes] = set()
+        for view in await self._checkpoints.list():
+            with suppress(CorruptCheckpoint):  # one that is damaged is never gone back to
+                checkpoint = await self._checkpoints.load(view.checkpoint)
+                named |= await anyio.to_thread.run_sync(_named_by, checkpoint)
+        contents = self._events.contents
+        return await contents.remove(await contents.unnamed(named), head)
 
     async def _floor(self) -> Position:
         """The last position that no kept checkpoint needs."""
@@ -60,3 +67,7 @@ class Pruner:
                     # Whoever had handled all facts finds none of its own between its cursor and the checkpoint.
                     cursors += [manifest.actors[Address(address)].cursor for address in view.behind]
         return retention.floor(positions, cursors)
+
+
+def _named_by(checkpoint: Checkpoint) -> set[bytes]:
+    return named_in(state.state for state in checkpoint.actors.values())

@@ -158,6 +158,7 @@ SOURCE_NEXT = (
 )
 BLOB = "SELECT content FROM blobs WHERE hash = ?"
 KEYS = "SELECT keys, hash FROM blocks WHERE id = ?"
+ALL_KEYS = "SELECT id, keys, hash FROM blocks ORDER BY id"
 LAST_KEYS = "SELECT coalesce(max(id), 0) FROM blocks"
 PUT_KEYS = "INSERT OR REPLACE INTO blocks (id, keys, hash) VALUES (?, ?, ?)"
 BLOB_HASHES = "SELECT hash FROM blobs"

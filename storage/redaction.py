@@ -23,6 +23,7 @@ from storage import boxes
 from storage.blobs import named_in
 from storage.checkpoints import CheckpointStore
 from storage.events import EventStore
+from storage.events import record as append
 from storage.manifests import ActorState, Description
 from storage.mirror import forget
 from storage.scrubbing import said_of, scrubbed
@@ -68,28 +69,28 @@ class Redaction:
         dropped, gone_through = await self._forget_states()
         blobs = await self._unnamed()
         if self._keys:
-            await self._events.record(record(len(self._keys), len(blobs)))
-        removed = await self._events.remove_blobs(blobs, head)
+            await append(self._events, record(len(self._keys), len(blobs)))
+        removed = await self._events.contents.remove(blobs, head)
         if mirror:
             told = {position: boxes.opened(data, None) for position, data in self._rows.items()}
             await anyio.to_thread.run_sync(forget, Path(mirror), told)
         numbers = [boxes.key_number(data) for data in self._rows.values()]
-        await self._events.destroy_keys(numbers)
-        await self._events.drop_text(self._rows)
+        await self._events.contents.destroy_keys(numbers)
+        await self._events.forget_text(self._rows)
         return Redacted(len(self._keys), len(self._rows) - len(self._keys), removed, dropped, gone_through)
 
     async def _find(self, query: ReadEvents) -> None:
-        async for some in self._events.rows(query):
+        async for some in self._events.contents.rows(query):
             boxed = [event for event in some if boxes.has_box(event.data)]
             self._rows |= {event.position: event.data for event in boxed}
-            self._keys |= await self._events.keys(boxed)
+            self._keys |= await self._events.contents.keys(boxed)
             self._subjects |= {one for event in boxed for one in (event.task, event.subject) if one != event.agent}
             self._fields |= {path.rpartition(".")[2] for event in boxed for path in self._personal[event.type]}
 
     async def _unnamed(self) -> set[bytes]:
         """The contents that only these events name, or what a state has kept of pruned ones."""
         theirs = named_in(self._rows.values()) | self._named_in_states
-        return theirs & await self._events.unnamed_blobs((), self._rows) if theirs else set()
+        return theirs & await self._events.contents.unnamed((), self._rows) if theirs else set()
 
     async def _forget_states(self) -> tuple[tuple[str, ...], str]:
         """Let checkpoints go that may have copied the text; those that are gone, and one that had to stay."""

@@ -31,7 +31,7 @@ def search(view: View, query: SearchEvents) -> EventPage:
     """The events with all words that are indexed, before a position, newest first."""
     head = view.head
     before = min(query.before or head + 1, head + 1)
-    wanted = " ".join(f'"{_plain(word)}"' for word in query.text.split() if _plain(word))
+    wanted = " ".join(f'"{_plain(word)}"*' for word in query.text.split() if _plain(word))
     found: list[StoredEvent] = []
     for segment in view.layout.between(0, before, is_newest_first=True):
         index = view.files.get(view.layout.directory / segment.text_name)

@@ -7,7 +7,7 @@ older than allowed goes, and the oldest of what is more than allowed; what went 
 
 import sqlite3
 import zlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -86,7 +86,7 @@ class TranscriptStore:
         return gone
 
 
-async def kept(directory: Path) -> AsyncIterator[bytes]:
+async def kept(directory: Path) -> AsyncGenerator[bytes]:
     """All completions that a directory keeps, whole, oldest first, beside who writes. Raises StorageError."""
     path = directory / TRANSCRIPTS_NAME
     async with Database(path, is_read_only=True) as database:

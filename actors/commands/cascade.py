@@ -1,9 +1,7 @@
 """`agora reload`, `agora completions …`, `agora ledger reconcile`: the cascade, seen and set from the command line."""
 
-import sys
-from contextlib import nullcontext
+from contextlib import aclosing
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
 
 import anyio
 from rich.markup import escape
@@ -65,16 +63,25 @@ async def show_completion(shell: Shell, completion: str) -> ExitCode:
 
 
 async def export_completions(shell: Shell, file: str) -> ExitCode:
-    """All completions that a data directory keeps as JSON Lines, oldest first; `router.replay` answers from them."""
-    count = 0
-    target = None if file == "-" else Path(file)
-    if target is not None and await anyio.Path(target).exists():
+    """All completions that a data directory keeps as JSON Lines, oldest line; `router.replay` answers from them."""
+    if file == "-":
+        async with aclosing(recorded(shell.data)) as lines:
+            async for line in lines:
+                shell.out.out(line.decode(), highlight=False)
+        return ExitCode.DONE
+    if await anyio.Path(file).exists():
         raise BadUsage(f"{file} is there already; choose another name")
-    with nullcontext(sys.stdout.buffer) if target is None else target.open("xb") as out:
-        async for line in recorded(shell.data):
-            out.write(line + b"\n")
-            count += 1
-    if target is not None:
+    count = 0
+    async with aclosing(recorded(shell.data)) as lines:
+        line = await anext(lines, b"")  # before there is a file: a directory without a log leaves none
+        async with await anyio.open_file(file, "xb") as out:
+            while line:
+                await out.write(line + b"\n")
+                count += 1
+                line = await anext(lines, b"")
+    if shell.is_json:
+        shell.print_json({"file": file, "completions": count})
+    else:
         shell.say(f"{count} completions are in {file}")
     return ExitCode.DONE
 

@@ -17,6 +17,7 @@ from actors.commands.checkpoints import directory_of, time_us_of
 from actors.commands.console import ExitCode, Shell
 from actors.commands.progress import progress
 from actors.composition import TOKEN_NAME, TOKENS_NAME
+from actors.git.library import LIBRARY
 from actors.journal_options import CHECKPOINTS_NAME
 from actors.rules import checkpoints as rules
 from actors.rules.effects import EFFECTS, irreversible
@@ -128,6 +129,8 @@ def _exchange(data: Path, position: Position) -> Path:
     for name in (TOKEN_NAME, TOKENS_NAME):
         if (data / name).exists():
             shutil.copy2(data / name, draft_of(data) / name)
+    if (data / LIBRARY).exists():  # what was approved and kept stays kept, whatever position is gone back to
+        shutil.copytree(data / LIBRARY, draft_of(data) / LIBRARY, symlinks=True)
     number = 1
     while (aside := data.with_name(f"{data.name}.before-{position}-{number}")).exists():
         number += 1

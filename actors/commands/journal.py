@@ -21,7 +21,7 @@ from bus.messages.system import JournalPruned, PruneReport
 from bus.refusals import NotFound
 from storage import integrity
 from storage.checkpoints import CheckpointStore
-from storage.events import EventStore
+from storage.events import EventStore, record
 from storage.migration import JOURNAL_NAME
 from storage.pruning import Pruner
 
@@ -72,7 +72,7 @@ async def _prune(shell: Shell, upto: Position) -> PruneReport:
         if report.upto:
             elapsed_ms = (time.monotonic() - began_s) * 1_000
             freed = (report.upto, report.events, report.kept, report.freed_bytes)
-            await events.record(JournalPruned(*freed, elapsed_ms, report.blobs))
+            await record(events, JournalPruned(*freed, elapsed_ms, report.blobs))
         return report
 
 

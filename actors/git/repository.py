@@ -136,8 +136,11 @@ class Repository:
 
     async def tip(self, branch: str) -> str:
         """The commit that a branch stands at. Raises ChangeRefused."""
-        await self._git("check-ref-format", f"refs/heads/{branch}")
-        return await self._commit_named(f"refs/heads/{branch}")
+        exactly = ("show-ref", "--verify", "--hash", f"refs/heads/{branch}")
+        found = await git(self.path, *exactly, timeout_s=self.timeout_s, may_fail=(1, 128))
+        if found.exit_code != 0:
+            raise ChangeRefused(f"there is no branch {branch!r}")
+        return found.output.decode().strip()
 
     async def _move(self, branch: str, old: str, new: str, tip: str, reason: str) -> None:
         """Move the branch and every clean working tree at it, or nothing. `tip` is where the branch stands."""
@@ -149,7 +152,7 @@ class Repository:
         moved: list[Path] = []
         try:
             for tree in trees:
-                await advance(tree, old, new, timeout_s=self.timeout_s)
+                await advance(tree, old, new, timeout_s=self.timeout_s, is_clean=tip == old)
                 moved.append(tree)
         except ChangeRefused:
             await self._swap(branch, new, old, "taken back")

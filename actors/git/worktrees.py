@@ -35,9 +35,12 @@ async def check_clean(worktree: Path, old: str, new: str, *, timeout_s: float) -
     await git(worktree, "read-tree", "-n", "-m", "-u", old, new, timeout_s=timeout_s)
 
 
-async def advance(worktree: Path, old: str, new: str, *, timeout_s: float) -> None:
-    """Bring the index and the files from one commit to the other. Raises ChangeRefused."""
-    if await _stands_at(worktree, new, timeout_s):
+async def advance(worktree: Path, old: str, new: str, *, timeout_s: float, is_clean: bool = False) -> None:
+    """Bring the index and the files from one commit to the other. Raises ChangeRefused.
+
+    With `is_clean` it was just seen at the old commit; else an earlier try may have done some of it, or all.
+    """
+    if not is_clean and await _stands_at(worktree, new, timeout_s):
         return  # git writes the index last: the files are there
     try:
         await git(worktree, "read-tree", "-m", "-u", old, new, timeout_s=timeout_s)

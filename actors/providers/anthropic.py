@@ -84,25 +84,39 @@ def follow(draft: Draft, line: bytes) -> None:
     if event.message is not None:
         draft.model = event.message.model
         draft.tokens_in = tokens_in(event.message.usage or WireUsage())
-    is_by_tool = is_answered_by_tool(draft.prompt)
-    if event.content_block is not None and event.content_block.type == "text" and not is_by_tool:
-        draft.text += event.content_block.text or ""
-    if event.content_block is not None and event.content_block.type == "tool_use" and not is_by_tool:
-        drafted = draft.call(event.index, event.content_block.id)
-        drafted.name = event.content_block.name
-        if event.content_block.input:  # some gateways give all of it at once
-            drafted.arguments.append(orjson.dumps(event.content_block.input).decode())
-    if event.delta is not None:
-        if event.delta.type == "text_delta" and not is_by_tool:
-            draft.text += event.delta.text or ""
-        if event.delta.type == "input_json_delta" and is_by_tool:
-            draft.text += event.delta.partial_json
-        elif event.delta.type == "input_json_delta":
-            draft.call(event.index, "").arguments.append(event.delta.partial_json)
-        if event.delta.stop_reason:
-            draft.finish_reason = finish(FINISH, FILTERED, event.delta.stop_reason)
+    if is_answered_by_tool(draft.prompt):
+        _follow_answer(draft, event)
+    else:
+        _follow_content(draft, event)
+    if event.delta is not None and event.delta.stop_reason:
+        draft.finish_reason = finish(FINISH, FILTERED, event.delta.stop_reason)
     if event.usage is not None and event.usage.output_tokens is not None:
         draft.tokens_out = event.usage.output_tokens
+
+
+def _follow_content(draft: Draft, event: WireEvent) -> None:
+    block, delta = event.content_block, event.delta
+    if block is not None and block.type == "text":
+        draft.text += block.text or ""
+    if block is not None and block.type == "tool_use":
+        drafted = draft.call(event.index, block.id)
+        drafted.name = block.name
+        if block.input:  # some gateways give all of it at once
+            drafted.arguments.append(orjson.dumps(block.input).decode())
+    if delta is not None and delta.type == "text_delta":
+        draft.text += delta.text or ""
+    if delta is not None and delta.type == "input_json_delta":
+        draft.call(event.index, "").arguments.append(delta.partial_json)
+
+
+def _follow_answer(draft: Draft, event: WireEvent) -> None:
+    """The arguments of the first call are the answer; some engines call it again and again."""
+    block, delta = event.content_block, event.delta
+    if block is not None and block.type == "tool_use" and draft.answer_block is None:
+        draft.answer_block = event.index
+        draft.text += orjson.dumps(block.input).decode() if block.input else ""
+    if delta is not None and delta.type == "input_json_delta" and event.index == draft.answer_block:
+        draft.text += delta.partial_json
 
 
 def _content(prompt: Prompt, blocks: Sequence[WireBlock]) -> tuple[str, tuple[ToolCall, ...]]:
@@ -113,7 +127,8 @@ def _content(prompt: Prompt, blocks: Sequence[WireBlock]) -> tuple[str, tuple[To
         if block.type == "tool_use"
     )
     if is_answered_by_tool(prompt):
-        return "".join(call.arguments for call in calls if call.name == ANSWER_TOOL), ()
+        answers = (call.arguments for call in calls if call.name == ANSWER_TOOL)
+        return next(answers, ""), ()
     return "".join(block.text or "" for block in blocks if block.type == "text"), calls
 
 

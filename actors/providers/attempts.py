@@ -137,8 +137,10 @@ async def _ask(what: Attempt, limit_s: float, voice: _Voice) -> ModelReply:
         reply = await seat.provider.stream(seat.prompt(request, is_streamed=True), voice.say, limit_s=limit_s)
     else:
         reply = await seat.provider.complete(seat.prompt(request), limit_s=limit_s)
-    if (request.tools or reply.tool_calls) and (wrong := tooling.fault_of(request, reply.tool_calls)):
-        raise ProviderFault(ErrorClass.INVALID, shorten(wrong))
+    if request.tools or reply.tool_calls:
+        reply = msgspec.structs.replace(reply, tool_calls=tooling.kept(request, reply.tool_calls))
+        if wrong := tooling.fault_of(request, reply.tool_calls):
+            raise ProviderFault(ErrorClass.INVALID, shorten(wrong))
     if stream is not None and not request.schema:
         return reply
     if reply.tool_calls:

@@ -30,6 +30,9 @@ WITH_KEYS = (
         key_env="OPENAI_API_KEY",
         price_in=Decimal("0.15"),
         price_out=Decimal("0.60"),
+        capabilities=("tools", "vision", "json"),
+        embedding_model="text-embedding-3-small",
+        price_embedding=Decimal("0.02"),
     ),
     ProviderOptions(
         name="openrouter",
@@ -39,6 +42,7 @@ WITH_KEYS = (
         key_env="OPENROUTER_API_KEY",
         price_in=Decimal("0.15"),
         price_out=Decimal("0.60"),
+        capabilities=("tools", "vision", "json"),
     ),
     ProviderOptions(
         name="anthropic",
@@ -48,6 +52,7 @@ WITH_KEYS = (
         key_env="ANTHROPIC_API_KEY",
         price_in=Decimal(1),
         price_out=Decimal(5),
+        capabilities=("tools", "vision", "json"),
     ),
 )
 """Small models at their list prices: whoever wants another one says so in the config."""

@@ -6,7 +6,7 @@ a fresh one started.
 """
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -37,11 +37,17 @@ class _Hello(msgspec.Struct):
 class LlamaProvider:
     """The model and its process."""
 
-    def __init__(self, options: ProviderOptions, transport: Transport, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        options: ProviderOptions,
+        transport: Transport,
+        environment: Mapping[str, str],
+        now_s: Callable[[], float] | None = None,
+    ) -> None:
         self._options = options
         self._transport = transport
         self._key = secrets.token_urlsafe(24)
-        self._child = Child(command_of(options, WORKER, self._settings(), environment))
+        self._child = Child(command_of(options, WORKER, self._settings(), environment), now_s)
         self._run: Run | None = None
         self._served: HttpProvider | None = None
         self._url = ""
@@ -113,6 +119,7 @@ class LlamaProvider:
     def _settings(self) -> dict[str, object]:
         return {
             "parallel": self._options.concurrency_max,
+            "threads": self._options.threads,
             "key": self._key,
             "has_embeddings": bool(self._options.embedding_model),
         }

@@ -19,6 +19,7 @@ class Settings(msgspec.Struct):
     model_path: str
     context_tokens: int
     parallel: int
+    threads: int
     key: str
     memory_bytes_max: int
     has_embeddings: bool
@@ -35,6 +36,9 @@ def main() -> None:
     parameters.model_alias = {settings.model}
     parameters.n_ctx = settings.context_tokens * settings.parallel
     parameters.n_parallel = settings.parallel
+    parameters.cpuparams.n_threads = settings.threads or max(1, (os.cpu_count() or 1) // 2)  # they spin: leave room
+    parameters.cpuparams_batch.n_threads = parameters.cpuparams.n_threads
+    parameters.n_threads_http = settings.parallel + 2
     parameters.hostnames = ["127.0.0.1"]
     parameters.port = 0
     parameters.api_keys = [settings.key]

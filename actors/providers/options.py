@@ -45,6 +45,8 @@ class ProviderOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The interpreter that runs the process of `llama` or `airllm`, if their libraries live in another environment."""
     memory_bytes_max: int = 32 * 1024 * 1024 * 1024
     """What the process of `llama` or `airllm` may take beside the file itself; one that wants more ends."""
+    threads: int = 0
+    """How many threads `llama` computes with; 0 takes half of the machine's, since they spin while they wait."""
     start_timeout_s: float = 300.0
     """How long that process may take to load its model."""
     models: tuple[str, ...] = ()
@@ -130,8 +132,8 @@ class ProviderOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"{self.dialect} of {self.name} needs {library}: pip install agora[{extra}]")
         if "vision" in self.capabilities or (self.dialect == "airllm" and "tools" in self.capabilities):
             raise ValueError(f"`capabilities` of {self.name} hold what {self.dialect} cannot do")
-        if self.memory_bytes_max < 1:
-            raise ValueError(f"`memory_bytes_max` of {self.name} must be at least 1")
+        if self.memory_bytes_max < 1 or self.threads < 0:
+            raise ValueError(f"`memory_bytes_max` of {self.name} must be at least 1, and `threads` at least 0")
         force_setattr(self, "model", self.model or PurePath(self.model_path).stem)
         force_setattr(self, "concurrency_max", min(self.concurrency_max, calls_max))
         force_setattr(self, "context_tokens", self.context_tokens or CONTEXT_DEFAULT)

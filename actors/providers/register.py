@@ -132,9 +132,11 @@ class Register:
 
     def next_for(self, provider: str) -> Call | None:
         """Who goes next of those that wait for a provider."""
+        if not self._queued:
+            return None  # as a rule, and counting who is under way takes its time
         waiting = ((one, self._calls[one].agent) for one, name in self._queued.items() if name == provider)
         under_way = Counter(call.agent for call in self._calls.values() if call.flights)
-        completion = fairness.next_of(waiting, under_way, self._turns) if self._queued else None
+        completion = fairness.next_of(waiting, under_way, self._turns)
         return self._calls[completion] if completion is not None else None
 
     def open_stream(self, call: Call) -> None:

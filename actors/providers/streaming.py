@@ -48,7 +48,7 @@ class DraftCall:
 class Draft:
     """An answer as far as it has come."""
 
-    __slots__ = ("calls", "finish_reason", "model", "prompt", "said", "text", "tokens_in", "tokens_out")
+    __slots__ = ("answer_block", "calls", "finish_reason", "model", "prompt", "said", "text", "tokens_in", "tokens_out")
 
     def __init__(self, prompt: Prompt) -> None:
         self.prompt = prompt
@@ -57,6 +57,8 @@ class Draft:
         self.said: list[str] = []
         """What was said aloud so far."""
         self.calls: list[DraftCall] = []
+        self.answer_block: int | None = None
+        """Where a dialect asks for a schema by a tool: the call whose arguments are the answer."""
         self.model = ""
         self.tokens_in: int | None = None
         self.tokens_out: int | None = None

@@ -1,8 +1,11 @@
 """Who still has to answer which open auction, and whom to ask again once it has a hand free.
 
 Rules: an auction can close early when no agent that could take the task has yet to answer. An agent that has its hands
-full is not held to its answer: it is owed another invitation, oldest auction first, when it is free. What is kept here
-is a convenience, not a promise: it is never journaled, and after a restart everyone who has not bid is asked again.
+full is not held to its answer: it is owed another invitation, oldest auction first, when it is free. One that is free
+and silent may only be slow, as all are after a start with much to catch up on: so a window in which nobody bid uses up
+no attempt while somebody has yet to answer, for `SILENT_WINDOWS_MAX` looks at most, each after twice the time. What is
+kept here is a convenience, not a promise: it is never journaled, and after a restart everyone who has not bid is asked
+again.
 
 Pure: no clock, no messages sent.
 """
@@ -15,6 +18,8 @@ import msgspec
 from bus.messages.base import AgentId, TaskId
 
 DOUBLINGS_MAX = 16
+SILENT_WINDOWS_MAX = 3
+"""With the usual window of two seconds a silent agent has half a minute."""
 
 
 class Round(msgspec.Struct, gc=False):
@@ -98,12 +103,16 @@ class Invitations:
         return not one.is_past and any(is_free(agent) for agent in one.unanswered or ())
 
     def pass_window(self, task: TaskId, bidders: Iterable[AgentId], is_busy: Callable[[AgentId], bool]) -> bool:
-        """The window is over without a bid that can be used: whether somebody may still come free and take it."""
+        """The window is over without a bid that can be used: whether somebody may still take it.
+
+        That is who may come free, and for a few windows also who is free and has not answered yet.
+        """
         one = self._rounds[task]
         one.is_past = True
         for agent in [agent for agent in one.unanswered or () if is_busy(agent)]:
             self.owe(task, agent)
-        may_come = bool(one.invited_late) or any(map(is_busy, one.owed or ())) or any(map(is_busy, bidders))
+        is_slow = bool(one.unanswered) and one.waits < SILENT_WINDOWS_MAX
+        may_come = is_slow or any(map(is_busy, one.owed or ())) or any(map(is_busy, bidders)) or bool(one.invited_late)
         one.invited_late = None
         one.waits += 1
         return may_come

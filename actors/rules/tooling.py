@@ -53,8 +53,6 @@ def fault_of(request: Complete, calls: Sequence[ToolCall]) -> str:
             return f"it calls {call.name!r}, which was not offered"
         if not is_object(call.arguments):
             return f"the arguments of {call.name!r} are no JSON object"
-    if len(calls) > 1 and not request.has_parallel_calls:
-        return "it calls several tools at once"
     if request.tool_choice in ("auto", "none"):
         return ""
     if not calls:
@@ -62,6 +60,11 @@ def fault_of(request: Complete, calls: Sequence[ToolCall]) -> str:
     if request.tool_choice != "required" and any(call.name != request.tool_choice for call in calls):
         return f"it calls another tool than {request.tool_choice!r}"
     return ""
+
+
+def kept(request: Complete, calls: tuple[ToolCall, ...]) -> tuple[ToolCall, ...]:
+    """The calls that count: where one at a time is wanted the first, since not every provider can be told."""
+    return calls if request.has_parallel_calls else calls[:1]
 
 
 def is_object(text: str) -> bool:

@@ -210,7 +210,8 @@ class Cell:
 
     def has_work(self) -> bool:
         """Whether anything waits to be handled."""
-        return len(self.mailbox) > 0 or bool(self.pulls) or self.is_lagging
+        mailbox = self.mailbox
+        return bool(mailbox.data or mailbox.control or self.pulls) or self.is_lagging
 
     @property
     def is_busy(self) -> bool:
@@ -226,8 +227,9 @@ class Cell:
 
     def next_queue(self) -> Mailbox | None:
         """Where the next message is: its mailbox comes before what the bus has, and subscriptions take turns."""
-        if len(self.mailbox):
-            return self.mailbox
+        mailbox = self.mailbox
+        if mailbox.data or mailbox.control:
+            return mailbox
         pulls = self.pulls
         while pulls:
             subscription = pulls[0]
@@ -244,8 +246,11 @@ class Cell:
             origin.reply_to(Failure(error, origin.after))
 
     def statistics(self, now_s: float) -> ActorStatistics:
-        """What introspection shows."""
+        """What introspection shows. Looking marks what waits now: its age counts from the first look at the latest."""
         pace = self.pace or Pace()
+        if len(self.mailbox):
+            self.pace = pace
+            pace.note_waiting(self.mailbox, now_s)
         return ActorStatistics(
             address=self.address,
             kind=type(self.actor).__name__ if self.actor is not None else "",

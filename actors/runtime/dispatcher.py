@@ -145,7 +145,8 @@ class Dispatcher:
             now_s = self._loop.time()
             pace = cell.pace = cell.pace or Pace()
             pace.note_batch(handled, now_s - began_s)
-            pace.note_waiting(cell.mailbox, now_s)
+            if cell.mailbox.data:
+                pace.note_waiting(cell.mailbox, now_s)
             if now_s - began_s > BLOCKING_S:
                 warn_of_blocking(cell, now_s - began_s)
         if cell.may_run and not cell.is_queued:
@@ -163,7 +164,7 @@ class Dispatcher:
                 if cell.is_lagging:
                     self._reports.left_out(cell)
                 break
-            if not cell.is_persistent and not queue.has_control:
+            if not cell.is_persistent and not queue.control:
                 handled += self._flow(cell, queue, queue.open_batch(budget - handled))
             elif (envelope := queue.take()) is not None:
                 handled += 1

@@ -214,6 +214,11 @@ class ActorSystem:
             except SystemStopping:
                 return
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether what cannot be borne has ended the system by itself."""
+        return self._failure.done()
+
     async def failed(self) -> AgoraError:
         """Wait until the system cannot go on; returns the cause."""
         return await asyncio.shield(self._failure)

@@ -1,4 +1,4 @@
-"""A disk that is full, for real: the server's data lie on a small file system of their own (tmpfs)."""
+"""A disk that is full or cannot be written to, for real: the data lie on a small file system of their own (tmpfs)."""
 
 import os
 import shutil
@@ -108,3 +108,24 @@ async def test_a_full_disk_pauses_the_intake_and_room_opens_it_again_and_nothing
             server.terminate()
             assert (await server.ended()).code == 0
         assert (await ran("verify", "--data", str(disk / "data"))).code == 0
+
+
+async def test_a_read_only_disk_is_said_in_a_line_and_what_lies_on_it_can_be_proved_and_read(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        data = disk / "data"
+        async with served(data) as server, server.client() as agora:
+            await agora.create_task(TaskSpec(title="a task", instructions=TEXT))
+            server.terminate()
+            assert (await server.ended()).code == 0
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        ended = await ran("serve", "--data", str(data), "--port", "0")
+        said = [line for line in ended.err.splitlines() if line.startswith("agora: ")]
+        assert (ended.code, len(said), ended.has_traceback) == (1, 1, False), ended
+        assert f"{data} cannot be written to" in said[0]
+        for command in ("verify", "replay"):
+            ended = await ran(command, "--data", str(data))
+            assert ended.code == 0, ended
+        assert (await ran("checkpoints", "list", "--json", "--data", str(data))).out.count('"checkpoint"') == 1
+        assert (await ran("export", str(tmp_path / "all.jsonl"), "--sealed", "--data", str(data))).code == 0
+        assert (await ran("import", str(tmp_path / "all.jsonl"), "--data", str(tmp_path / "other"))).code == 0
+        assert (await ran("backup", str(tmp_path / "backup.tar"), "--data", str(data))).code == 0

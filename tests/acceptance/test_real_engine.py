@@ -23,9 +23,9 @@ pytestmark = pytest.mark.slow
 class LlamaServer:
     """A running llama.cpp server; it ends with the object."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, calls_tools: bool = False) -> None:
         model = folder / "tiny.gguf"
-        write_tiny_model(model)
+        write_tiny_model(model, calls_tools=calls_tools)
         parameters = xllamacpp.CommonParams()
         parameters.model.path = str(model)
         parameters.n_ctx = 2_048

@@ -10,20 +10,23 @@ from bus.messages.agents import (
     PauseAgent,
     ReadAgent,
     ResumeAgent,
+    RetireAgent,
     StepCompleted,
+    StepStarted,
 )
 from bus.messages.base import AgentId
 from bus.messages.completions import Complete
 from bus.messages.tasks import (
     AuctionClosed,
     Bid,
+    CompleteTask,
     DeclineBid,
     FailTask,
     SubmitBid,
     TaskBidding,
 )
 from bus.refusals import IllegalTransition, NotFound
-from tests.support.society import BY_LENGTH, FLAT, SCOUT, T1, T2, Heard, Society, society
+from tests.support.society import ANSWER, BY_LENGTH, FLAT, SCOUT, T1, T2, Heard, Society, society
 
 
 async def test_an_agent_joins_once_and_again_only_with_a_changed_persona() -> None:
@@ -114,3 +117,40 @@ async def refusal(s: Society, request: PauseAgent | ResumeAgent | ReadAgent) -> 
     except (IllegalTransition, NotFound) as error:
         return error
     return None
+
+
+async def test_an_agent_that_retires_gives_back_what_it_holds_and_stays_away_over_restarts() -> None:
+    journal, heard = MemoryJournal(), Heard()
+    heard.answers = [None]  # the model never answers: the step is under way when it retires
+    async with society(journal=journal, heard=heard) as s:
+        await s.assign("t-1")
+        await s.until(lambda: heard.of(Complete))
+        await s.ask(RetireAgent("I have seen enough"))
+        await s.until(lambda: heard.of(FailTask))
+        [given] = heard.of(FailTask)
+        assert (given.task, given.attempt, given.is_retryable) == (T1, 1, True)
+        assert given.reason == "retired: I have seen enough"
+        view = await s.ask(ReadAgent())
+        assert (view.status, view.reason, view.tasks) == (AgentStatusName.LEFT, "retired: I have seen enough", ())
+        await s.ask(RetireAgent("again"))
+        assert len(s.recorded(AgentLeft)) == 1
+    async with society(journal=journal) as again:
+        assert (await again.ask(ReadAgent())).status is AgentStatusName.LEFT
+        await again.offer("t-2")
+        await again.until(lambda: again.heard.of(DeclineBid))
+        assert again.heard.of(SubmitBid) == []
+        assert len(again.recorded(AgentJoined)) == 1
+
+
+async def test_an_agent_that_dies_of_a_bug_is_started_again_and_goes_on_with_its_work() -> None:
+    heard = Heard()
+    heard.answers = [None, ANSWER]
+    async with society(heard=heard) as s:
+        await s.assign("t-1")
+        await s.until(lambda: heard.of(Complete))
+        s.kill()
+        await s.until(lambda: heard.of(CompleteTask))
+        [done] = heard.of(CompleteTask)
+        assert (done.task, done.attempt) == (T1, 1)
+        assert [step.attempt_try for step in s.recorded(StepStarted)] == [1, 2]
+        assert len(s.recorded(AgentJoined)) == 1

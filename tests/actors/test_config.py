@@ -129,3 +129,8 @@ def test_equal_settings_have_equal_hashes_wherever_they_stand(tmp_path: Path) ->
     from_file = load(written(tmp_path, "[agents]\ntokens_max = 7\n"), {}, {})
     from_environment = load(None, {"AGORA_AGENTS__TOKENS_MAX": "7"}, {})
     assert from_file.hash == from_environment.hash != Config().hash
+
+
+def test_a_provider_whose_extra_is_not_installed_is_refused_where_it_stands(tmp_path: Path) -> None:
+    text = '[[router.providers]]\nname = "large"\ndialect = "airllm"\nmodel_path = "/models/llama"\n'
+    assert refusal(tmp_path, text).endswith("airllm of large needs airllm: pip install agora[airllm]")

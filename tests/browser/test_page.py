@@ -226,6 +226,26 @@ async def test_a_filter_stands_in_the_address_and_survives_a_reload(tmp_path: Pa
         assert {chip.split(".")[0] for chip in chips} == {"agent"}
 
 
+async def test_words_are_found_in_all_of_the_journal_and_an_event_shows_what_led_to_it(tmp_path: Path) -> None:
+    async with served(tmp_path) as server, window() as opened:
+        page = opened.page
+        task = await post(server, "Brief the quagmire")
+        await page.goto(f"{server.url}/#/tasks/{task}")
+        await expect_completed(page)
+        for number in range(40):
+            last = await post(server, f"Brief number {number}")
+        await page.goto(f"{server.url}/#/tasks/{last}")
+        await expect_completed(page)
+        await page.goto(f"{server.url}/#/activity?q=quagm")
+        await page.reload()
+        found = page.get_by_role("option", name=re.compile("“Brief the quagmire”")).first
+        await expect(found).to_be_visible()
+        await found.click()
+        chain = page.locator(".drawer .chain")
+        await expect(chain.locator("li")).not_to_have_count(1)
+        await expect(chain).to_contain_text("“Brief the quagmire” was posted")
+
+
 async def test_everything_can_be_reached_by_keyboard(tmp_path: Path) -> None:
     async with served(tmp_path) as server, window() as opened:
         page = opened.page

@@ -28,7 +28,7 @@ TSC_OPTIONS = (
     "es2023,dom,dom.iterable",
 )
 OWN = tuple(path for path in sorted(STATIC.rglob("*.js")) if VENDOR not in path.parents)
-SENTENCES = (STATIC / "sentences.js").read_text()
+SENTENCES = (STATIC / "sentences.js").read_text() + (STATIC / "rarely.js").read_text()
 
 
 class Inline(HTMLParser):

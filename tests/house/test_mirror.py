@@ -5,7 +5,6 @@ from pathlib import PurePosixPath
 from tests.house.tree import ROOT, modules
 
 WITHOUT_TESTS_OF_THEIR_OWN: dict[str, str] = {
-    "actors/composition.py": "tested whole, by the commands' tests and tests/acceptance",
     "actors/line/approvals.py": "words; tests/actors/test_main.py asks every command for its help",
     "actors/line/cascade.py": "words; tests/actors/test_main.py asks every command for its help",
     "actors/line/checkpoints.py": "words; tests/actors/test_main.py asks every command for its help",

@@ -30,9 +30,10 @@ from bus.messages.system import BROADCASTER, JOURNAL
 from bus.messages.tasks import TaskCreated
 from bus.messages.upgrades import UPGRADES
 from tests.simulation.market_checks import check_events, check_leases, check_rest
-from tests.simulation.market_edge import EPOCH, Client, Door, Page, Watcher
+from tests.simulation.market_edge import EPOCH, Door, Guest, Page, Watcher
 from tests.simulation.market_operators import ENDED, Operators
 from tests.simulation.market_parts import MODELS, PROVIDERS, Disk, ScriptedModel, Shelf, scripted
+from tests.simulation.market_streams import Reader
 from tests.simulation.market_visitors import Program
 from tests.support.virtual import system_in
 from web.app import build_app
@@ -87,6 +88,7 @@ class Market:
         """What clients have seen that must not be."""
         self._operators = Operators(self, simulation.dice.split("operators"), AGENTS)
         self._watcher = Watcher("the watcher", self, simulation.dice.split("watcher"))
+        self._reader = Reader("the reader", self, simulation.dice.split("stream"))
         self._page = Page("the page", self, simulation.dice.split("page"))
 
     async def run(self) -> None:
@@ -97,17 +99,17 @@ class Market:
                 Program(PAINTER, ("paint", "summarise"), self, dice.split(PAINTER), outside),
                 Program(READER, ("review",), self, dice.split(READER), outside),
             )
-            clients: tuple[Client, ...] = (self._watcher, self._page, *self._programs)
-            visits = [outside.create_task(client.run(), name=client.name) for client in clients]
+            guests: tuple[Guest, ...] = (self._watcher, self._reader, self._page, *self._programs)
+            visits = [outside.create_task(guest.run(), name=guest.name) for guest in guests]
             for life in range(LIVES):
-                await self._live(clients, is_last=life == LIVES - 1)
+                await self._live(guests, is_last=life == LIVES - 1)
             for visit in visits:
                 visit.cancel()
             for program in self._programs:
                 program.rest()
         self._check()
 
-    async def _live(self, clients: tuple[Client, ...], *, is_last: bool) -> None:
+    async def _live(self, guests: tuple[Guest, ...], *, is_last: bool) -> None:
         disk = self.disk
         storm = Storm(self._dice, lost=0.03, late=0.15)
         models = {name: ScriptedModel(disk, self._dice.split(name), self.problems) for name in MODELS}
@@ -116,29 +118,28 @@ class Market:
             hub = Hub(epoch=EPOCH, ring=ring, clock=self._simulation.clock)
             await populate(system, _people(system, disk, hub, models))
             async with asyncio.TaskGroup() as tasks:
-                ticks = tasks.create_task(hub.run(), name="the hub")
                 door = Door(build_app(edge_of(system, hub, self._keyring(), WebOptions())), tasks)
-                for client in clients:
-                    client.door = door
-                begun = []
-                for _ in range(STEPS):
-                    begun.extend(self._happen(system, tasks))
-                    await self._simulation.pass_time(self._dice.uniform(0, 2))
-                if is_last:
-                    storm.calm()
-                    await self._recover(system, models, clients)
-                else:  # the crash: what is on disk now is all that is left
-                    self.disk = disk.left_by_crash()
-                door.shut()
-                for task in (ticks, *begun):
-                    task.cancel()
+                door.begin(hub.run(), "the hub")
+                try:
+                    for guest in guests:
+                        guest.door = door
+                    for _ in range(STEPS):
+                        self._happen(system, door)
+                        await self._simulation.pass_time(self._dice.uniform(0, 2))
+                    if is_last:
+                        storm.calm()
+                        await self._recover(system, models, guests)
+                    else:  # the crash: what is on disk now is all that is left
+                        self.disk = disk.left_by_crash()
+                finally:
+                    door.shut()
         check_events(self.disk.events)
 
-    def _happen(self, system: ActorSystem, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+    def _happen(self, system: ActorSystem, door: Door) -> None:
         drawn, dice = self._dice.random(), self._dice
         if drawn < 0.65:
-            return [tasks.create_task(self._operators.act(system), name="an operator")]
-        if drawn < 0.75:
+            door.begin(self._operators.act(system), "an operator")
+        elif drawn < 0.75:
             system.kill(dice.choice(tuple(_states(system))))
         elif drawn < 0.81:
             if not system.log.buffered:  # in the middle of a batch it would add up to a disk that is gone for good
@@ -149,7 +150,6 @@ class Market:
             self._checkpoint(system)
         else:
             self._simulation.clock.step_wall(dice.uniform(-3_600, 3_600))
-        return []
 
     def _checkpoint(self, system: ActorSystem) -> None:
         for address, snapshot in system.snapshots().items():
@@ -163,15 +163,13 @@ class Market:
             keyring.add_digest(hashlib.sha256(program.token.encode()).digest(), token)
         return keyring
 
-    async def _recover(
-        self, system: ActorSystem, models: dict[str, ScriptedModel], clients: tuple[Client, ...]
-    ) -> None:
+    async def _recover(self, system: ActorSystem, models: dict[str, ScriptedModel], guests: tuple[Guest, ...]) -> None:
         """Let all faults end, and see that every task ends and live state is what the events say."""
         self.disk.fail_next_writes = 0
         for model in models.values():
             model.is_healthy = True
-        for client in clients:
-            client.is_calm = True
+        for guest in guests:
+            guest.is_calm = True
         await self._simulation.pass_time(RECOVERY_S)
         for statistics in system.statistics():
             if statistics.state is Lifecycle.PAUSED:
@@ -216,6 +214,7 @@ class Market:
             assert ends[task] is told, f"what was told of {task} stays true"
         journal = [encode_event(event, EPOCH) for event in self.disk.stored]
         assert self._watcher.seen == journal, "what was shown is the journal, to the byte"
+        assert self._reader.seen == journal, "over plain HTTP as well"
         shown, overview = self._page.state, msgspec.json.decode(encode(self._overview().view()), type=dict[str, object])
         assert {key: shown[key] for key in overview} == overview, "what the page shows is what the events add up to"
         renewed_s = {(one.agent, *of): at_s for one in self._programs for of, at_s in one.renewed.items()}

@@ -5,8 +5,8 @@ it: they come back, go on after the last position that they have scanned, and no
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol, TypeVar
 
 import anyio
 import msgspec
@@ -21,6 +21,8 @@ from web.feed import EXTENSION
 from web.frames import SUBPROTOCOL
 from web.framing import ReadyFrame
 from web.wire import encode
+
+T = TypeVar("T")
 
 EPOCH = 1
 ANSWER_S_MAX = 12.0
@@ -72,21 +74,26 @@ class Door:
     """The server of one life."""
 
     def __init__(self, app: ASGIApp, tasks: asyncio.TaskGroup) -> None:
-        self._app = app
+        self.app = app
         self._tasks = tasks
-        self._begun: set[asyncio.Task[object]] = set()
+        self._begun: set[asyncio.Task[Any]] = set()
         self.is_shut = False
+
+    def begin(self, work: Coroutine[object, object, T], name: str) -> "asyncio.Task[T]":
+        """Do something for as long as this life lasts."""
+        task = self._tasks.create_task(work, name=name)
+        self._begun.add(task)
+        task.add_done_callback(self._begun.discard)
+        return task
 
     def open(self, line: "Line") -> None:
         """Serve a connection."""
-        self._note(self._tasks.create_task(line.run(self._app), name="a live socket"))
+        self.begin(line.run(self.app), "a live socket")
 
     async def request(self, method: str, path: str, token: str, body: object) -> Response | None:
         """One HTTP request; None when the server has ended before its answer."""
-        task = self._tasks.create_task(
-            call(self._app, method, path, headers=bearer(token), body=encode(body)), name="a request"
-        )
-        self._note(task)
+        asked = call(self.app, method, path, headers=bearer(token), body=encode(body))
+        task = self.begin(asked, "a request")
         await asyncio.wait({task})
         return None if self.is_shut or task.cancelled() else task.result()
 
@@ -95,10 +102,6 @@ class Door:
         self.is_shut = True
         for task in self._begun:
             task.cancel()
-
-    def _note(self, task: "asyncio.Task[None] | asyncio.Task[Response]") -> None:
-        self._begun.add(task)
-        task.add_done_callback(self._begun.discard)
 
 
 class Line:
@@ -194,29 +197,53 @@ class Line:
         self.ended.set()
 
 
-class Client:
-    """A program that has a live socket, loses it, and comes back."""
+class Guest:
+    """A program that comes to the server, loses it, and comes back."""
 
-    def __init__(self, name: str, watch: Watch, dice: Dice, token: str = "") -> None:
+    def __init__(self, name: str, watch: Watch, dice: Dice) -> None:
         self.name = name
         self.watch = watch
         self.dice = dice
-        self.token = token
         self.position = Position(0)
         """The last position that was scanned."""
         self.is_calm = False
         """Whether it keeps its connections and takes everything."""
         self.door: Door | None = None
-        self._line: Line | None = None
-        self._asked = 0
-        self._answers: dict[int, asyncio.Future[Frame]] = {}
 
     async def run(self) -> None:
         """Come, stay a while, go, and come again, for ever."""
         while True:
             if self.door is not None and not self.door.is_shut:
-                await self._visit(self.door)
+                await self.visit(self.door)
             await asyncio.sleep(self.dice.uniform(0.1, AWAY_S_MAX))
+
+    async def visit(self, door: Door) -> None:
+        """Come, and stay a while."""
+        raise NotImplementedError
+
+    async def stay(self, ended: asyncio.Event) -> None:
+        """For some time, or until the server ends it."""
+        if not self.is_calm and self.dice.random() < 0.5:
+            await at_most(ended, self.dice.uniform(0, STAY_S_MAX))
+        else:
+            await ended.wait()
+
+    def check(self, condition: bool, text: str) -> None:
+        """Note what must not be: what is raised here would end in the server."""
+        if not condition:
+            self.watch.problems.append(f"{self.name}: {text}")
+
+
+class Client(Guest):
+    """A guest with a live socket."""
+
+    def __init__(self, name: str, watch: Watch, dice: Dice, token: str = "") -> None:
+        super().__init__(name, watch, dice)
+        self.token = token
+        self._line: Line | None = None
+        self._has_resumed = False
+        self._asked = 0
+        self._answers: dict[int, asyncio.Future[Frame]] = {}
 
     async def ask(self, method: str, params: object) -> Answer | None:
         """Ask over the socket; None when it was refused, or nobody knows."""
@@ -242,11 +269,6 @@ class Client:
         """Take a frame that is no answer."""
         raise NotImplementedError
 
-    def check(self, condition: bool, text: str) -> None:
-        """Note what must not be: what is raised here would end in the server."""
-        if not condition:
-            self.watch.problems.append(f"{self.name}: {text}")
-
     def go_on(self, frame: Frame) -> None:
         """Take the positions of a batch."""
         self.check(frame.first == self.position + 1, f"{frame.first} follows {self.position}: no gap, no duplicate")
@@ -255,16 +277,20 @@ class Client:
 
     @property
     def place(self) -> dict[str, int]:
-        """Where a feed is to go on."""
+        """Where this client is."""
         return {"position": self.position, "epoch": EPOCH}
 
-    async def _visit(self, door: Door) -> None:
+    @property
+    def beginning(self) -> dict[str, object]:
+        """What a subscription says of where it begins: nothing, where hello has said where the client goes on."""
+        return {} if self._has_resumed else {"from": self.place}
+
+    async def visit(self, door: Door) -> None:
         line = self._line = Line(door, self._heard, has_door=self.dice.random() < 0.5)
         door.open(line)
         try:
-            hello: dict[str, object] = {"token": self.token}
-            if self.dice.random() < 0.5:
-                hello["resume"] = self.place
+            self._has_resumed = self.dice.random() < 0.5
+            hello = {"token": self.token, **({"resume": self.place} if self._has_resumed else {})}
             if await self.ask("hello", hello) is not None and await self.subscribe():
                 await self._stay(line)
         finally:
@@ -275,15 +301,12 @@ class Client:
                 future.cancel()
 
     async def _stay(self, line: Line) -> None:
-        drawn = 1.0 if self.is_calm else self.dice.random()
-        if drawn < 0.1:
+        if not self.is_calm and self.dice.random() < 0.1:
             line.take(is_taking=False)
-            await _at_most(line.ended, SLOW_S)
+            await at_most(line.ended, SLOW_S)
             line.take(is_taking=True)
-        elif drawn < 0.6:
-            await _at_most(line.ended, self.dice.uniform(0, STAY_S_MAX))
         else:
-            await line.ended.wait()
+            await self.stay(line.ended)
 
     def _heard(self, frame: Frame) -> None:
         answer = self._answers.get(frame.id) if isinstance(frame.id, int) else None
@@ -304,7 +327,7 @@ class Watcher(Client):
         self.seen: list[bytes] = []
 
     async def subscribe(self) -> bool:
-        wish = {"sub": "all", "topics": ["#"], "from": self.place}
+        wish = {"sub": "all", "topics": ["#"], **self.beginning}
         return await self.ask("subscribe", wish) is not None
 
     def hear(self, frame: Frame) -> None:
@@ -351,6 +374,7 @@ def merge(state: dict[str, object], patch: dict[str, object]) -> None:
             state[key] = value
 
 
-async def _at_most(event: asyncio.Event, seconds: float) -> None:
+async def at_most(event: asyncio.Event, seconds: float) -> None:
+    """Wait for something, but no longer than that."""
     with anyio.move_on_after(seconds):
         await event.wait()

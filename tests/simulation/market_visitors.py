@@ -49,7 +49,7 @@ class Program(Client):
 
     async def subscribe(self) -> bool:
         """Follow the market, and be an agent in it."""
-        wish = {"sub": "work", "topics": ["task.*", "bidder.invited"], "from": self.place}
+        wish = {"sub": "work", "topics": ["task.*", "bidder.invited"], **self.beginning}
         if await self.ask("subscribe", wish) is None:
             return False
         registration = {"capabilities": self._capabilities, "concurrency_max": 2}

@@ -10,10 +10,11 @@ from pathlib import Path
 import anyio
 import pytest
 
-from bus.messages.base import Position
+from bus.messages.base import Position, TaskId
+from bus.messages.tasks import TaskCreated, TaskSpec
 from storage.errors import CorruptJournal
 from storage.integrity import Verification, verify
-from tests.storage.support import blob, opened, records, segment_path, write
+from tests.storage.support import blob, opened, record, records, segment_path, write
 
 EVENTS = 60
 FLIPS = 400
@@ -47,10 +48,11 @@ async def test_an_empty_journal_is_sound(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_every_flipped_bit_in_rows_indexes_blobs_tables_and_the_catalogue_is_found(tmp_path: Path) -> None:
+async def test_every_flipped_bit_in_rows_indexes_blobs_keys_tables_and_the_catalogue_is_found(tmp_path: Path) -> None:
     async with opened(tmp_path, segment_events=20) as store:
         for _ in range(6):
-            await write(store, records(store.head + 1, 10), blob(b"a document %d" % store.head))
+            await write(store, records(store.head + 1, 9), blob(b"a document %d" % store.head))
+            await write(store, [record(store.head + 1, TaskCreated(TaskId("t-1"), TaskSpec("a person's words"), 1))])
         await store.prune(Position(20))
     places = sorted({place for path in _databases(tmp_path) for place in _places(path)})  # the same for each run
     assert len(places) > 500
@@ -74,6 +76,7 @@ def _databases(directory: Path) -> list[Path]:
     return [
         directory / "journal.sqlite",
         directory / "blobs.sqlite",
+        directory / "keys.sqlite",
         *sorted((directory / "segments").glob("*.sqlite")),
     ]
 
@@ -156,3 +159,24 @@ async def test_events_may_be_written_while_the_journal_is_proved(tmp_path: Path)
             for _ in range(10):
                 await write(store, records(store.head + 1, 50), {})
     assert [verification.problem for verification in found] == [""]
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        ("DELETE FROM blocks", "its personal text cannot be read: .*missing"),
+        ("UPDATE blocks SET keys = zeroblob(32768)", "its personal text cannot be read: .*not what they were"),
+    ],
+)
+async def test_a_key_that_was_lost_and_not_destroyed_is_found_at_its_event(
+    tmp_path: Path, damage: str, problem: str
+) -> None:
+    async with opened(tmp_path) as store:
+        await write(store, records(1, 4))
+        await write(store, [record(5, TaskCreated(TaskId("t-1"), TaskSpec("a person's words"), 1))])
+    with closing(sqlite3.connect(tmp_path / "keys.sqlite")) as connection:
+        connection.execute(damage)
+        connection.commit()
+    found = await verify(tmp_path)
+    assert found.position == 5
+    assert re.search(problem, found.problem)

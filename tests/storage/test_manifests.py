@@ -31,7 +31,7 @@ ACTORS = st.dictionaries(
 
 def _packed(actors: dict[Address, ActorState]) -> tuple[manifests.Manifest, dict[bytes, bytes]]:
     packed = manifests.pack(actors)
-    return manifests.describe(description(), actors, packed.actors, 0, manifests.state_hash(actors)), packed.chunks
+    return manifests.describe(description(), actors, _listing_of(packed.actors), 0), packed.chunks
 
 
 def _listing(manifest: manifests.Manifest) -> manifests.Listing:
@@ -45,7 +45,7 @@ def _encoded(manifest: manifests.Manifest) -> tuple[bytes, bytes, dict[bytes, by
 
 def _listing_of(entries: dict[Address, manifests.ActorManifest]) -> manifests.Listing:
     listing = manifests.Listing()
-    listing.take(entries)
+    listing.take(entries, entries)
     return listing
 
 
@@ -121,7 +121,7 @@ def test_an_actor_that_did_not_change_keeps_its_entry_and_is_restamped_unless_it
     second = manifests.pack(later, (a, b), first.actors)
     assert second.actors[a] is first.actors[a]
     assert set(second.chunks.values()) == {b"[]"}
-    manifest = manifests.describe(description(), later, second.actors, 0, _listing_of(second.actors).state_hash)
+    manifest = manifests.describe(description(), later, _listing_of(second.actors), 0)
     content, hash_, entries = _encoded(manifest)
     states = manifests.unpack(
         manifests.decode("c-30", content, hash_, entries.get), {**first.chunks, **second.chunks}.get
@@ -143,7 +143,7 @@ def test_the_manifest_of_format_1_is_read() -> None:
 
 
 def _entry(number: int) -> manifests.ActorManifest:
-    return manifests.ActorManifest(Position(number), Position(0), (f"{number:064x}",))
+    return manifests.ActorManifest(Position(number), Position(0), (f"{number:064x}",), number, number % 7)
 
 
 @given(st.lists(st.lists(st.tuples(st.integers(0, 60), st.none() | st.integers(1, 9)), max_size=5), max_size=6))
@@ -156,12 +156,14 @@ def test_a_list_that_is_made_again_in_part_is_the_list_made_anew(rounds: list[li
             entries.pop(Address(f"agents/{number:03}"), None)
             if changed is not None:
                 entries[Address(f"agents/{number:03}")] = _entry(changed)
-        listing.take(dict(sorted(entries.items())))
+        new = {address: entry for address, entry in entries.items() if listing.entries.get(address) is not entry}
+        listing.take(dict(sorted(entries.items())), new)
         stored |= listing.changed
         content = b"".join(stored[bytes.fromhex(name)] for name in listing.names)
         assert msgspec.json.decode(content, type=dict[Address, manifests.ActorManifest]) == entries
         anew = _listing_of(dict(sorted(entries.items())))
         assert (listing.names, listing.state_hash) == (anew.names, anew.state_hash)
+        assert (listing.sizes, listing.stored_bytes) == (anew.sizes, anew.stored_bytes)
 
 
 def test_of_a_list_in_which_little_changed_little_is_made_again() -> None:
@@ -169,9 +171,10 @@ def test_of_a_list_in_which_little_changed_little_is_made_again() -> None:
     listing = _listing_of(entries)
     before = set(listing.names)
     assert len(before) > 300
-    entries[Address("agents/0070")] = _entry(70_000)
-    listing.take(entries)
+    changed = Address("agents/0070")
+    entries = {**entries, changed: _entry(70_000)}
+    listing.take(entries, [changed])
     assert len(listing.changed) == len(set(listing.names) - before) == 1
-    del entries[Address("agents/4000")]
-    listing.take(entries)
+    entries = {address: entry for address, entry in entries.items() if address != Address("agents/4000")}
+    listing.take(entries, ())
     assert len(set(listing.names) - before) <= 2

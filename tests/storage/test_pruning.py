@@ -1,6 +1,7 @@
 """Letting old events go, beside the checkpoints."""
 
 import sqlite3
+from collections.abc import Collection
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
@@ -8,18 +9,17 @@ from pathlib import Path
 import pytest
 
 from bus.address import Address
-from bus.clock import VirtualClock
 from bus.envelope import Recorded
 from bus.errors import StorageError
 from bus.messages.artifacts import ArtifactWritten
 from bus.messages.base import ArtifactId, BlobId, Position, TaskId
 from storage.checkpoints import CheckpointStore
+from storage.contents import Contents
 from storage.events import EventStore
 from storage.manifests import ActorState
 from storage.pruning import Pruner
 from storage.retention import Limits
-from storage.segments import SegmentLimits
-from tests.storage.support import CATALOGUE, everything, opened, records, write
+from tests.storage.support import everything, opened, records, write
 from tests.storage.writer import description
 
 SIZE = 20
@@ -85,32 +85,31 @@ async def test_contents_go_that_nothing_kept_names_and_never_another(tmp_path: P
 
 @pytest.mark.parametrize("at", range(3))
 async def test_a_kill_in_the_middle_leaves_contents_too_many_and_never_one_too_few(tmp_path: Path, at: int) -> None:
-    class Killed(EventStore):
+    class Killed(Contents):
         """Ends at one of the steps."""
 
-        steps = 0
+        def __init__(self, contents: Contents) -> None:
+            vars(self).update(vars(contents))
+            self.steps = 0
 
         def _step(self) -> None:
             self.steps += 1
             if self.steps > at:
                 raise StorageError("killed")
 
-        async def unnamed_blobs(self, *arguments: object) -> set[bytes]:
+        async def unnamed(self, named: Collection[bytes], apart_from: Collection[Position] = ()) -> set[bytes]:
             self._step()
-            return await super().unnamed_blobs(*arguments)  # type: ignore[arg-type]  # passed on as they came
+            return await super().unnamed(named, apart_from)
 
-        async def remove_blobs(self, *arguments: object) -> int:
+        async def remove(self, names: Collection[bytes], after: Position) -> int:
             self._step()
-            await super().remove_blobs(*arguments)  # type: ignore[arg-type]  # passed on as they came
+            await super().remove(names, after)
             self._step()
             return 0
 
-    limits = SegmentLimits(SIZE)
-    async with (
-        Killed.open(tmp_path, CATALOGUE, VirtualClock(), limits) as store,
-        CheckpointStore.open(tmp_path / "c") as checkpoints,
-    ):
+    async with opened(tmp_path, segment_events=SIZE) as store, CheckpointStore.open(tmp_path / "c") as checkpoints:
         contents = await _with_contents(store, checkpoints)
+        store.contents = Killed(store.contents)
         with pytest.raises(StorageError, match="killed"):
             await Pruner(store, checkpoints, Limits()).prune(Position(SIZE + 5))
     wanted = set(contents.values()) - {contents["nobody"]}
@@ -128,5 +127,5 @@ async def test_a_content_that_an_event_names_anew_while_it_is_looked_for_stays(t
         head = store.head
         unnamed = {sha256(nobody).digest()}
         await write(store, [_artifact(head + 1, nobody)], {BlobId(sha256(nobody).hexdigest()): nobody})
-        assert await store.remove_blobs(unnamed, head) == 0
+        assert await store.contents.remove(unnamed, head) == 0
         assert await store.blob(BlobId(sha256(nobody).hexdigest())) == nobody

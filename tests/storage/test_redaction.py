@@ -1,5 +1,6 @@
 """Personal text made unreadable for good, everywhere in a directory."""
 
+from collections.abc import Collection
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from bus.messages.tasks import TaskCreated, TaskSpec
 from bus.refusals import NotFound
 from storage import integrity
 from storage.checkpoints import CheckpointStore
+from storage.contents import Contents
 from storage.events import EventStore
 from storage.manifests import ActorState
 from storage.mirror import Mirror
@@ -163,17 +165,18 @@ async def test_a_second_time_finds_nothing_to_read_and_records_nothing(tmp_path:
 
 
 async def test_one_that_was_cut_short_is_made_whole_by_the_next(tmp_path: Path) -> None:
-    class Cut(EventStore):
+    class Cut(Contents):
         """Ends before the keys are destroyed."""
 
-        async def destroy_keys(self, numbers: object) -> int:
+        def __init__(self, contents: Contents) -> None:
+            vars(self).update(vars(contents))
+
+        async def destroy_keys(self, numbers: Collection[int]) -> int:
             raise StorageError("killed")
 
-    async with (
-        Cut.open(tmp_path, CATALOGUE, VirtualClock()) as store,
-        CheckpointStore.open(tmp_path / "checkpoints") as checkpoints,
-    ):
+    async with opened(tmp_path) as store, CheckpointStore.open(tmp_path / "checkpoints") as checkpoints:
         await _filled(store, checkpoints)
+        store.contents = Cut(store.contents)
         with pytest.raises(StorageError, match="killed"):
             await Redaction(store, checkpoints, CATALOGUE).run(ReadEvents(task="t-1"), _told)
     assert (await integrity.verify(tmp_path)).problem == ""

@@ -228,6 +228,10 @@ class Society:
     ) -> None:
         await self._system.__aexit__(kind, error, trace)
 
+    def kill(self) -> None:
+        """Let the agent's actor fail as a bug would; its supervisor decides."""
+        self._system.kill(agent_address(self.agent))
+
     async def say(self, event: Event) -> None:
         """Let the coordinator record an event."""
         await self._system.ask(COORDINATOR, Say(event))

@@ -32,10 +32,9 @@ export async function readText(id) {
   return typeof body === "string" ? body : body.text ?? JSON.stringify(body, null, 2);
 }
 
-/** @param {URLSearchParams} query @returns {Promise<any[]>} */
-export async function readEvents(query) {
-  const page = await read(`/api/events?${query}`);
-  return page.events ?? page.items ?? page;
+/** A page of the journal, or of what is found in all of it. @param {URLSearchParams} query @param {"" | "/search"} [how] @returns {Promise<any[]>} */
+export async function readEvents(query, how = "") {
+  return (await read(`/api/events${how}?${query}`)).events;
 }
 
 export async function readSession() {

@@ -1,65 +1,31 @@
 // One event in full: its sentence, its place in the chain of causes, and its JSON.
 
-import { readEvents } from "./api.js";
+import { read } from "./api.js";
 import { formatToken } from "./feed.js";
 import { milliseconds, number } from "./format.js";
 import { Chip, Copy, Icon } from "./parts.js";
 import { plain, sentence } from "./sentences.js";
-import { feed, opened, titleOf } from "./store.js";
+import { opened, titleOf } from "./store.js";
 import { moment } from "./times.js";
 import { html, useEffect, useState } from "./vendor/htm-preact-standalone.module.js";
 
-const CAUSES_MAX = 32;
-const AHEAD = "1000"; // how many of the next events are searched for effects
 const EFFECTS_MAX = 40; // rows of the tree; what follows those is one click further
 
-/** Events by position: those held, and those asked for. */
-class Known {
-  constructor() {
-    /** @type {Map<number, any>} */
-    this.events = new Map();
-  }
-  add(events) {
-    for (const event of events) this.events.set(event.position, event);
-  }
-  async find(position) {
-    const held = this.events.get(position) ?? feed.find(position);
-    if (held) return held;
-    const page = await readEvents(new URLSearchParams({ after: String(position - 1), before: String(position + 1), limit: "1" }));
-    this.add(page);
-    return this.events.get(position);
-  }
-}
-
-/** What led to an event, first cause first, and what it led to. @returns {Promise<{depth: number, event: any}[]>} */
+/** What led to an event, first cause first, and what it led to, as a tree. @returns {Promise<{lines: {depth: number, event: any}[], isWhole: boolean}>} */
 async function chain(event) {
-  const known = new Known();
-  // Effects follow soon: the next events of the journal, and what the feed holds, are where they are.
-  known.add(await readEvents(new URLSearchParams({ after: String(event.position), limit: AHEAD })).catch(() => []));
-  known.add(feed.after(event.position));
-  const causes = [];
-  for (let at = event; at?.cause && causes.length < CAUSES_MAX; ) {
-    at = await known.find(at.cause).catch(() => undefined);
-    if (at) causes.unshift(at);
+  const found = await read(`/api/events/${event.position}/chain`);
+  const lines = [...found.causes.toReversed(), found.event].map((each, depth) => ({ event: each, depth }));
+  const depths = new Map(lines.map(({ event: each, depth }) => [each.position, depth]));
+  for (const each of found.effects.slice(0, EFFECTS_MAX)) {
+    const depth = (depths.get(each.cause) ?? lines.length) + 1;
+    depths.set(each.position, depth);
+    lines.push({ event: each, depth });
   }
-  const lines = [...causes, event].map((each, depth) => ({ event: each, depth }));
-  const byCause = new Map();
-  for (const each of [...known.events.values()].sort((a, b) => a.position - b.position)) {
-    byCause.set(each.cause, [...(byCause.get(each.cause) ?? []), each]);
-  }
-  const add = (cause, depth) => {
-    for (const each of byCause.get(cause) ?? []) {
-      if (lines.length > causes.length + EFFECTS_MAX) return;
-      lines.push({ event: each, depth });
-      add(each.position, depth + 1);
-    }
-  };
-  add(event.position, causes.length + 1);
-  return lines;
+  return { lines, isWhole: found.is_whole && found.effects.length <= EFFECTS_MAX };
 }
 
 function Chain({ event }) {
-  const [lines, set] = useState([{ event, depth: 0 }]);
+  const [{ lines, isWhole }, set] = useState({ lines: [{ event, depth: 0 }], isWhole: true });
   useEffect(() => {
     let isCurrent = true;
     chain(event).then((found) => isCurrent && set(found), () => undefined);
@@ -73,7 +39,8 @@ function Chain({ event }) {
           <span class="chain-position">${each.position}</span>
           <span class="chain-text">${plain(sentence(each, titleOf))}</span>
         </button>
-      </li>`)}</ol>`;
+      </li>`)}</ol>
+    ${!isWhole && html`<p class="faint">There is more: open the first or the last of these to go on.</p>`}`;
 }
 
 /** What had the focus gets it back. */

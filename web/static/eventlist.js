@@ -5,15 +5,18 @@ import { matcher, query, View } from "./feed.js";
 import { time } from "./format.js";
 import { RowList } from "./list.js";
 import { Empty } from "./parts.js";
-import { plain, sentence, subject } from "./sentences.js";
+import { learnt, plain, sentence, subject } from "./sentences.js";
 import { arrived, feed, opened, tell, titleOf } from "./store.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact-standalone.module.js";
 import { effect } from "./vendor/signals-core.module.js";
-import { isShown, nextFrame } from "./use.js";
+import { isShown, nextFrame, rarely } from "./use.js";
 
 const PAGE = 200;
-const SEARCH_PAGE = 1_000; // words are looked for here, in all that there is
+const SCAN_PAGE = 1_000; // events that are read at once where each has to be looked at
 const NEAR_END = 40; // rows from the end at which the next page is fetched
+
+/** The words of a filter. */
+const text = (tokens) => tokens.filter(({ key }) => key === "text").map(({ value }) => value).join(" ");
 
 function makeRow() {
   const row = document.createElement("div");
@@ -48,8 +51,11 @@ class EventList {
     this.selected = -1; // a position
     this.isPaused = false;
     this.isLoading = false;
+    /** Whether the journal's index knows the words; those that only our sentences say are looked for here. */
+    this.isIndexed = /[\p{L}\p{N}]/u.test(text(view.tokens)) || !text(view.tokens);
     this.rows = new RowList(viewport, { make: makeRow, fill: (row, index) => this.fill(row, index), scrolled: () => this.follow() });
     this.refresh = this.refresh.bind(this);
+    rarely.then(() => this.rows.draw(), () => undefined); // without them the types are named as they are
     this.stop = effect(() => {
       arrived.value;
       nextFrame(this.refresh);
@@ -69,20 +75,21 @@ class EventList {
     const event = this.view.at(index);
     if (!event) return;
     const title = titleOf(event.task || event.data?.task) ?? "";
-    const [when, chip, text, position] = row.children;
+    const [when, chip, words, position] = row.children;
     row.setAttribute("aria-selected", String(event.position === this.selected));
     row.setAttribute("aria-setsize", String(this.view.length));
     row.setAttribute("aria-posinset", String(index + 1));
     row.id = `event-${event.position}`;
-    if (row.dataset.position === String(event.position) && row.dataset.title === title) return;
+    if (row.dataset.position === String(event.position) && row.dataset.title === title && row.dataset.learnt === String(learnt())) return;
     row.dataset.position = event.position;
+    row.dataset.learnt = String(learnt());
     row.dataset.title = title;
     row.dataset.subject = subject(event.type);
     when.textContent = time(event.ms);
     chip.textContent = event.type;
     chip.dataset.subject = row.dataset.subject;
     const parts = sentence(event, titleOf);
-    write(text, parts);
+    write(words, parts);
     row.title = plain(parts);
     position.textContent = String(event.position);
   }
@@ -105,14 +112,16 @@ class EventList {
     const end = (this.viewport.scrollTop + this.rows.height) / this.rows.rowHeight;
     if (this.isLoading || this.view.isEnd || !this.view.oldest || end < this.view.length - NEAR_END) return;
     this.isLoading = true;
-    const asked = query(this.view.tokens);
+    const words = this.isIndexed ? text(this.view.tokens) : "";
+    const asked = words ? new URLSearchParams({ text: words }) : query(this.view.tokens);
     asked.set("before", String(this.view.oldest));
-    asked.set("limit", String(this.view.tokens.some(({ key }) => key === "text") ? SEARCH_PAGE : PAGE));
+    asked.set("limit", String(this.isIndexed ? PAGE : SCAN_PAGE));
     try {
-      const events = await readEvents(asked);
+      const events = await readEvents(asked, words ? "/search" : "");
       for (const event of events) event.ms = typeof event.time === "number" ? event.time / 1000 : Date.parse(event.time);
       events.sort((a, b) => b.position - a.position);
-      this.view.addOlder(events.filter((event) => event.position < Number(asked.get("before"))));
+      if (words && !events.length && !this.view.reached) this.isIndexed = false;
+      else this.view.addOlder(events.filter((event) => event.position < Number(asked.get("before"))), Boolean(words));
     } catch (error) {
       this.view.isEnd = true; // asked again with the next filter; the live part goes on
       tell(`Older events could not be read: ${error.message}`, true);
@@ -161,7 +170,7 @@ export function Events({ tokens, at = 0, status = () => {}, label = "Events, new
   const [length, setLength] = useState(0);
   const key = JSON.stringify(tokens);
   useEffect(() => {
-    const view = Object.assign(new View(feed, matcher(tokens, titleOf), at), { tokens });
+    const view = Object.assign(new View(feed, matcher(tokens, titleOf), at, matcher(tokens.filter(({ key }) => key !== "text"), titleOf)), { tokens });
     const list = new EventList(element.current, view, (now) => {
       setLength(now.length);
       status(now);

@@ -113,10 +113,15 @@ export function query(tokens) {
 
 /** What a reader sees: filtered, newest first, moving or standing still. */
 export class View {
-  /** @param {Feed} feed @param {(event: any) => boolean} matches @param {number} [moment] the newest position shown, for a view of the past */
-  constructor(feed, matches, moment = 0) {
+  /**
+   * @param {Feed} feed @param {(event: any) => boolean} matches @param {number} [moment] the newest position shown, for a view of the past
+   * @param {(event: any) => boolean} [matchesFields] what must be true even of what was found by its words
+   */
+  constructor(feed, matches, moment = 0, matchesFields = matches) {
     this.feed = feed;
     this.matches = matches;
+    /** @type {(event: any) => boolean} the filter without its words */
+    this.matchesFields = matchesFields;
     this.moment = moment;
     this.isStill = false;
     this.waiting = 0;
@@ -165,12 +170,12 @@ export class View {
     return this.reached || this.feed.oldest;
   }
 
-  /** A page from the journal, newest first; an empty one says that there is no more. */
-  addOlder(events) {
+  /** A page from the journal, newest first; an empty one says that there is no more. What was found by its words may say them otherwise. */
+  addOlder(events, isFound = false) {
     if (!events.length) this.isEnd = true;
     this.boundary ||= this.oldest;
     this.reached = events.at(-1)?.position ?? this.reached;
-    this.older.push(...events.filter(this.matches));
+    this.older.push(...events.filter(isFound ? this.matchesFields : this.matches));
   }
 
   #forgetOlder() {

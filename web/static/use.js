@@ -53,6 +53,9 @@ export const shown = new Promise((resolve) => {
 });
 export const isShown = () => show();
 
+/** The sentences of what happens seldom. */
+export const rarely = shown.then(() => import("./rarely.js"));
+
 /** The style sheet of all that comes later. @type {Promise<void> | undefined} */
 let sheet;
 

@@ -51,6 +51,8 @@ async def test_a_restore_keeps_what_was_there_and_goes_on_in_its_place(
     await briefed(data, tmp_path / "documents", 1)
     before = await _replayed(data, capsys)
     token = (data / "admin.token").read_text()
+    (data / "library").mkdir()
+    (data / "library" / "kept.md").write_text("kept")
     await briefed(data, tmp_path / "documents", 2)
     whole = await _replayed(data, capsys)
     assert await forks.restore(shell_at(data, is_json=True), str(before.position)) is ExitCode.DONE
@@ -58,6 +60,7 @@ async def test_a_restore_keeps_what_was_there_and_goes_on_in_its_place(
     assert (await _replayed(data, capsys)).state_hash == before.state_hash
     assert (await _replayed(Path(restored.old), capsys)).state_hash == whole.state_hash
     assert (data / "admin.token").read_text() == token
+    assert (data / "library" / "kept.md").read_text() == "kept"
     assert restored.effects > 0
     await briefed(data, tmp_path / "documents", 3)
     assert await forks.restore(shell_at(data), "newest") is ExitCode.DONE

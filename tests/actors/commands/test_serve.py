@@ -1,9 +1,18 @@
 """`agora serve`: what it says, and how it stops; as a process, since signals belong to one."""
 
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 
+import anyio
 import pytest
 
+from actors.commands import serve
+from actors.commands.console import ExitCode, exit_code_of, first_of, message_of
+from actors.runtime import SupervisionOptions
+from bus.messages.artifacts import ARTIFACTS, ListArtifacts
+from tests.support.inside import serving
 from tests.support.served import served
 
 pytestmark = pytest.mark.slow
@@ -35,3 +44,28 @@ async def test_a_server_without_pages_opens_no_port(tmp_path: Path) -> None:
         assert "headless" in server.out[0]
         server.terminate()
         assert (await server.ended()).code == 0
+
+
+AT_ONCE_S = 12.0
+"""Starting, five restarts with their waits, and the end; no part waits for what will not come to rest."""
+
+
+async def never() -> AsyncGenerator[signal.Signals, None]:
+    """No signal comes."""
+    await anyio.sleep_forever()
+    yield signal.SIGTERM
+
+
+async def test_an_actor_that_fails_too_often_ends_the_server_with_the_cause(tmp_path: Path) -> None:
+    began_s = anyio.current_time()
+    async with serving(tmp_path) as society, aclosing(never()) as signals:
+        for _ in range(SupervisionOptions().intensity_max):
+            society.system.kill(ARTIFACTS)
+            await society.system.ask(ARTIFACTS, ListArtifacts(), timeout_s=30.0)  # its mailbox outlasts the restart
+        society.system.kill(ARTIFACTS)
+        with pytest.raises(ExceptionGroup) as ended:
+            await serve._until_stopped(society, signals)
+    assert anyio.current_time() - began_s < AT_ONCE_S
+    error = first_of(ended.value)
+    assert message_of(error) == "artifacts was killed"
+    assert exit_code_of(error) is ExitCode.FAILED

@@ -35,7 +35,8 @@ from pathlib import Path
 import anyio, msgspec
 from actors.git.repository import Repository, Told
 from bus.messages.approvals import Change
-path, told, change = sys.argv[1], msgspec.json.decode(sys.argv[2], type=Told), msgspec.json.decode(sys.argv[3], type=Change)
+path, words, text = sys.argv[1:]
+told, change = msgspec.json.decode(words, type=Told), msgspec.json.decode(text, type=Change)
 anyio.run(Repository(Path(path), timeout_s=30.0, diff_bytes_max=10**6).apply, "main", change, told)
 """
 

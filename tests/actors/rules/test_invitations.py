@@ -1,6 +1,6 @@
 """Who is awaited and who is asked again."""
 
-from actors.rules.invitations import Invitations
+from actors.rules.invitations import SILENT_WINDOWS_MAX, Invitations
 from bus.messages.base import AgentId, TaskId
 
 ONE, TWO = TaskId("t-1"), TaskId("t-2")
@@ -104,9 +104,24 @@ def test_a_passed_window_waits_for_bidders_that_may_come_free() -> None:
     assert not invitations.pass_window(ONE, (SCOUT,), nobody)
 
 
-def test_a_passed_window_gives_the_newly_invited_one_more_and_the_silent_none() -> None:
+def test_a_passed_window_gives_the_silent_a_few_more_and_then_none() -> None:
+    invitations = Invitations()
+    invitations.open(ONE, (CRITIC,), ())
+    assert [invitations.pass_window(ONE, (), nobody) for _ in range(5)] == [True, True, True, False, False]
+
+
+def test_nobody_is_waited_for_once_all_that_are_free_have_declined() -> None:
+    invitations = Invitations()
+    invitations.open(ONE, (CRITIC,), ())
+    invitations.answer(ONE, CRITIC)
+    assert not invitations.pass_window(ONE, (), nobody)
+
+
+def test_the_newly_invited_have_a_window_however_long_the_others_were_silent() -> None:
     invitations = Invitations()
     invitations.open(ONE, (CRITIC,), (SCOUT,))
+    for _ in range(SILENT_WINDOWS_MAX):
+        invitations.pass_window(ONE, (), nobody)
     invitations.take_owed(SCOUT, 9)
     assert invitations.pass_window(ONE, (), nobody)
     assert not invitations.pass_window(ONE, (), nobody)

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from actors.rules.tooling import IMAGE_BYTES_MAX, IMAGES_MAX, TOOL_BYTES_MAX, TOOLS_MAX, check, fault_of
+from actors.rules.tooling import IMAGE_BYTES_MAX, IMAGES_MAX, TOOL_BYTES_MAX, TOOLS_MAX, check, fault_of, kept
 from bus.messages.completions import ChatMessage, Complete, Image, Tool, ToolCall
 from bus.refusals import InvalidField
 
@@ -76,10 +76,15 @@ def test_what_makes_no_sense_is_refused_with_its_place(wrong: Complete, path: st
         (msgspec.structs.replace(ASKED, tool_choice="required"), (CALL,), ""),
         (msgspec.structs.replace(ASKED, tool_choice="say"), (CALL,), "it calls another tool than 'say'"),
         (msgspec.structs.replace(ASKED, tool_choice="look"), (CALL,), ""),
-        (msgspec.structs.replace(ASKED, has_parallel_calls=False), (CALL, CALL), "it calls several tools at once"),
     ],
 )
 def test_calls_are_an_answer_only_if_they_were_asked_for(
     asked: Complete, calls: tuple[ToolCall, ...], words: str
 ) -> None:
     assert fault_of(asked, calls) == words
+
+
+def test_where_one_call_at_a_time_is_wanted_the_first_counts() -> None:
+    calls = (CALL, ToolCall("c2", "say", "{}"))
+    assert kept(ASKED, calls) == calls
+    assert kept(msgspec.structs.replace(ASKED, has_parallel_calls=False), calls) == (CALL,)

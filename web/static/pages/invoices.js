@@ -10,15 +10,17 @@ import { html, useRef, useState } from "../vendor/htm-preact-standalone.module.j
 
 const AMOUNT_MSAT = 100_000;
 
-/** Rises with each event of a subject, so that what was read is read again. @param {string} prefix */
+/** Rises with the events of a subject, at most once a second, so that what was read is read again. @param {string} prefix */
 export function useHeard(prefix) {
-  useSignals(arrived);
-  const own = useRef({ seen: 0, count: 0 });
+  const [, now] = useSignals(arrived, now_ms);
+  const own = useRef({ seen: 0, count: 0, told: 0, at: 0 });
   for (const event of feed.after(own.current.seen)) {
     own.current.seen = event.position;
     if (event.type.startsWith(prefix)) own.current.count++;
   }
-  return own.current.count;
+  const { count, told, at } = own.current;
+  if (count !== told && now - at >= 1000) Object.assign(own.current, { told: count, at: now });
+  return own.current.told;
 }
 
 /** Said wherever a simulated invoice is shown. */

@@ -48,7 +48,7 @@ function Account({ account }) {
 /** What is promised and not yet paid, newest first. */
 function Holds() {
   const heard = useHeard("transfer.");
-  const { value } = useLoad(() => read("/api/ledger/holds?limit=20"), [Math.floor(heard / 8), heard === 0]);
+  const { value } = useLoad(() => read("/api/ledger/holds?limit=20"), [heard]);
   if (!value?.holds.length) return html`<p class="pad faint">${value ? "No money is held: nothing is under way." : "Reading …"}</p>`;
   return html`
     <div class="scroll" tabindex="0" role="region" aria-label="Holds"><table>

@@ -1,0 +1,97 @@
+"""What a journal holds beside its rows: blobs, and the keys of personal text; who names them, and how they go.
+
+Rules: a blob goes when neither an event nor a checkpoint names it; that is looked for while events go on being written,
+and looked for again, among those that came meanwhile, in the step that removes it. A key goes when it is told to.
+"""
+
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from bus.codec import Catalogue
+from bus.envelope import StoredEvent
+from bus.messages.base import Position
+from bus.messages.system import ReadEvents
+from storage import queries, reading
+from storage.blobs import BLOBS_NAME, named_in
+from storage.keys import living
+from storage.reading import View
+from storage.writing import JournalEnd
+
+T = TypeVar("T")
+
+ROWS_AT_A_TIME = 1_000
+BLOBS_AT_A_TIME = 16
+"""Of those that are removed in one transaction: they are large."""
+
+
+class Read(Protocol):
+    """Does work on a reading thread. Raises StorageError."""
+
+    def __call__(self, work: Callable[[View], T], /) -> Awaitable[T]: ...
+
+
+class Write(Protocol):
+    """Does work on the writing thread. Raises StorageError."""
+
+    def __call__(self, work: Callable[[sqlite3.Connection], T], /) -> Awaitable[T]: ...
+
+
+class Contents:
+    """The blobs and keys of one journal."""
+
+    def __init__(self, directory: Path, catalogue: Catalogue, end: JournalEnd, read: Read, write: Write) -> None:
+        self._blobs_path = directory / BLOBS_NAME
+        self._catalogue = catalogue
+        self._end = end
+        self._read = read
+        self._write = write
+
+    async def rows(self, query: ReadEvents) -> AsyncIterator[tuple[StoredEvent, ...]]:
+        """The rows that match as they are stored, in order, some at a time. Raises StorageError."""
+        wanted = msgspec.structs.replace(query, limit=ROWS_AT_A_TIME, is_newest_first=False)
+        while found := await self._read(partial(reading.select, query=wanted, is_raw=True)):
+            yield found
+            wanted = msgspec.structs.replace(wanted, after=found[-1].position)
+
+    async def unnamed(self, named: Collection[bytes], apart_from: Collection[Position] = ()) -> set[bytes]:
+        """The blobs that nothing of `named` and no event names, but for the events at some positions.
+
+        Raises StorageError.
+        """
+        found = await self._read(self._all)
+        found -= set(named)
+        async for events in self.rows(ReadEvents(types=self._catalogue.with_blobs)):
+            if not found:
+                break
+            found -= named_in(event.data for event in events if event.position not in apart_from)
+        return found
+
+    async def remove(self, names: Collection[bytes], after: Position) -> int:
+        """Remove blobs that nothing names up to a position, nor since; how many went. Raises StorageError."""
+        removed = 0
+        waiting = list(names)
+        while waiting:  # a few at a time, so that no event waits for long
+            some, waiting = waiting[:BLOBS_AT_A_TIME], waiting[BLOBS_AT_A_TIME:]
+            removed += await self._write(partial(self._end.remove_blobs, names=some, after=after))
+        return removed
+
+    async def keep_keys(self, keys: Mapping[int, bytes]) -> None:
+        """Take along the keys of personal text that another directory has. Raises StorageError."""
+        if keys:
+            await self._write(partial(self._end.keep_keys, keys=keys))
+
+    async def keys(self, events: Sequence[StoredEvent]) -> dict[int, bytes]:
+        """The keys of the events' personal text, by number; those that are destroyed are not there."""
+        return await self._read(lambda view: living(view.files, view.keys_path, events))
+
+    async def destroy_keys(self, numbers: Collection[int]) -> int:
+        """Destroy keys of personal text for good; how many were still there. Raises StorageError."""
+        return await self._write(partial(self._end.destroy_keys, numbers=numbers))
+
+    def _all(self, view: View) -> set[bytes]:
+        return {hash_ for (hash_,) in view.files.get(self._blobs_path).execute(queries.BLOB_HASHES)}

@@ -1,0 +1,46 @@
+"""What stands in the way of work is said, one line each; the rest is tested whole, through the commands."""
+
+import asyncio
+
+from actors.composition import STUCK_AFTER_S, complaints_of
+from actors.runtime import Actor, ActorSystem, ChildSpec
+from actors.runtime.simulation import MemoryJournal
+from actors.runtime.virtual_time import Simulation, simulate
+from bus.address import Address
+from bus.messages.base import Message
+
+SLOW = Address("slow")
+
+
+class Work(Message, frozen=True):
+    wire_name = "test.work"
+
+
+class Slow(Actor):
+    """Takes two minutes for everything, which is less than what counts as a fault."""
+
+    async def on_work(self, work: Work) -> None:
+        await asyncio.sleep(120)
+
+
+def test_an_actor_that_stands_still_is_named_while_it_does() -> None:
+    async def one(simulation: Simulation) -> list[list[str]]:
+        journal = MemoryJournal(clock=simulation.clock)
+        async with ActorSystem(
+            log=journal.log, history=journal, clock=simulation.clock, order=simulation.order
+        ) as system:
+            await system.start(ChildSpec(SLOW, Slow))
+            system.tell(SLOW, Work())
+            await simulation.pass_time(1)
+            system.tell(SLOW, Work())
+            seen = []
+            for _ in range(300):
+                seen.append(complaints_of(system))
+                await simulation.pass_time(1)
+        return seen
+
+    seen = simulate(1, one)
+    patience = int(STUCK_AFTER_S)
+    assert not any(seen[:patience])
+    assert seen[patience + 1] == [f"slow is stuck: a message has waited for {patience + 1} s"]
+    assert not any(seen[125:]), "it has taken the message since"
