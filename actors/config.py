@@ -19,6 +19,7 @@ import orjson
 from actors.approvals import ApprovalsOptions
 from actors.artifacts import ArtifactsOptions
 from actors.coordinator import CoordinatorOptions
+from actors.git.library import LIBRARY
 from actors.journal_options import JournalOptions
 from actors.ledger import LedgerOptions
 from actors.logs import LogOptions
@@ -179,6 +180,11 @@ class Settings:
             check_leave_out(config.journal.checkpoint_leave_out)
         except InvalidField as error:
             self._refuse(("journal", "checkpoint_leave_out"), error.reason)
+        repositories = {LIBRARY, *(one.name for one in config.approvals.changes.repositories)}
+        for index, filing in enumerate(config.agents.filing):
+            if filing.repository not in repositories:
+                where = ("agents", "filing", index, "repository")
+                self._refuse(where, f"there is no repository {filing.repository!r} in approvals.changes.repositories")
         if (found := webhook_problem(config.webhooks)) is not None:
             self._refuse(("webhooks", found[0], found[1]), found[2])
         if not config.society:

@@ -195,10 +195,13 @@ class Floor:
         now_us = self._actor.now_us
         events = market.decide_close(self._board, task.task, now_us, self.terms, may_wait=True)
         if not events:
-            may_wait = self._invitations.pass_window(task.task, tuple(task.auction.bids), self._is_busy)
+            may_wait = self._invitations.pass_window(task.task, tuple(task.auction.bids), self._is_busy, self._is_free)
             events = market.decide_close(self._board, task.task, now_us, self.terms, may_wait=may_wait)
         if not events:
             self._await_close(task)
+            for agent in self._invitations.owed_to(task.task):
+                if self._is_free(agent):
+                    self._invite_soon(agent)
         self.record(events)
 
     def invite_due(self, agent: AgentId) -> None:

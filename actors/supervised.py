@@ -44,7 +44,7 @@ LOOK_S = 0.1
 ENDING_S = 20.0
 """How long a server on trial may take to stop before it is killed."""
 UPTIME_S = 5.0
-"""A server that ended sooner never served: starting it again would only say the same."""
+"""A server that ended sooner and was never there never served: starting it again would only say the same."""
 CRASHES_MAX = 5
 CRASHES_WINDOW_S = 60.0
 LINES_KEPT = 20
@@ -228,17 +228,23 @@ class Supervisor:
         return ""
 
     def _is_ready(self, child: Child) -> bool:
+        here = self._presence(child)
+        return here is not None and (not here.url or is_ready(here.url))
+
+    def _presence(self, child: Child) -> _Presence | None:
+        """What the server has said of itself: it stays behind one that was killed."""
         try:
             here = msgspec.json.decode((self._data / PRESENCE).read_bytes(), type=_Presence)
         except (OSError, msgspec.DecodeError):
-            return False
-        return here.pid == child.process.pid and (not here.url or is_ready(here.url))
+            return None
+        return here if here.pid == child.process.pid else None
 
     def _may_start_again(self, child: Child) -> bool:
         now_s = time.monotonic()
         self._crashes_s = [then_s for then_s in self._crashes_s if now_s - then_s < CRASHES_WINDOW_S]
         self._crashes_s.append(now_s)
-        if child.uptime_s < UPTIME_S or len(self._crashes_s) > CRASHES_MAX:
+        has_served = child.uptime_s >= UPTIME_S or self._presence(child) is not None
+        if not has_served or len(self._crashes_s) > CRASHES_MAX:
             return False
         _say(f"the server ended with {child.process.returncode} and is started again")
         return True

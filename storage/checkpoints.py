@@ -298,7 +298,7 @@ class CheckpointStore:
         return new
 
     def _unkept(self, connection: sqlite3.Connection, keep: frozenset[str]) -> Sequence[str]:
-        pinned = self._pinned(connection)
+        pinned = _pinned(connection, self._has_pins)
         return [name for name in _names(connection) if name not in keep and name not in pinned]
 
     def _remove(self, connection: sqlite3.Connection, names: Sequence[str], orphans: Collection[str]) -> None:
@@ -350,7 +350,7 @@ class CheckpointStore:
 
     def _sound_views(self, connection: sqlite3.Connection) -> tuple[CheckpointView, ...]:
         found: list[CheckpointView] = []
-        pinned = self._pinned(connection)
+        pinned = _pinned(connection, self._has_pins)
         for name, content, hash_ in connection.execute(queries.CHECKPOINTS).fetchall():
             known = self._views.get(name)
             with suppress(CorruptCheckpoint):  # a list names what can be used; `verify` says what cannot
@@ -359,15 +359,12 @@ class CheckpointStore:
                 found.append(msgspec.structs.replace(known[1], is_pinned=name in pinned))
         return tuple(found)
 
-    def _pinned(self, connection: sqlite3.Connection) -> frozenset[str]:
-        return frozenset(name for (name,) in connection.execute(queries.PINS)) if self._has_pins else frozenset()
-
     def _manifest(self, connection: sqlite3.Connection, *, name: str) -> Manifest:
         row = connection.execute(queries.CHECKPOINT, (name,)).fetchone()
         if row is None:
             raise NotFound("checkpoint", name)
         manifest = manifests.decode(name, row[1], row[2], partial(self._read, connection))
-        if name in self._pinned(connection):
+        if name in _pinned(connection, self._has_pins):
             return msgspec.structs.replace(manifest, view=msgspec.structs.replace(manifest.view, is_pinned=True))
         return manifest
 
@@ -393,6 +390,10 @@ def _sized(entry: ActorManifest, sizes: Mapping[str, int]) -> ActorManifest:
     if entry.stored_bytes or not entry.chunks:
         return entry
     return msgspec.structs.replace(entry, stored_bytes=sum(sizes[name] for name in entry.chunks))
+
+
+def _pinned(connection: sqlite3.Connection, has_pins: bool) -> frozenset[str]:
+    return frozenset(name for (name,) in connection.execute(queries.PINS)) if has_pins else frozenset()
 
 
 def _names(connection: sqlite3.Connection) -> tuple[str, ...]:

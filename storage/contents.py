@@ -14,7 +14,7 @@ import msgspec
 
 from bus.codec import Catalogue
 from bus.envelope import StoredEvent
-from bus.messages.base import Position
+from bus.messages.base import BlobId, Position
 from bus.messages.system import ReadEvents
 from storage import queries, reading
 from storage.blobs import BLOBS_NAME, named_in
@@ -57,6 +57,10 @@ class Contents:
         while found := await self._read(partial(reading.select, query=wanted, is_raw=True)):
             yield found
             wanted = msgspec.structs.replace(wanted, after=found[-1].position)
+
+    async def keep(self, blobs: Mapping[BlobId, bytes]) -> None:
+        """Make blobs durable by themselves, before the events that name them. Raises StorageError."""
+        await self._write(partial(self._end.keep_blobs, blobs=blobs))
 
     async def unnamed(self, named: Collection[bytes], apart_from: Collection[Position] = ()) -> set[bytes]:
         """The blobs that nothing of `named` and no event names, but for the events at some positions.

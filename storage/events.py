@@ -158,10 +158,6 @@ class EventStore:
         """Make a batch durable, all or nothing; one that landed before is answered the same. Raises StorageError."""
         return await self._write(partial(self._end.write, events=events, blobs=blobs), then=self._end.tend)
 
-    async def keep_blobs(self, blobs: Mapping[BlobId, bytes]) -> None:
-        """Make blobs durable by themselves, before the events that name them. Raises StorageError."""
-        await self._write(partial(self._end.keep_blobs, blobs=blobs))
-
     async def reopen(self) -> Position:
         """Close and open again; the head that is really on disk. Raises StorageError."""
         with suppress(StorageError):

@@ -167,7 +167,7 @@ class _Import:
                     self._begin(number, line)
                 case BlobLine():
                     self._blobs += 1
-                    await self._store.keep_blobs({line.blob: line.content})
+                    await self._store.contents.keep({line.blob: line.content})
                 case EventLine():
                     self._queue(batch, number, line)
                 case PrunedLine() | CheckpointLine() | StateLine():

@@ -46,7 +46,7 @@ async def fork_journal(
         await anyio.to_thread.run_sync(begin, into, beginning, copying(past.layout))
     async with EventStore.open(into, catalogue, clock) as store:
         async for blobs in past.blobs():
-            await store.keep_blobs(blobs)
+            await store.contents.keep(blobs)
         async for page in past.stored(store.head, upto=upto):
             await store.contents.keep_keys(await past.keys(page.events))
             written = await store.write([encoded(event) for event in page.events], {})

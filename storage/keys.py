@@ -94,7 +94,7 @@ class Keys:
             content = token_bytes(BLOCK_KEYS * KEY_BYTES)
             self._open.execute(queries.PUT_KEYS, (last + 1, content, sha256(content).digest()))
         first = (last + 1) * BLOCK_KEYS
-        return [(first + slot, content[slot * KEY_BYTES :][:KEY_BYTES]) for slot in reversed(range(BLOCK_KEYS))]
+        return [(first + slot, _slice(content, slot)) for slot in reversed(range(BLOCK_KEYS))]
 
     def _change(self, keys: Mapping[int, bytes]) -> None:
         with transaction(self._open):

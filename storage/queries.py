@@ -385,6 +385,8 @@ DROP_OLDEST_TRANSCRIPTS = (
     "WHERE before < ? ORDER BY before LIMIT ?)"
 )
 
+FORGET_TRANSCRIPTS = "DELETE FROM transcripts WHERE ?1 <> '' AND (completion = ?1 OR task = ?1 OR agent = ?1)"
+
 
 def transcripts(*, by_agent: bool, by_task: bool) -> str:
     """Summaries before a time, newest first; a task is rarer than an agent, so its index leads."""

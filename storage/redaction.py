@@ -60,6 +60,11 @@ class Redaction:
         self._fields: set[str] = set()
         self._named_in_states: set[bytes] = set()
 
+    @property
+    def subjects(self) -> frozenset[str]:
+        """What the events are about: tasks, completions, artifacts and the like, by their ids."""
+        return frozenset(self._subjects)
+
     async def run(self, query: ReadEvents, record: Record, mirror: str = "") -> Redacted:
         """Redact the personal text of all events that match. Raises BadUsage where none has any, StorageError."""
         await self._find(query)

@@ -7,11 +7,13 @@ older than allowed goes, and the oldest of what is more than allowed; what went 
 
 import sqlite3
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Self
+
+import anyio
 
 from bus.errors import StorageError
 from bus.messages.base import Microseconds
@@ -96,6 +98,29 @@ async def kept(directory: Path) -> AsyncGenerator[bytes]:
             for asked_us, completion, content in rows:
                 last = (asked_us, completion)
                 yield _inflated(content, path)
+
+
+async def forget(directory: Path, names: Collection[str]) -> int:
+    """Let go for good of what was said in these tasks, by these agents or in these completions; how many went.
+
+    Raises:
+        StorageError: the file cannot be used.
+    """
+    path = directory / TRANSCRIPTS_NAME
+    if not await anyio.Path(path).is_file():
+        return 0
+    async with Database(path) as database:
+        await database.run(partial(_prepare, path=path))
+        return await database.run(partial(_forget, path=path, names=names))
+
+
+def _forget(connection: sqlite3.Connection, *, path: Path, names: Collection[str]) -> int:
+    gone = 0
+    with transaction(connection):
+        for name in names:
+            gone += connection.execute(queries.FORGET_TRANSCRIPTS, (name,)).rowcount
+    WalKeeper(path).empty(connection)
+    return gone
 
 
 def _prepare(connection: sqlite3.Connection, *, path: Path) -> None:

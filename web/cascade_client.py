@@ -6,6 +6,7 @@ Rules: each call is one request over HTTP, repeated as the client repeats all of
 from urllib.parse import quote, urlencode
 
 from bus.messages.base import Microseconds
+from bus.messages.completions import RouterView
 from bus.messages.routing import Reconciled, Reloaded
 from bus.messages.transcripts import Transcript, TranscriptPage
 from web.agent_client import Post
@@ -18,6 +19,10 @@ class CascadeClient:
     def __init__(self, get: Get, post: Post) -> None:
         self._get = get
         self._post = post
+
+    async def show(self) -> RouterView:
+        """The cascade of model providers: breakers, windows, latencies, spend."""
+        return await self._get("/api/router", RouterView)
 
     async def completions(
         self, *, agent: str = "", task: str = "", before_us: Microseconds = 0, limit: int = 50

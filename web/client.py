@@ -16,7 +16,6 @@ import msgspec
 from bus.errors import AgoraError
 from bus.messages.artifacts import ArtifactPage, ArtifactView
 from bus.messages.base import Position
-from bus.messages.completions import RouterView
 from bus.messages.ledger import Balances, Conservation
 from bus.messages.system import CheckpointPage, CheckpointsPruned, CheckpointView, EventSummary, PruneReport
 from bus.messages.tasks import TaskPage, TaskSpec, TaskView
@@ -28,6 +27,7 @@ from web.live_feed import LiveFeed, RequestFailed
 from web.schedules_client import SchedulesClient
 from web.system_client import SystemClient
 from web.tables_client import TablesClient
+from web.triggers_client import TriggersClient
 from web.wire import WireEvent, encode
 
 T = TypeVar("T")
@@ -197,6 +197,11 @@ class AgoraClient:
         return TablesClient(self._pieces)
 
     @property
+    def triggers(self) -> TriggersClient:
+        """What happens when something has happened."""
+        return TriggersClient(self._get, self._post)
+
+    @property
     def schedules(self) -> SchedulesClient:
         """Tasks that are posted later, or again and again."""
         return SchedulesClient(self._get, self._post)
@@ -205,10 +210,6 @@ class AgoraClient:
     def invoices(self) -> InvoicesClient:
         """Money from outside, over Lightning."""
         return InvoicesClient(self._get, self._post)
-
-    async def router(self) -> RouterView:
-        """The cascade."""
-        return await self._get("/api/router", RouterView)
 
     @property
     def system(self) -> SystemClient:

@@ -295,6 +295,7 @@ class Client:
             task=wanted.task,
             agent=wanted.agent,
             after=Position(due.first - 1),
+            before=Position(self._hub.horizon.head + 1),  # what a client is told, it can come back with
             limit=STORAGE_EVENTS,
             is_newest_first=False,
         )

@@ -43,6 +43,7 @@ from bus.messages.system import (
     SaveCheckpoint,
 )
 from bus.refusals import NotFound
+from web import cascade_metrics
 from web.documents import HealthDocument, ReadyDocument, SystemDocument
 from web.edge import Edge, accepted, json, read_body
 from web.feed import Feed
@@ -352,8 +353,15 @@ class OperationsApi:
         self._edge.authorise(request, "read")
         journal = (await self._edge.ask(JOURNAL, ReadJournal(), timeout_s=HEALTH_TIMEOUT_S)).message
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Families(self._families(journal)))
+        registry.register(_Families([*self._families(journal), *await self._cascade()]))
         return Response(generate_latest(registry), 200, {"cache-control": "no-store"}, CONTENT_TYPE_LATEST)
+
+    async def _cascade(self) -> list[Metric]:
+        try:
+            view = (await self._edge.ask(ROUTER, ReadRouter(), timeout_s=HEALTH_TIMEOUT_S)).message
+        except AgoraError:
+            return []  # a router that does not answer is told by other metrics, which must come all the same
+        return cascade_metrics.families(view)
 
     def _families(self, journal: JournalView) -> list[Metric]:
         hub = self._edge.hub

@@ -197,6 +197,7 @@ class StreamResponse:
             task=wanted.task,
             agent=wanted.agent,
             after=Position(self._next - 1),
+            before=Position(self._hub.horizon.head + 1),  # what a client is told, it can come back with
             limit=PAGE_EVENTS,
             is_newest_first=False,
         )

@@ -19,6 +19,7 @@ from storage.checkpoints import CheckpointStore
 from storage.events import EventStore
 from storage.migration import JOURNAL_NAME
 from storage.redaction import Redacted, Redaction
+from storage.transcripts import forget
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -71,17 +72,25 @@ async def redact(shell: Shell, target: Target, *, reason: str, by: str) -> ExitC
         EventStore.open(shell.data, catalogue, SystemClock(), options.segments) as events,
         CheckpointStore.open(options.checkpoints_in(shell.data)) as checkpoints,
     ):
-        done = await Redaction(events, checkpoints, catalogue).run(query, told, options.mirror)
-    _tell(shell, done, [str(one) async for one in anyio.Path(shell.data.parent).glob(f"{shell.data.name}.before-*")])
+        redaction = Redaction(events, checkpoints, catalogue)
+        done = await redaction.run(query, told, options.mirror)
+        # A completion has words of more than one event: all that an agent or a task has said to models goes whole.
+        completions = await forget(shell.data, {*redaction.subjects, target.task, target.agent})
+    copies = [str(one) async for one in anyio.Path(shell.data.parent).glob(f"{shell.data.name}.before-*")]
+    _tell(shell, done, completions, copies)
     return ExitCode.DONE
 
 
-def _tell(shell: Shell, done: Redacted, copies: list[str]) -> None:
+def _tell(shell: Shell, done: Redacted, completions: int, copies: list[str]) -> None:
     if shell.is_json:
-        shell.print_json({**msgspec.structs.asdict(done), "copies": copies})
+        shell.print_json({**msgspec.structs.asdict(done), "completions": completions, "copies": copies})
         return
     before = f" ({done.already} were redacted before)" if done.already else ""
     shell.say(f"{done.events} events are redacted for good{before}, and {done.blobs} contents with them")
+    if completions:
+        shell.say(f"  {completions} completions are gone from their log")
+    if shell.config.router.log_dir:
+        shell.say(f"  not reached: the files below {shell.config.router.log_dir}")
     if done.checkpoints:
         shell.say(f"  gone with it: {', '.join(done.checkpoints)}; the next start folds the journal")
     if done.scrubbed:

@@ -29,7 +29,7 @@ async def status(shell: Shell) -> ExitCode:
     async with joined(shell) as agora:
         tasks = (await agora.tasks(limit=TASKS_MAX)).tasks
         agents = msgspec.json.decode((await agora.state())["agents"], type=_Agents).items
-        router = await agora.router()
+        router = await agora.cascade.show()
         journal = await agora.events(limit="1")
     if shell.is_json:
         epoch = {"epoch": journal.epoch, "position": journal.head}

@@ -208,7 +208,7 @@ class Errands:
         if self._supervised_at is None or not self._git.restarts(_target(view)):
             return
         found = await anyio.to_thread.run_sync(supervised.read, self._supervised_at)
-        if found is not None and found.proposal != view.proposal:
+        if found is not None and found.proposal != view.proposal and not await _is_stale(found):
             raise ChangeRefused(f"the upgrade by {found.proposal} is not settled yet; propose it anew")
         target, change = _target(view), _change(view)
         commit = await self._git.commit(target, change, told(view))
@@ -252,6 +252,12 @@ class Errands:
         if isinstance(outcome[0], AgoraError):
             raise outcome[0]
         return outcome[0]
+
+
+async def _is_stale(upgrade: Upgrade) -> bool:
+    """Whether it was begun and came to nothing: its branch never moved."""
+    tip = await anyio.to_thread.run_sync(supervised.tip_of, upgrade)
+    return upgrade.state == "begun" and tip != upgrade.commit
 
 
 def told(view: ProposalView) -> Told:

@@ -9,6 +9,7 @@ Pure: encode, decode and follow.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
@@ -28,9 +29,10 @@ from actors.providers.dialect import (
     refuse_garbage,
 )
 from actors.providers.openai_turns import add_tools, turns
+from actors.providers.openai_wire import WireChat, WireError, WireUsage, text_of
 from actors.providers.options import ProviderOptions
 from actors.providers.streaming import Dialect, Draft, data_of
-from actors.providers.tool_calls import WireCall, follow_calls, whole_calls
+from actors.providers.tool_calls import follow_calls, whole_calls
 from bus.messages.completions import FinishReason
 
 _FINISH: Mapping[str, FinishReason] = MappingProxyType(
@@ -41,39 +43,7 @@ _NEW_LIMIT_HOST = "api.openai.com"
 """OpenAI itself takes only `max_completion_tokens` for its newer models; the others know only `max_tokens`."""
 
 
-class _Part(msgspec.Struct):
-    type: str = ""
-    text: str | None = None
-
-
-class _Message(msgspec.Struct):
-    content: str | tuple[_Part, ...] | None = None
-    tool_calls: tuple[WireCall, ...] | None = None
-
-
-class _Choice(msgspec.Struct):
-    message: _Message | None = None
-    delta: _Message | None = None
-    finish_reason: str | None = None
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-
-
-class _Error(msgspec.Struct):
-    code: int | str | None = None
-
-
-class _Chat(msgspec.Struct):
-    model: str | None = None
-    choices: tuple[_Choice, ...] | None = None
-    usage: _Usage | None = None
-    error: _Error | str | None = None
-
-
-_decoder = msgspec.json.Decoder(_Chat)
+_decoder = msgspec.json.Decoder(WireChat)
 
 
 def encode(options: ProviderOptions, key: str, prompt: Prompt) -> HttpRequest:
@@ -81,11 +51,10 @@ def encode(options: ProviderOptions, key: str, prompt: Prompt) -> HttpRequest:
     headers = {"content-type": "application/json"}
     if key:
         headers["authorization"] = f"Bearer {key}"
-    is_new = urlsplit(options.base_url).hostname == _NEW_LIMIT_HOST
     body: dict[str, object] = {
         "model": prompt.model,
         "messages": turns(prompt.messages),
-        "max_completion_tokens" if is_new else "max_tokens": prompt.tokens_max,
+        _limit_name(options.base_url): prompt.tokens_max,
         "stream": prompt.is_streamed,
     }
     if prompt.is_streamed:
@@ -110,17 +79,17 @@ def decode(prompt: Prompt, reply: HttpReply) -> ModelReply:
     chat = parse(_decoder, reply)
     if not chat.choices:
         if chat.error is not None:
-            code = chat.error.code if isinstance(chat.error, _Error) else None
+            code = chat.error.code if isinstance(chat.error, WireError) else None
             raise fault_of(reply, status=code if isinstance(code, int) and code >= 400 else 500)
         refuse_garbage("the reply has no choices")
     choice = chat.choices[0]
     if choice.message is None:
         refuse_garbage("the reply has no message")
     reason = finish(_FINISH, _FILTERED, choice.finish_reason)
-    usage = chat.usage or _Usage()
+    usage = chat.usage or WireUsage()
     sizes = (usage.prompt_tokens, usage.completion_tokens)
     calls = whole_calls(choice.message.tool_calls)
-    return answer(prompt, _text(choice.message), chat.model or "", *sizes, reason, calls)
+    return answer(prompt, text_of(choice.message), chat.model or "", *sizes, reason, calls)
 
 
 def follow(draft: Draft, line: bytes) -> None:
@@ -130,27 +99,22 @@ def follow(draft: Draft, line: bytes) -> None:
         return
     chunk = parse_line(_decoder, data)
     if chunk.error is not None:
-        code = chunk.error.code if isinstance(chunk.error, _Error) else None
+        code = chunk.error.code if isinstance(chunk.error, WireError) else None
         raise fault_of(HttpReply(200, {}, data), status=code if isinstance(code, int) and code >= 400 else 500)
     draft.model = draft.model or chunk.model or ""
     if chunk.usage is not None:
         draft.tokens_in, draft.tokens_out = chunk.usage.prompt_tokens, chunk.usage.completion_tokens
     for choice in (chunk.choices or ())[:1]:
         if choice.delta is not None:
-            draft.text += _text(choice.delta)
+            draft.text += text_of(choice.delta)
             follow_calls(draft, choice.delta.tool_calls)
         if choice.finish_reason:
             draft.finish_reason = finish(_FINISH, _FILTERED, choice.finish_reason)
 
 
-def _text(message: _Message) -> str:
-    match message.content:
-        case None:
-            return ""
-        case str(text):
-            return text
-        case parts:
-            return "".join(part.text or "" for part in parts if part.type == "text")
+@lru_cache(maxsize=64)
+def _limit_name(base_url: str) -> str:
+    return "max_completion_tokens" if urlsplit(base_url).hostname == _NEW_LIMIT_HOST else "max_tokens"
 
 
 DIALECT = Dialect(encode, decode, follow)

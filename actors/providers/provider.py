@@ -10,7 +10,7 @@ from typing import Protocol
 import anyio.to_thread
 
 from actors.providers import extractive
-from actors.providers.dialect import HttpReply, HttpRequest, ModelReply, Prompt, ProviderFault, fault_of
+from actors.providers.dialect import HttpReply, HttpRequest, ModelReply, Prompt, ProviderFault, fault_of, refuse_garbage
 from actors.providers.embeddings import EMBEDDERS, Texts
 from actors.providers.options import ProviderOptions
 from actors.providers.streaming import Dialect, StreamReader
@@ -107,6 +107,8 @@ class HttpProvider:
         async with self._transport.stream(request, limits) as streamed:
             if streamed.status != 200 or "application/json" in streamed.headers.get("content-type", ""):
                 return await self._unstreamed(streamed, reader, say)
+            if "text/html" in streamed.headers.get("content-type", ""):
+                refuse_garbage("the reply is a web page")
             while data := await streamed.next():
                 _say(say, reader.feed(data))
         words, reply = reader.end()

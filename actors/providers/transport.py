@@ -7,8 +7,9 @@ bytes, between any two, and for all of it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from types import TracebackType
 from typing import Self
 
@@ -48,7 +49,7 @@ class Streamed:
         self._clock = clock
         self._size = 0
         self.status = response.status
-        self.headers = _headers(response)
+        self.headers: Mapping[str, str] = response.headers
 
     async def next(self) -> bytes:
         """What has come since, waiting for some; empty at the end. Raises ProviderFault through the stream."""
@@ -119,7 +120,7 @@ class Transport:
         clock = _Clock(limits)
         try:
             async with asyncio.timeout_at(clock.begin()), self._asked(method, request, limits) as response:
-                return HttpReply(response.status, _headers(response), await _read(response))
+                return HttpReply(response.status, response.headers, await _read(response))
         except (aiohttp.ClientError, TimeoutError) as error:
             raise _fault_of(error, clock) from error
 
@@ -142,7 +143,7 @@ class Transport:
             data=request.body or None,
             headers=request.headers,
             allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=limits.connect_s),
+            timeout=_connecting(limits.connect_s),
         )
 
 
@@ -192,8 +193,10 @@ class _Clock:
         return min(until_s, self._deadline_s)
 
 
-def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
-    return {name.lower(): value for name, value in response.headers.items()}
+@lru_cache(maxsize=64)
+def _connecting(connect_s: float) -> aiohttp.ClientTimeout:
+    """The one limit that is aiohttp's to keep."""
+    return aiohttp.ClientTimeout(total=None, sock_connect=connect_s)
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

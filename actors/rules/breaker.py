@@ -301,7 +301,7 @@ def _sickness(breaker: Breaker, options: BreakerOptions) -> str:
     if breaker.refusals >= options.refusals_max:
         return f"{breaker.refusals} connections in a row were refused"
     calls = len(breaker.outcomes)
-    if calls < options.calls_min:
+    if calls < options.calls_min or breaker.outcomes.count(Outcome.OK) == calls:
         return ""
     failures = sum(outcome in FAILURES for outcome in breaker.outcomes)
     if failures >= options.failure_rate * calls:

@@ -102,20 +102,32 @@ class Invitations:
         one = self._rounds[task]
         return not one.is_past and any(is_free(agent) for agent in one.unanswered or ())
 
-    def pass_window(self, task: TaskId, bidders: Iterable[AgentId], is_busy: Callable[[AgentId], bool]) -> bool:
+    def pass_window(
+        self,
+        task: TaskId,
+        bidders: Iterable[AgentId],
+        is_busy: Callable[[AgentId], bool],
+        is_free: Callable[[AgentId], bool],
+    ) -> bool:
         """The window is over without a bid that can be used: whether somebody may still take it.
 
-        That is who may come free, and for a few windows also who is free and has not answered yet.
+        That is who may come free, who is free and still owed its invitation (those in `owed_to` are to be invited now),
+        and for a few windows also who is free and has not answered yet.
         """
         one = self._rounds[task]
         one.is_past = True
         for agent in [agent for agent in one.unanswered or () if is_busy(agent)]:
             self.owe(task, agent)
         is_slow = bool(one.unanswered) and one.waits < SILENT_WINDOWS_MAX
-        may_come = is_slow or any(map(is_busy, one.owed or ())) or any(map(is_busy, bidders)) or bool(one.invited_late)
+        is_owed = any(is_busy(agent) or is_free(agent) for agent in one.owed or ())
+        may_come = is_slow or is_owed or bool(one.invited_late) or any(map(is_busy, bidders))
         one.invited_late = None
         one.waits += 1
         return may_come
+
+    def owed_to(self, task: TaskId) -> tuple[AgentId, ...]:
+        """Who is to be asked again."""
+        return tuple(self._rounds[task].owed or ())
 
     def patience(self, task: TaskId) -> int:
         """How many windows to wait before the next look: doubled each time, so that waiting costs little."""

@@ -318,14 +318,6 @@ def _move(draft: Draft, currency: str, one: ledger.TransferPosted | ledger.Posti
     draft.book(one.credit, currency).incoming += amount
 
 
-def _on_transfer_voided(draft: Draft, event: ledger.TransferVoided) -> None:
-    _release_hold(draft, event.hold)
-
-
-def _on_transfer_expired(draft: Draft, event: ledger.TransferExpired) -> None:
-    _release_hold(draft, event.transfer)
-
-
 def _release_hold(draft: Draft, hold: str) -> None:
     held = draft.state.holds.pop(hold, None)
     if held is not None:
@@ -435,8 +427,8 @@ _REACTIONS = dict(
         _typed(ledger.TransferHeld, _on_transfer_held),
         _typed(ledger.TransferPosted, _on_transfer_posted),
         _typed(ledger.TransferPostedMany, _on_transfer_posted_many),
-        _typed(ledger.TransferVoided, _on_transfer_voided),
-        _typed(ledger.TransferExpired, _on_transfer_expired),
+        _typed(ledger.TransferVoided, lambda draft, event: _release_hold(draft, event.hold)),
+        _typed(ledger.TransferExpired, lambda draft, event: _release_hold(draft, event.transfer)),
         _typed(completions.CompletionRequested, _on_completion_requested),
         _typed(completions.CompletionAttemptFailed, _on_attempt_failed),
         _typed(completions.CompletionCompleted, _on_completion_completed),

@@ -122,7 +122,7 @@ def repeated(state: Triggers, command: CreateTrigger, now_us: Microseconds) -> s
 def decide_create(
     state: Triggers, command: CreateTrigger, head: Position, now_us: Microseconds
 ) -> tuple[TriggerCreated, ...]:
-    """A trigger for what comes after the head; a repeat of its key causes nothing. Raises `InvalidField`, `Overloaded`."""
+    """A trigger for what comes after the head; a repeat of its key causes none. Raises `InvalidField`, `Overloaded`."""
     spec = sound(command.spec)
     key = idempotency.check_key(command.idempotency_key)
     if repeated(state, command, now_us):

@@ -121,7 +121,7 @@ class Cell:
         self.subscriptions: tuple[Subscription, ...] = ()
         self.bus_subscriptions: tuple[BusSubscription, ...] = ()
         self.pulls: deque[BusSubscription] | None = None
-        self.jobs: set[asyncio.Task[None]] | None = None
+        self.jobs: dict[asyncio.Task[None], None] | None = None
         self.children: Children | None = None
         self.burst: asyncio.Task[None] | None = None
         """The task in which an asynchronous handler runs."""

@@ -76,7 +76,7 @@ class Context:
         self.after = Position(0)
         """What may be rested on; raised by `rest_on`."""
         self.origin: Origin | None = None
-        """The origin of what leaves now, once something has left; None while it has to be asked for or outputs wait."""
+        """The origin of what leaves now; None until `outgoing` has made one, and while a turn's outputs wait."""
         self.current: Origin | None = None
         """Where the message that is being handled comes from; None between turns."""
         self.turn_position = Position(0)

@@ -184,7 +184,6 @@ class Dispatcher:
         current: Origin | None = None
         is_asked = False
         handled = 0
-        fault: Exception | None = None
         try:
             for handled in range(1, count + 1):  # noqa: B007  # how many it was is read after the loop
                 envelope = popleft()
@@ -202,18 +201,16 @@ class Dispatcher:
                     if context.is_touched:
                         break
         except asyncio.CancelledError as error:
-            fault = escaped(error)
-        except Exception as error:  # noqa: BLE001  # the actor loop: a fault crashes the actor, the supervisor decides
-            fault = error
+            context.forget_promises()
+            self._failed(cell, envelope, escaped(error))
+        except Exception as fault:  # noqa: BLE001  # the actor loop: a fault crashes the actor, the supervisor decides
+            context.forget_promises()
+            self._failed(cell, envelope, fault)
         finally:
-            if fault is not None:
-                context.forget_promises()
             context.end()
             queue.close_batch(handled)
             cell.handled += handled
-        if fault is not None:
-            self._failed(cell, envelope, fault)
-        elif handler is None:
+        if handler is None:
             self._other(cell, envelope)
         return handled
 

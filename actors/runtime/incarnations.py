@@ -219,10 +219,11 @@ class Incarnations:
     def _start_job(self, address: Address, after: Position, begin: Callable[[], Awaitable[None]]) -> Callable[[], None]:
         """Run a child task; a persistent actor's begins after the commit of `after`. Returns what cancels it."""
         cell = self._living(address)
-        jobs = cell.jobs = set() if cell.jobs is None else cell.jobs
+        jobs = cell.jobs = {} if cell.jobs is None else cell.jobs
         task = self._tasks.spawn(lambda: self._run_job(cell, after, begin), f"{address} job")
-        jobs.add(task)
-        task.add_done_callback(jobs.discard)  # a task that is cancelled early runs no line of its own
+        jobs[task] = None
+        # A callback, since a task that is cancelled early runs no line of its own.
+        task.add_done_callback(lambda ended: jobs.pop(ended, None))
 
         def cancel() -> None:
             task.cancel()
@@ -241,10 +242,8 @@ class Incarnations:
 
     async def _end_tasks(self, cell: Cell, timeout_s: float) -> None:
         """Cancel an incarnation's burst and jobs. One that goes on regardless is left behind, and said so."""
-        tasks = set(cell.jobs or ())
-        if cell.burst is not None:
-            tasks.add(cell.burst)
-        tasks.discard(_current_task())
+        ending = [*(cell.jobs or ()), *((cell.burst,) if cell.burst is not None else ())]
+        tasks = [task for task in ending if task is not _current_task()]
         for task in tasks:
             task.cancel()
         if tasks:

@@ -22,7 +22,8 @@ class Tasks:
 
     def __init__(self, crashed: Callable[[Exception], None]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], None] = {}
+        """In the order in which they began, in which they are cancelled: a seed is a run."""
         self._crashed = crashed
 
     @property
@@ -33,13 +34,14 @@ class Tasks:
     def spawn(self, work: Work, name: str) -> "asyncio.Task[None]":
         """Run a task that `end` waits for."""
         task = self._loop.create_task(self._tracked(work), name=name)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)  # a task that is cancelled early runs no line of its own
+        self._running[task] = None
+        # A callback, since a task that is cancelled early runs no line of its own.
+        task.add_done_callback(lambda ended: self._running.pop(ended, None))
         return task
 
     async def end(self) -> None:
         """Cancel what still runs and wait for it, within a bound."""
-        rest = {task for task in self._running if task is not asyncio.current_task()}
+        rest = [task for task in self._running if task is not asyncio.current_task()]
         for task in rest:
             task.cancel()
         if rest:

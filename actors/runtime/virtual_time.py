@@ -51,6 +51,29 @@ class VirtualClock:
         self._wall_us += round(seconds * 1_000_000)
 
 
+class NumberedTask(asyncio.Task[T]):
+    """A task with a number of its run, which is its hash and its place among what is ready.
+
+    Task groups and cancel scopes keep their tasks in sets and would go through them by their places in memory, which
+    differ from run to run.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        coro: Generator[Any, None, T] | Coroutine[Any, Any, T],
+        *,
+        loop: "VirtualLoop",
+        name: str | None,
+        context: contextvars.Context | None,
+    ) -> None:
+        self.number = number  # first of all, since asyncio puts the task into a set before its `__init__` is over
+        super().__init__(coro, loop=loop, name=name, context=context)
+
+    def __hash__(self) -> int:
+        return self.number
+
+
 class VirtualLoop(asyncio.AbstractEventLoop):
     """The loop. What it does not define raises NotImplementedError: the world outside is not there."""
 
@@ -60,9 +83,11 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         """What was reported to the loop because nobody else took it."""
         self._dice = dice
         self._time_s = 0.0
-        self._ready: list[asyncio.Handle] = []
+        self._ready: list[tuple[int, asyncio.Handle]] = []
+        """What is ready, each with the number of the task that it goes on with, or 0."""
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._timers_made = 0
+        self._tasks_made = 0
         self._callbacks_left = CALLBACKS_MAX
         self._is_running = False
         self._is_closed = False
@@ -74,7 +99,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         handle = asyncio.Handle(callback, args, self, context)
-        self._ready.append(handle)
+        task = getattr(callback, "__self__", None)
+        self._ready.append((task.number if isinstance(task, NumberedTask) else 0, handle))
         return handle
 
     def call_later(
@@ -108,7 +134,9 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         name: object = None,
         context: contextvars.Context | None = None,
     ) -> "asyncio.Task[T]":
-        return asyncio.Task(coro, loop=self, name=str(name) if name is not None else None, context=context)
+        self._tasks_made += 1
+        named = str(name) if name is not None else None
+        return NumberedTask(self._tasks_made, coro, loop=self, name=named, context=context)
 
     def get_task_factory(self) -> None:
         """None: tasks are asyncio's own; anyio asks."""
@@ -159,9 +187,9 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         """Run all that is ready, in an order of the seed's; what becomes ready meanwhile is for the next step."""
         if not self._ready:
             self._jump(main)
-        batch, self._ready = self._ready, []
+        batch, self._ready = sorted(self._ready, key=_number), []
         while batch:
-            handle = batch.pop(self._dice.index(len(batch)) if len(batch) > 1 else 0)
+            _, handle = batch.pop(self._dice.index(len(batch)) if len(batch) > 1 else 0)
             if not handle.cancelled():
                 self._callbacks_left -= 1
                 if self._callbacks_left < 0:
@@ -177,11 +205,15 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             raise NothingLeftToRun(f"nothing is ready and no timer is set; these wait: {', '.join(waiting)}")
         self._time_s = max(self._time_s, self._timers[0][0])
         while self._timers and self._timers[0][0] <= self._time_s:
-            self._ready.append(heapq.heappop(self._timers)[2])
+            self._ready.append((0, heapq.heappop(self._timers)[2]))
 
     def _finish_generator(self, generator: AsyncGenerator[Any, Any]) -> None:
         if not self._is_closed:
             self.create_task(_close(generator), name="an asynchronous generator")
+
+
+def _number(ready: tuple[int, asyncio.Handle]) -> int:
+    return ready[0]
 
 
 async def _close(generator: AsyncGenerator[Any, Any]) -> None:

@@ -20,7 +20,7 @@ async def tool(place: Path, url: str, token: str, *how: str) -> tuple[int, str]:
         str(Path(sys.executable).with_name("st")),
         *("--config-file", str(CONFIG), "--no-color", "run", f"{url}/openapi.json"),
         *("--header", f"Authorization: Bearer {token}", "--exclude-path-regex", UNTOUCHED),
-        *("--seed", "1", "--suppress-health-check", "all", *how),
+        *("--seed", "1", "--workers", "4", "--suppress-health-check", "all", *how),
         cwd=place,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

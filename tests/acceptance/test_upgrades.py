@@ -24,6 +24,7 @@ from web.client import AgoraClient, Unreachable
 
 WAIT_MAX_S = 60.0
 FLOORS = ("actors", "bus", "storage", "web")
+SETTINGS = "agora.toml"
 PERSONAS = "actors/personas.py"
 ASKED, ASKED_MORE = "price_msat=300,", "price_msat=301,"
 
@@ -33,20 +34,22 @@ pytestmark = pytest.mark.slow
 class Clone:
     """A clone of Agora that serves, under the process that restarts it."""
 
-    def __init__(self, path: Path, *, ready_within_s: float) -> None:
+    def __init__(self, path: Path, *, ready_within_s: float, has_code: bool = True) -> None:
+        """With code it is a clone of Agora; without, a repository of the settings alone."""
         self.tree, self.data = path / "agora", path / "data"
-        self._config = path / "agora.toml"
+        self._code = self.tree if has_code else ROOT
+        self._config = (path if has_code else self.tree) / SETTINGS
         self.tree.mkdir()
-        for floor in FLOORS:
+        for floor in FLOORS if has_code else ():
             shutil.copytree(ROOT / floor, self.tree / floor, ignore=shutil.ignore_patterns("__pycache__"))
-        self.git("init", "-q", "-b", "main")
-        (self.tree / ".gitignore").write_text("__pycache__\n")
-        self.git("add", "-A")
-        self.git("commit", "-q", "-m", "as it is")
         self._config.write_text(
             f"[approvals.changes]\nready_within_s = {ready_within_s:g}\n"
             f'[[approvals.changes.repositories]]\nname = "agora"\npath = "{self.tree}"\nrestarts = true\n'
         )
+        self.git("init", "-q", "-b", "main")
+        (self.tree / ".gitignore").write_text("__pycache__\n")
+        self.git("add", "-A")
+        self.git("commit", "-q", "-m", "as it is")
 
     def git(self, *arguments: str) -> str:
         done = subprocess.run(
@@ -64,8 +67,8 @@ class Clone:
             "-m",
             "actors.main",
             *words,
-            cwd=self.tree,
-            env={**environment, **OFFLINE, "PYTHONPATH": str(self.tree)},
+            cwd=self._code,
+            env={**environment, **OFFLINE, "PYTHONPATH": str(self._code)},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
@@ -207,3 +210,24 @@ async def test_a_kill_of_both_processes_in_the_middle_leaves_what_the_next_start
     async with clone.serving():
         assert proposal in await until_taken(clone, but=before.pid)
     assert ASKED_MORE in clone.git("show", f"main:{PERSONAS}")
+
+
+async def test_settings_that_were_approved_take_effect_and_those_that_cannot_be_used_go_back(tmp_path: Path) -> None:
+    clone = Clone(tmp_path, ready_within_s=20.0, has_code=False)
+    table = "[approvals.changes]\n"
+    async with clone.serving():
+        first = await clone.here()
+        good = await clone.approve(first, table, f"has_default_personas = false\n{PERSONA}{table}", SETTINGS)
+        second = await clone.here(but=first.pid)
+        async with clone.client(second) as agora:
+            assert good in await until_event(agora, "upgrade.taken")
+            assert '"name":"guest"' in (await events(agora, "agent.joined"))[0]
+        broken = await clone.approve(second, table, f"{table}no_such_setting = 1\n", SETTINGS)
+        async with clone.client(await clone.here(but=second.pid)) as agora:
+            assert "no_such_setting" in await until_event(agora, "upgrade.rolled_back")
+            await until(agora, broken, ProposalState.ROLLED_BACK)
+    assert "no_such_setting" not in clone.git("show", f"main:{SETTINGS}")
+    assert clone.git("status", "--porcelain") == ""
+
+
+PERSONA = '[[personas]]\nname = "guest"\ncapabilities = ["greet"]\nprompt = "You greet."\nprice_msat = 5\n'

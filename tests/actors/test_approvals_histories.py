@@ -166,7 +166,7 @@ def _head_of(one: ProposalEvent) -> str:
     return change.head if change is not None else ""
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=st.lists(STEPS, min_size=4, max_size=14))
 def test_only_what_was_approved_happens_once_and_by_enough_people(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[object, ...]]

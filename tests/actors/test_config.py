@@ -134,3 +134,21 @@ def test_equal_settings_have_equal_hashes_wherever_they_stand(tmp_path: Path) ->
 def test_a_provider_whose_extra_is_not_installed_is_refused_where_it_stands(tmp_path: Path) -> None:
     text = '[[router.providers]]\nname = "large"\ndialect = "airllm"\nmodel_path = "/models/llama"\n'
     assert refusal(tmp_path, text).endswith("airllm of large needs airllm: pip install agora[airllm]")
+
+
+def test_an_agent_cannot_file_in_a_repository_that_there_is_not(tmp_path: Path) -> None:
+    filing = '[[agents.filing]]\nagent = "scout"\nrepository = "notes"\n'
+    with pytest.raises(
+        ConfigError, match=r"agora.toml:3: agents.filing\[0\].repository: there is no repository 'notes'"
+    ):
+        load(written(tmp_path, filing), {}, {})
+    repositories = '[[approvals.changes.repositories]]\nname = "notes"\npath = "/notes"\n'
+    assert load(written(tmp_path, filing + repositories), {}, {}).agents.filing[0].paths == ("briefs/",)
+
+
+def test_webhooks_that_cannot_be_are_refused_with_their_place(tmp_path: Path) -> None:
+    hook = '[[webhooks]]\nurl = "{url}"\n'
+    with pytest.raises(ConfigError, match=r"webhooks\[0\].url"):
+        load(written(tmp_path, hook.format(url="ftp://a")), {}, {})
+    with pytest.raises(ConfigError, match=r"webhooks\[1\].url: one before it is called"):
+        load(written(tmp_path, hook.format(url="http://a") * 2), {}, {})

@@ -14,6 +14,7 @@ from bus.messages.ledger import (
     LEDGER,
     Balances,
     CheckConservation,
+    ListHolds,
     ReadBalances,
     ReadTransfer,
     TransferExpired,
@@ -108,6 +109,29 @@ async def test_a_hold_survives_a_restart_and_expires_after_it() -> None:
         balances = await again.ask_ledger(ReadBalances(AccountId("treasury")))
         assert available(balances, "treasury") == 700
         assert again.journal.stored[held].type == "transfer.expired"
+
+
+async def test_open_holds_are_listed_newest_first_also_after_a_restart() -> None:
+    async with Marketplace(ledger=FEW) as place:
+        for name in ("a", "b", "c", "d"):
+            await place.ask_ledger(hold(name, 10))
+        await place.ask_ledger(post("p", "b"))
+        await place.ask_ledger(void("v", "d"))
+        page = await place.ask_ledger(ListHolds(limit=1))
+        assert ([one.transfer for one in page.holds], page.total) == (["c"], 2)
+        with pytest.raises(InvalidField):
+            await place.ask_ledger(ListHolds(limit=0))
+    async with Marketplace(journal=place.journal, ledger=FEW) as again:
+        assert [one.transfer for one in (await again.ask_ledger(ListHolds())).holds] == ["c", "a"]
+
+
+async def test_no_command_moves_money_in_or_out_of_the_world_outside() -> None:
+    async with Marketplace(ledger=FEW) as place:
+        for wrong in (transfer("x", 1, debit="lightning/lnd"), transfer("x", 1, credit="lightning/lnd")):
+            with pytest.raises(InvalidField):
+                await place.ask_ledger(wrong)
+        with pytest.raises(InvalidField):
+            await place.ask_ledger(transfer("invoice/i-1", 1))
 
 
 async def test_conservation_is_shown_on_demand() -> None:

@@ -29,9 +29,9 @@ class Ready(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_): pass
 server = http.server.HTTPServer(("127.0.0.1", 0), Ready)
 said = {"url": f"http://127.0.0.1:{server.server_port}", "pid": os.getpid(), "token_path": ""}
+(data / "server.json").write_text(json.dumps(said))
 with (data / "starts").open("a") as file:
     file.write(f"{version} {os.getpid()}\\n")
-(data / "server.json").write_text(json.dumps(said))
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 signal.signal(signal.SIGUSR1, lambda *_: os._exit(75))
 server.serve_forever()
@@ -199,8 +199,11 @@ def test_an_upgrade_that_is_not_healthy_goes_back_with_its_tree_and_the_reason(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("state", ["begun", "trying", "rolling_back"])
-@pytest.mark.parametrize("code", [BETTER, BROKEN], ids=["a good one", "a broken one"])
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [("begun", BETTER), ("trying", BETTER), ("trying", BROKEN), ("rolling_back", BROKEN)],
+    ids=["begun, and good", "tried, and good", "tried, and broken", "half rolled back"],
+)
 def test_whatever_state_a_kill_left_the_next_start_goes_on(tmp_path: Path, state: supervised.State, code: str) -> None:
     with stage(tmp_path) as found:
         upgrade = found.upgrade(code)
@@ -235,6 +238,18 @@ def test_a_supervisor_that_is_killed_takes_its_server_along_and_the_next_one_goe
         found.start()
         found.until("taken")
         assert found.starts() == ["good", "better"]
+
+
+@pytest.mark.slow
+def test_a_server_that_is_killed_is_started_again_a_few_times_a_minute_at_most(tmp_path: Path) -> None:
+    with stage(tmp_path) as found:
+        found.start()
+        for count in range(1, supervised.CRASHES_MAX + 2):
+            found.until_started(count)
+            os.kill(found.child(), signal.SIGKILL)
+        assert found.process is not None
+        assert found.process.wait(WAIT_MAX_S) == 128 + signal.SIGKILL
+        assert len(found.starts()) == supervised.CRASHES_MAX + 1
 
 
 @pytest.mark.slow

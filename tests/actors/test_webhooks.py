@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from actors.monitor import Monitor, MonitorOptions
 from actors.rules import webhooks
 from actors.rules.webhooks import WebhookOptions
 from actors.runtime import Actor, ActorSystem, ChildSpec, PersistentActor
@@ -17,9 +18,10 @@ from actors.webhooks import Webhooks, keys_of
 from bus.address import Address
 from bus.errors import ConfigError
 from bus.messages.base import Command, Done, Event, Position
-from bus.messages.monitor import AlertCleared, AlertRaised
+from bus.messages.monitor import MONITOR, AlertCleared, AlertRaised
 from bus.messages.system import JOURNAL, EventPage, ReadEvents
 from bus.messages.webhooks import WEBHOOKS, WebhookAdded, WebhookDelivered, WebhookOwed, WebhookUndelivered
+from bus.switch import Switch
 
 SOURCE = Address("source")
 UNTIL_MAX_S = 10.0
@@ -100,9 +102,10 @@ class Hook:
 class Place:
     """The webhooks, a source of events, and the journal."""
 
-    def __init__(self, *hooks: WebhookOptions, journal: MemoryJournal | None = None) -> None:
+    def __init__(self, *hooks: WebhookOptions, journal: MemoryJournal | None = None, has_monitor: bool = False) -> None:
         self.journal = journal or MemoryJournal()
         self.is_pruned = False
+        self._has_monitor = has_monitor
         self._hooks = hooks
 
     @asynccontextmanager
@@ -113,6 +116,8 @@ class Place:
                 ChildSpec(SOURCE, Source),
                 ChildSpec(WEBHOOKS, lambda: Webhooks(self._hooks, {"SECRET": "shared"})),
             )
+            if self._has_monitor:
+                await system.start(ChildSpec(MONITOR, lambda: Monitor(MonitorOptions(), Switch())))
             yield system
 
     async def until(self, condition: Callable[[list[Event]], bool]) -> list[Event]:
@@ -236,6 +241,19 @@ async def test_an_event_that_was_pruned_meanwhile_is_a_dead_letter_that_says_so(
         (dead,) = outcomes(await place.until(lambda events: bool(outcomes(events))))
     assert isinstance(dead, WebhookUndelivered)
     assert (dead.tries, "pruned" in dead.reason) == (0, True)
+
+
+async def test_a_dead_letter_is_an_alert_of_which_the_others_hear_until_the_next_is_taken() -> None:
+    broken, good = Hook(500, 500, 500), Hook()
+    async with broken.open() as first, good.open() as second:
+        place = Place(hook_at(first), hook_at(second, name="other"), has_monitor=True)
+        async with place.open() as system:
+            await say(system)
+            await place.until(lambda _: good.told.count("alert.raised") == 2)
+            await say(system, is_raised=False)
+            await place.until(lambda _: good.told.count("alert.cleared") == 2)
+    alerts = [msgspec.json.decode(body)["data"]["alert"] for _, body in good.calls]
+    assert sorted(alerts) == ["dead_letters/desk", "dead_letters/desk", "disk", "disk"]
 
 
 def test_a_secret_stands_in_the_environment_and_nowhere_else() -> None:

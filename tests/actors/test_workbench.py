@@ -10,7 +10,7 @@ from bus.messages.agents import (
     StepCompleted,
     StepStarted,
 )
-from bus.messages.completions import BudgetRaised, Complete, ReadRouter
+from bus.messages.completions import BudgetRaised, CancelCompletion, Complete, ReadRouter
 from bus.messages.tasks import (
     CompleteTask,
     DeclineBid,
@@ -45,6 +45,23 @@ async def test_a_cancelled_task_ends_the_step_that_runs_for_it() -> None:
         await s.until(lambda: s.recorded(StepCompleted))
         assert s.recorded(StepCompleted)[0].outcome == "abandoned"
         assert (await s.ask(ReadAgent())).tasks == ()
+
+
+async def test_a_step_that_is_ended_hangs_up_on_the_model_that_it_waits_for() -> None:
+    async with society() as s:
+        s.heard.answers = [None]
+        await s.assign()
+        await s.until(lambda: s.heard.of(Complete))
+        await s.say(TaskCancelled(T1, "no longer wanted", SCOUT, 1))
+        await s.until(lambda: s.heard.of(CancelCompletion))
+        assert s.heard.of(CancelCompletion) == [CancelCompletion(ticket=s.heard.of(Complete)[0].ticket)]
+
+
+async def test_a_step_that_is_answered_cancels_nothing() -> None:
+    async with society() as s:
+        await s.assign()
+        await s.until(lambda: s.heard.of(CompleteTask))
+        assert s.heard.of(CancelCompletion) == []
 
 
 async def test_the_lease_is_renewed_every_third_of_its_period() -> None:

@@ -1,5 +1,6 @@
 """The command `python -m tests.bench [GROUP]... [--json] [--readme] [--quick]`: a line per figure."""
 
+import sys
 from collections.abc import AsyncIterator, Callable
 from importlib import import_module
 from importlib.util import find_spec
@@ -18,6 +19,7 @@ from tests.bench import (
     market,
     money,
     router,
+    router_peers,
     runtime,
     runtime_size,
 )
@@ -36,16 +38,43 @@ def _together(*parts: Group) -> Group:
     return figures
 
 
-def _others() -> list[Group]:
-    """Other actor libraries, those that are installed (`pip install .[bench]`)."""
-    modules = {"pykka": "tests.bench.runtime_pykka", "autogen_core": "tests.bench.runtime_autogen"}
-    return [import_module(module).figures for library, module in modules.items() if find_spec(library) is not None]
+def _beside(library: str, module: str) -> Group:
+    """What else could do the same work, where it is installed."""
+    if _is_installed(library):
+        group: Group = import_module(module).figures
+        return group
+
+    async def figures(scale: Scale) -> AsyncIterator[Figure]:
+        sys.stderr.write(f"  {library} is not installed; `pip install .[bench]` puts it beside ours\n")
+        nothing: tuple[Figure, ...] = ()
+        for figure in nothing:
+            yield figure
+
+    return figures
+
+
+def _is_installed(library: str) -> bool:
+    try:
+        return find_spec(library) is not None
+    except ModuleNotFoundError:  # nor is the package that it would be in
+        return False
 
 
 GROUPS: dict[str, Group] = {
-    "runtime": _together(runtime.figures, runtime_size.figures, *_others()),
-    "journal": _together(journal.figures, journal_load.figures, journal_size.figures),
-    "router": router.figures,
+    "runtime": _together(
+        runtime.figures,
+        runtime_size.figures,
+        _beside("pykka", "tests.bench.runtime_pykka"),
+        _beside("autogen_core", "tests.bench.runtime_autogen"),
+    ),
+    "journal": _together(
+        journal.figures,
+        journal_load.figures,
+        journal_size.figures,
+        _beside("langgraph.checkpoint.sqlite", "tests.bench.journal_langgraph"),
+        _beside("eventsourcing", "tests.bench.journal_eventsourcing"),
+    ),
+    "router": _together(router.figures, router_peers.figures),
     "market": market.figures,
     "money": money.figures,
     "live": live.figures,

@@ -84,6 +84,11 @@ async def _produce(
     catalogue: Catalogue, each: int, is_saturated: bool, waits: list[float], syncs: list[float]
 ) -> Sample:
     syncs += await asyncio.to_thread(_sync_times)  # right before, so that a slow minute of the disk counts for both
+    return await produce(catalogue, each, is_saturated, waits)
+
+
+async def produce(catalogue: Catalogue, each: int, is_saturated: bool, waits: list[float]) -> Sample:
+    """Producers that each wait for the commit of an event before the next; how long they waited goes into `waits`."""
     clock = SystemClock()
     events = iter(records(each * PRODUCERS))
     with TemporaryDirectory() as directory:
@@ -91,7 +96,7 @@ async def _produce(
             log = GroupCommitLog(store, head=store.head, epoch=store.epoch, clock=clock)
             writing = tasks.create_task(log.run())
 
-            async def produce() -> None:
+            async def wait_for_each() -> None:
                 for record in islice(events, each):
                     began_s = time.perf_counter()
                     log.append((record,))
@@ -101,7 +106,7 @@ async def _produce(
             with saturated(is_saturated), stopwatch() as watch:
                 async with asyncio.TaskGroup() as producers:
                     for _ in range(PRODUCERS):
-                        producers.create_task(produce())
+                        producers.create_task(wait_for_each())
             log.close()
             await writing
     return watch.sample(each * PRODUCERS)

@@ -163,7 +163,7 @@ async def _recovery(store: EventStore, catalogue: Catalogue, count: int, scale: 
     for loop, is_saturated in LOOPS:
         ours: list[float] = []
         theirs: list[float] = []
-        for _ in range(1 if scale.is_quick else RECOVERIES):
+        for _ in range(1 if scale.is_quick or is_saturated else RECOVERIES):
             with saturated(is_saturated):
                 with stopwatch() as watch:
                     folded = await _fold(store)

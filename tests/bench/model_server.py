@@ -1,7 +1,7 @@
 """The model server of the router benchmark: `python -m tests.bench.model_server`, an OpenAI-compatible stand-in.
 
 It answers after a millisecond with a fixed text, so that what is measured is the way there and back. Under `/broken` it
-answers 500 at once. It prints its port and ends with its standard input.
+answers 500 at once, under `/throttled` 429. It prints its port and ends with its standard input.
 """
 
 import asyncio
@@ -39,11 +39,18 @@ async def fail(request: web.Request) -> web.Response:
     return web.Response(status=500, body=b"{}", content_type="application/json")
 
 
+async def throttle(request: web.Request) -> web.Response:
+    """Read the prompt and say when to come back."""
+    await request.read()
+    return web.Response(status=429, body=b"{}", content_type="application/json", headers={"retry-after": "60"})
+
+
 async def main() -> None:
     """Serve until standard input ends."""
     app = web.Application()
     app.router.add_post("/v1/chat/completions", answer)
     app.router.add_post("/broken/chat/completions", fail)
+    app.router.add_post("/throttled/chat/completions", throttle)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

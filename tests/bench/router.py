@@ -70,22 +70,22 @@ async def _take_turns(url: str, calls: int, callers: int, scale: Scale) -> tuple
     ours: list[Round] = []
     baseline: list[Round] = []
     for turn in range(scale.rounds):
-        pair = ((_routed, ours), (_bare, baseline))
+        pair = ((routed, ours), (bare, baseline))
         for opened, rounds in pair if turn % 2 else pair[::-1]:
             async with opened(url) as call:
-                rounds.append(await _measure(call, calls, callers))
+                rounds.append(await measure(call, calls, callers))
     return ours, baseline
 
 
-async def _measure(call: Call, calls: int, callers: int) -> Round:
-    await _drive(call, min(WARM_UP, calls), callers, [])
+async def measure(call: Call, calls: int, callers: int) -> Round:
+    await drive(call, min(WARM_UP, calls), callers, [])
     times: list[float] = []
     with stopwatch() as watch:
-        await _drive(call, calls, callers, times)
+        await drive(call, calls, callers, times)
     return Round(watch.cpu_s / calls * 1_000, calls / watch.wall_s, median(times) * 1_000)
 
 
-async def _drive(call: Call, calls: int, callers: int, times: list[float]) -> None:
+async def drive(call: Call, calls: int, callers: int, times: list[float]) -> None:
     left = iter(range(calls))
 
     async def caller() -> None:
@@ -100,7 +100,7 @@ async def _drive(call: Call, calls: int, callers: int, times: list[float]) -> No
 
 
 @asynccontextmanager
-async def _bare(url: str) -> AsyncIterator[Call]:
+async def bare(url: str) -> AsyncIterator[Call]:
     """Post the JSON and parse the answer."""
     timeout = aiohttp.ClientTimeout(total=DEADLINE_S)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
@@ -119,9 +119,9 @@ async def _bare(url: str) -> AsyncIterator[Call]:
 
 
 @asynccontextmanager
-async def _routed(url: str) -> AsyncIterator[Call]:
+async def routed(url: str) -> AsyncIterator[Call]:
     """Ask the router, from outside the actors."""
-    async with _router(_provider("model", f"{url}/v1")) as complete:
+    async with router(provider("model", f"{url}/v1")) as complete:
 
         async def call() -> None:
             completion = await complete()
@@ -131,8 +131,11 @@ async def _routed(url: str) -> AsyncIterator[Call]:
 
 
 @asynccontextmanager
-async def _router(*providers: ProviderOptions) -> AsyncIterator[Callable[[], Awaitable[Completion]]]:
-    journal = MemoryJournal()
+async def router(
+    *providers: ProviderOptions, journal: MemoryJournal | None = None
+) -> AsyncIterator[Callable[[], Awaitable[Completion]]]:
+    """A running router that is asked from outside the actors."""
+    journal = journal or MemoryJournal()
     options = RouterOptions(providers=providers, completions_max=1_000)
     async with ActorSystem(log=journal.log, history=journal) as system:
         await system.start(ChildSpec(ROUTER, lambda: Router(options, {})))
@@ -145,15 +148,17 @@ async def _router(*providers: ProviderOptions) -> AsyncIterator[Callable[[], Awa
 
 
 async def _failovers(url: str, scale: Scale) -> AsyncIterator[Figure]:
-    healthy = _provider("next", f"{url}/v1")
+    healthy = provider("next", f"{url}/v1")
     with socket.socket() as taken:  # bound, never listening: every connection to it is refused
         taken.bind(("127.0.0.1", 0))
-        refusing = _provider("sick", f"http://127.0.0.1:{taken.getsockname()[1]}/v1")
-        for name, sick in (("refused", refusing), ("500", _provider("sick", f"{url}/broken"))):
+        refusing = provider("sick", f"http://127.0.0.1:{taken.getsockname()[1]}/v1")
+        throttling, failing = provider("sick", f"{url}/throttled"), provider("sick", f"{url}/broken")
+        for name, sick in (("refused", refusing), ("500", failing), ("429", throttling)):
             first, opened = await _failover(sick, healthy, scale)
-            first_usual, usual = await _failover(healthy, _provider("spare", f"{url}/v1"), scale)
+            first_usual, usual = await _failover(healthy, provider("spare", f"{url}/v1"), scale)
             yield figure(f"first failover, {name}, added", "ms", first - first_usual, None, scale=scale, aim=_most(10))
-            yield figure(f"breaker open, {name}, p50", "ms", opened, usual, scale=scale, aim=_most(1.1))
+            away = "throttled" if sick is throttling else "breaker open"
+            yield figure(f"{away}, {name}, p50", "ms", opened, usual, scale=scale, aim=_most(1.1))
 
 
 async def _failover(sick: ProviderOptions, healthy: ProviderOptions, scale: Scale) -> tuple[float, float]:
@@ -161,7 +166,7 @@ async def _failover(sick: ProviderOptions, healthy: ProviderOptions, scale: Scal
     first: list[float] = []
     later: list[float] = []
     for _ in range(scale.count(FAILOVERS, at_least=1)):
-        async with _router(sick, healthy) as complete:
+        async with router(sick, healthy) as complete:
             first.append(await _milliseconds(complete))
             for _ in range(UNTIL_OPEN):
                 await complete()
@@ -175,7 +180,7 @@ async def _milliseconds(complete: Callable[[], Awaitable[Completion]]) -> float:
     return (time.perf_counter() - started) * 1_000
 
 
-def _provider(name: str, base_url: str) -> ProviderOptions:
+def provider(name: str, base_url: str) -> ProviderOptions:
     return ProviderOptions(name=name, dialect="openai", base_url=base_url, model=MODEL, concurrency_max=1_000)
 
 

@@ -4,12 +4,13 @@ import hashlib
 import re
 from pathlib import Path
 
+import aiohttp
 import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser.chrome import PATIENCE_MS, Scheme, window
 from tests.browser.test_page import PAGES, expect_completed, post
-from tests.support.served import served
+from tests.support.served import Served, served
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -29,6 +30,18 @@ async def violations(page: Page) -> list[str]:
     return [str(each) for each in await page.evaluate(RUN)]
 
 
+async def propose(server: Served) -> str:
+    """Something that waits for a person."""
+    headers = {"authorization": f"Bearer {server.token}"}
+    body = {"title": "Spend more on this", "kind": "spend", "detail": "It is worth it.", "impact": "high"}
+    async with (
+        aiohttp.ClientSession(server.url, headers=headers) as session,
+        session.post("/api/approvals", json=body) as response,
+    ):
+        assert response.status == 201, await response.text()
+        return str((await response.json())["proposal"])
+
+
 def test_the_checker_is_as_published() -> None:
     (listed,) = re.findall(r"axe\.min\.js\), ([0-9a-f]{64})$", (VENDOR / "VERSIONS").read_text(), re.MULTILINE)
     assert hashlib.sha256((VENDOR / "axe.min.js").read_bytes()).hexdigest() == listed
@@ -44,9 +57,11 @@ async def test_no_page_and_nothing_over_it_breaks_a_rule(tmp_path: Path, width: 
         task = await post(server, "Brief for everyone")
         await page.goto(f"{server.url}/#/tasks/{task}")
         await expect_completed(page)
+        proposal = await propose(server)
         await page.evaluate(AXE)
         found: dict[str, list[str]] = {}
-        for where in (*PAGES, f"tasks/{task}", "agents/scout", "tasks?new=1"):
+        places = (f"tasks/{task}", "agents/scout", "tasks?new=1", "approvals", f"approvals/{proposal}")
+        for where in (*PAGES, *places):
             await page.goto(f"{server.url}/#/{where}")
             await expect(page.locator(f"main.page-{re.split('[/?]', where)[0]} h1")).to_have_count(1)
             found[where] = await violations(page)
@@ -57,6 +72,10 @@ async def test_no_page_and_nothing_over_it_breaks_a_rule(tmp_path: Path, width: 
             await expect(page.get_by_role("dialog", name=name)).to_be_visible()
             found[name] = await violations(page)
             await page.keyboard.press("Escape")
+        await page.get_by_role("button", name="Halt").click()
+        await expect(page.get_by_role("dialog", name="Stop everything?")).to_be_visible()
+        found["halt"] = await violations(page)
+        await page.keyboard.press("Escape")
         await page.locator(".event").first.click()
         await expect(page.get_by_label("Event in detail")).to_be_visible()
         found["drawer"] = await violations(page)

@@ -1,5 +1,6 @@
 """The whole way of a change: proposed by an agent, checked, read and decided on by a person, applied."""
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -68,11 +69,10 @@ async def test_a_person_reads_the_diff_and_approves_and_the_branch_moves(tmp_pat
 
 HEARD = """
 const Real = Notification;
-window.heard = [];
 window.Notification = class extends Real {
   constructor(title, options) {
     super(title, options);
-    window.heard.push(`${title} ${options.body}`);
+    void window.hear(`${title} ${options.body}`);
   }
 };
 """
@@ -82,6 +82,7 @@ window.Notification = class extends Real {
 async def test_a_shipped_agent_proposes_what_a_person_hears_of_watches_and_decides_by_keyboard(tmp_path: Path) -> None:
     sandbox = Sandbox(tmp_path / "r")
     gate = tmp_path / "gate"
+    heard: asyncio.Queue[str] = asyncio.Queue()
     config = tmp_path / "agora.toml"
     checks = f"echo looking at briefs/; while [ ! -e {gate} ]; do :; done; ls briefs"
     config.write_text(
@@ -96,6 +97,7 @@ async def test_a_shipped_agent_proposes_what_a_person_hears_of_watches_and_decid
     ):
         page = opened.page
         await page.context.grant_permissions(["notifications"], origin=server.url)
+        await page.expose_function("hear", heard.put_nowait)
         await page.add_init_script(HEARD)
         await page.goto(await server.link())
         await page.get_by_role("navigation", name="Pages").get_by_role("link", name=re.compile("^Approvals")).click()
@@ -113,11 +115,15 @@ async def test_a_shipped_agent_proposes_what_a_person_hears_of_watches_and_decid
         log = page.get_by_role("log", name="What the checks say")
         await expect(log).to_contain_text("looking at briefs/")
         await expect(page.get_by_text("A working tree is not a sandbox")).to_be_visible()
-        assert await page.evaluate("window.heard") == []
+        assert heard.empty()
         gate.touch()
         await expect(page.get_by_text("Checks passed")).to_be_visible()
-        await page.wait_for_function("window.heard.length === 2")
-        assert "A proposal waits for a decision p-1" in await page.evaluate("window.heard")
+        async with asyncio.timeout(PATIENCE_MS / 1_000):
+            told = {await heard.get(), await heard.get()}
+        assert told == {f"A proposal waits for a decision p-{number}" for number in (1, 2)}
+        alert = '{type: "alert.raised", data: {alert: "disk", cause: "1 MiB are free"}}'
+        words = await page.evaluate(f"import('/static/notify.js').then((notify) => notify.words({alert}))")
+        assert words == {"title": "Alert: disk", "body": "1 MiB are free", "at": "#/system"}
         region = page.get_by_role("region", name="Changes of briefs/moons-of-mars.md")
         await expect(region.get_by_text("They are Phobos and Deimos", exact=False)).to_be_visible()
         await expect(page.get_by_text("By librarian with extractive, for t-1: Moons of Mars")).to_be_visible()

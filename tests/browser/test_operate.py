@@ -54,6 +54,19 @@ async def test_a_provider_is_taken_out_with_a_reason_and_put_back(tmp_path: Path
         await expect(switch).to_have_attribute("aria-checked", "true")
 
 
+async def test_a_completion_is_read_in_full_from_the_router(tmp_path: Path) -> None:
+    async with served(tmp_path) as server, window() as opened:
+        page = opened.page
+        await page.goto(f"{server.url}/#/tasks/{await post(server, 'Brief the moons')}")
+        await expect_completed(page)
+        await page.goto(f"{server.url}/#/router")
+        await expect(page.get_by_text("No model is speaking.")).to_be_visible()
+        await page.get_by_role("link", name=re.compile("m-1")).click()
+        await expect(page.get_by_role("heading", name="Completion m-1")).to_be_visible()
+        await expect(page.get_by_role("img", name=re.compile(r"from .* to .*, ok"))).to_be_visible()
+        await expect(page.locator(".answered pre")).not_to_be_empty()
+
+
 async def test_everything_is_halted_after_being_asked_once_and_goes_on_when_resumed(tmp_path: Path) -> None:
     async with served(tmp_path) as server, window() as opened:
         page = opened.page

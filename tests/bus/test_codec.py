@@ -64,6 +64,8 @@ def test_a_sealed_field_is_kept_apart_and_merged_back() -> None:
     data, sealed = CATALOGUE.encode(bid)
     assert (data, sealed) == (b'{"agent":"scout"}', b'{"price":42}')
     assert CATALOGUE.decode("test.bid", 1, data, sealed) == bid
+    assert CATALOGUE.decode("test.bid", 1, b"{}", b'{"agent":"scout","price":42}') == bid
+    assert CATALOGUE.decode("test.bid", 1, b'{"agent":"scout","price":42}', b"{}") == bid
 
 
 def test_an_older_version_is_lifted_step_by_step() -> None:

@@ -2,6 +2,8 @@
 
 import re
 
+import msgspec
+
 from bus.messages.catalogue import EVENTS, MESSAGES
 from tests.house.catalogue import EventShape, catalogue, golden
 
@@ -25,6 +27,14 @@ def test_the_golden_copy_knows_the_newest_version_of_every_event() -> None:
     agreed, now = golden(), catalogue()
     stale = [name for name in agreed.keys() & now.keys() if agreed[name] != now[name]]
     assert stale == [], HOW_TO_AGREE
+
+
+def test_a_field_that_changes_without_a_new_version_is_noticed() -> None:
+    for name, shape in catalogue().items():
+        for fields in ({**shape.fields, "more": {"type": "string"}}, dict(list(shape.fields.items())[1:]), {}):
+            changed = msgspec.structs.replace(shape, fields=fields)
+            assert _is_broken(shape, changed) == (fields != shape.fields), name
+            assert not _is_broken(shape, msgspec.structs.replace(changed, version=shape.version + 1))
 
 
 def test_every_message_has_a_wire_name_of_its_own() -> None:

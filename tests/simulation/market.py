@@ -32,7 +32,7 @@ from bus.messages.upgrades import UPGRADES
 from tests.simulation.market_checks import check_events, check_leases, check_rest
 from tests.simulation.market_edge import EPOCH, Door, Guest, Page, Watcher
 from tests.simulation.market_operators import ENDED, Operators
-from tests.simulation.market_parts import MODELS, PROVIDERS, Disk, ScriptedModel, Shelf, scripted
+from tests.simulation.market_parts import MODELS, PROVIDERS, Disk, Net, ScriptedModel, Shelf, scripted
 from tests.simulation.market_streams import Reader
 from tests.simulation.market_visitors import Program
 from tests.support.virtual import system_in
@@ -113,10 +113,11 @@ class Market:
         disk = self.disk
         storm = Storm(self._dice, lost=0.03, late=0.15)
         models = {name: ScriptedModel(disk, self._dice.split(name), self.problems) for name in MODELS}
+        net = Net(self._dice.split("net"))
         async with system_in(self._simulation, disk, PATIENT, storm) as system:
             ring = Ring(EPOCH, events_max=RING_EVENTS, bytes_max=1_000_000)
             hub = Hub(epoch=EPOCH, ring=ring, clock=self._simulation.clock)
-            await populate(system, _people(system, disk, hub, models))
+            await populate(system, _people(system, disk, hub, models, net))
             async with asyncio.TaskGroup() as tasks:
                 door = Door(build_app(edge_of(system, hub, self._keyring(), WebOptions())), tasks)
                 door.begin(hub.run(), "the hub")
@@ -221,11 +222,13 @@ class Market:
         check_leases(self.disk.events, self.disk.committed_s, renewed_s, LEASE_S)
 
 
-def _people(system: ActorSystem, disk: Disk, hub: Hub, models: dict[str, ScriptedModel]) -> tuple[ChildSpec, ...]:
+def _people(
+    system: ActorSystem, disk: Disk, hub: Hub, models: dict[str, ScriptedModel], net: Net
+) -> tuple[ChildSpec, ...]:
     """The served society, with the journal's twin and scripted models."""
     journal = ChildSpec(JOURNAL, lambda: Shelf(disk))
     people = population(CONFIG, system=system, journal=journal, history=disk, hub=hub, providers=PROVIDERS)
-    return tuple(scripted(spec, models) for spec in people if spec.address not in OUTSIDE)
+    return tuple(scripted(spec, models, net) for spec in people if spec.address not in OUTSIDE)
 
 
 def _states(system: ActorSystem) -> dict[Address, Lifecycle]:

@@ -76,14 +76,15 @@ class Door:
     def __init__(self, app: ASGIApp, tasks: asyncio.TaskGroup) -> None:
         self.app = app
         self._tasks = tasks
-        self._begun: set[asyncio.Task[Any]] = set()
+        self._begun: dict[asyncio.Task[Any], None] = {}
+        """In the order in which they began, in which they are ended: a seed is a run."""
         self.is_shut = False
 
     def begin(self, work: Coroutine[object, object, T], name: str) -> "asyncio.Task[T]":
         """Do something for as long as this life lasts."""
         task = self._tasks.create_task(work, name=name)
-        self._begun.add(task)
-        task.add_done_callback(self._begun.discard)
+        self._begun[task] = None
+        task.add_done_callback(lambda ended: self._begun.pop(ended, None))
         return task
 
     def open(self, line: "Line") -> None:
@@ -316,6 +317,7 @@ class Client(Guest):
             if frame.error == NOTHING:
                 said = msgspec.json.decode(frame.result, type=Answer)
                 self.check(said.position <= self.watch.disk.head, f"an answer of {said.position} left too early")
+            self.check(b"invalid_field" not in bytes(frame.error), f"what was sound is refused: {bytes(frame.error)!r}")
             answer.set_result(frame)
 
 

@@ -12,8 +12,10 @@ import msgspec
 
 from actors.approvals import Approvals
 from actors.providers import ModelReply, Prompt, Provider, ProviderFault, ProviderOptions
+from actors.providers.dialect import HttpReply
 from actors.providers.embeddings import Texts
 from actors.providers.provider import Say
+from actors.providers.transport import Transport
 from actors.router import Router
 from actors.rules.cascade import ErrorClass
 from actors.runtime import Actor, ChildSpec
@@ -169,12 +171,27 @@ class ScriptedModel:
             self._problems.append(f"a model is asked about {_title(prompt)!r}, and nothing on disk says so")
 
 
-def scripted(spec: ChildSpec, models: Mapping[str, Provider]) -> ChildSpec:
-    """A spec whose actor meets scripted models instead of the net, and no repositories."""
+class Net(Transport):
+    """The net as the health checks of providers see it: it answers, or not, as the dice say."""
+
+    def __init__(self, dice: Dice) -> None:
+        super().__init__()
+        self._dice = dice
+
+    async def get(self, url: str, *, limit_s: float) -> HttpReply:
+        await asyncio.sleep(self._dice.uniform(0, 1))
+        if self._dice.random() < 0.5:
+            raise ProviderFault(ErrorClass.CONNECT, "the script says so")
+        return HttpReply(200, {}, b"{}")
+
+
+def scripted(spec: ChildSpec, models: Mapping[str, Provider], net: Transport) -> ChildSpec:
+    """A spec whose actor meets scripted models and a scripted net, and no repositories."""
 
     def make() -> Actor:
         actor = spec.factory()
         if isinstance(actor, Router):
+            actor._transport = net
             for name, model in models.items():
                 actor._seats.seat(name).provider = model
         elif isinstance(actor, Approvals):

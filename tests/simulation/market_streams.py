@@ -9,8 +9,8 @@ from bus.dice import Dice
 from bus.messages.base import Position
 from tests.simulation.market_edge import EPOCH, Door, Guest, Watch
 
-STATUSES = (200, 400, 429, 503)
-"""A stream; a position past what the server knows yet; too busy, or not ready."""
+STATUSES = (200, 429, 503)
+"""A stream; too busy, or not ready."""
 
 
 class Reader(Guest):

@@ -115,6 +115,10 @@ class SmallJournal:
             stored += self._end.write(self._catalogue, encoded(events[start : start + batch]), {})
         return tuple(stored)
 
+    def tend(self) -> None:
+        """Do what follows a write on the writer's thread."""
+        self._end.tend(self._catalogue)
+
     def keep(self, blobs: Mapping[BlobId, bytes]) -> None:
         """Keep contents without an event."""
         self._end.keep_blobs(self._catalogue, blobs)

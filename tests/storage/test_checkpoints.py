@@ -82,6 +82,32 @@ async def test_what_did_not_change_is_not_written_again(tmp_path: Path) -> None:
         assert (await store.load("c-2")).actors == actors
 
 
+async def test_what_did_not_change_is_written_again_where_the_last_checkpoint_is_gone(tmp_path: Path) -> None:
+    async with CheckpointStore.open(tmp_path) as store:
+        await store.save(description(), _actors(10), keep=())
+        assert await store.prune(()) == ("c-10",)
+        await store.save(description(), _actors(20), keep=(), unchanged=(LEDGER, SCOUT))
+        assert (await store.load("c-20")).actors == _actors(20)
+        assert await store.verify() == (Finding("c-20", ""),)
+
+
+async def test_a_list_says_of_the_same_checkpoints_the_same_whether_they_were_read_or_remembered(
+    tmp_path: Path,
+) -> None:
+    async with CheckpointStore.open(tmp_path) as store:
+        for position in (10, 20, 30):
+            await _save(store, position)
+        await store.pin("c-20")
+        remembered = await store.list()
+        assert [view.is_pinned for view in remembered] == [False, True, False]
+    async with CheckpointStore.open(tmp_path) as store:
+        assert await store.list() == remembered == await store.list()
+        await store.pin("c-20", is_pinned=False)
+        assert [view.is_pinned for view in await store.list()] == [False, False, False]
+        await store.prune(("c-30",))
+        assert [view.checkpoint for view in await store.list()] == ["c-30"]
+
+
 async def test_one_at_the_same_position_takes_the_place_of_the_older(tmp_path: Path) -> None:
     async with CheckpointStore.open(tmp_path) as store:
         await store.save(description("first"), _actors(10), keep=())

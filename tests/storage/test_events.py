@@ -57,12 +57,12 @@ async def test_a_batch_that_cannot_be_encoded_changes_nothing(tmp_path: Path) ->
 
 async def test_own_events_and_facts_are_read_in_batches_in_order(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
-        await write(store, records(1, 5_000), {})
+        await write(store, records(1, 9_000), {})
         own = [batch async for batch in store.own_events(Address("ledger"), Position(100))]
         assert [event for batch in own for event in batch] == [
-            event for event in records(101, 4_900) if event.source == "ledger"
+            event for event in records(101, 8_900) if event.source == "ledger"
         ]
-        assert max(len(batch) for batch in own) == 1_000
+        assert max(len(batch) for batch in own) == 2_000
         facts = [batch async for batch in store.facts(("step.*", "task.#"), "scout", Position(10), Position(4_000))]
         assert [event for batch in facts for event in batch] == [
             event

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.errors import FileGone
+from storage.errors import CorruptDatabase, FileGone
 from storage.files import FILES_OPEN_MAX, Files
 
 
@@ -31,6 +31,22 @@ def test_a_file_that_is_not_there_is_said_and_not_made(tmp_path: Path) -> None:
     with closing(Files()) as files, pytest.raises(FileGone):
         files.get(tmp_path / "none.sqlite")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_names_are_remembered_and_looked_up_when_one_is_new(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection, closing(Files()) as files:
+        connection.execute("CREATE TABLE types (id INTEGER PRIMARY KEY, name TEXT)")
+        connection.execute("INSERT INTO types (name) VALUES ('task.created')")
+        types = files.known(path).types
+        assert types[1] == "task.created"
+        connection.execute("INSERT INTO types (name) VALUES ('task.closed')")
+        assert types[2] == "task.closed"
+        with pytest.raises(CorruptDatabase, match="name"):
+            types[3]
+        assert files.known(path).types is types
+        files.forget([path])
+        assert files.known(path).types is not types, "another file may stand there by then"
 
 
 def _open_descriptors() -> int:

@@ -74,3 +74,27 @@ async def test_a_newer_journal_is_refused_with_both_versions_and_nothing_is_made
         async with opened(tmp_path):
             pass
     assert not (tmp_path / "segments").exists()
+
+
+async def test_a_journal_that_was_killed_in_its_first_moment_is_made_anew(tmp_path: Path) -> None:
+    """SQLite writes the first page of a file under a journal of its own, which whoever comes next has to roll back."""
+    path = tmp_path / "journal.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = PERSIST").fetchone()
+        connection.execute("BEGIN")
+        connection.execute("CREATE TABLE half (done INTEGER)")
+        connection.execute("PRAGMA cache_spill = 1")
+        connection.execute("PRAGMA cache_size = 1")
+        connection.executemany("INSERT INTO half VALUES (?)", [(number,) for number in range(5_000)])
+        shutil.copy(path, tmp_path / "killed")
+        shutil.copy(tmp_path / "journal.sqlite-journal", tmp_path / "killed-journal")
+        connection.execute("ROLLBACK")
+    (tmp_path / "killed").replace(path)
+    (tmp_path / "killed-journal").replace(tmp_path / "journal.sqlite-journal")
+    with (
+        pytest.raises(sqlite3.OperationalError, match="readonly"),
+        closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as only,
+    ):
+        only.execute("PRAGMA user_version").fetchone()
+    async with opened(tmp_path) as store:
+        assert (store.head, (await store.verify()).problem) == (0, "")

@@ -6,6 +6,7 @@ from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bus.address import Address
@@ -41,6 +42,22 @@ async def test_nothing_goes_that_a_checkpoint_or_a_cursor_in_it_may_need(tmp_pat
         assert report.events + report.kept == 40
         assert next(r.position for r in await everything(store) if not r.event.is_kept) == 41
         assert (await store.verify()).problem == ""
+
+
+async def test_an_actor_that_had_handled_all_facts_holds_nothing_back_however_old_its_last_one_is(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path, segment_events=SIZE) as store, CheckpointStore.open(tmp_path / "c") as checkpoints:
+        for _ in range(10):
+            await write(store, records(store.head + 1, 10))
+        actors = {
+            Address("ledger"): ActorState.of(Position(90), Position(5), b"{}"),
+            Address("critic"): ActorState.of(Position(90), Position(35), b"{}"),
+        }
+        for behind, floor in (((), 90), (("critic",), 35), (("ledger", "critic"), 5), (None, 5)):
+            described = msgspec.structs.replace(description(), behind=behind)
+            await checkpoints.save(described, actors, keep=())
+            assert (await Pruner(store, checkpoints, Limits()).prune(Position(1))).floor == floor
 
 
 def _artifact(position: int, content: bytes) -> Recorded:

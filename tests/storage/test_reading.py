@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bus.envelope import StoredEvent
@@ -99,6 +99,33 @@ def test_paging_through_any_query_gives_what_a_filter_over_all_events_gives(
         assert all(len(page.events) <= query.limit and page.head == EVENTS for page in pages)
 
 
+@pytest.fixture(scope="module")
+def dense() -> Iterator[Journal]:
+    """Many events in two minutes, in two segments; the wall clock is set back by twenty seconds in the middle."""
+    batch = [
+        msgspec.structs.replace(
+            record, time_us=START_US + record.position * 15_000 - (20_000_000 if record.position > 3_500 else 0)
+        )
+        for record in records(1, 7_000)
+    ]
+    with TemporaryDirectory() as directory, closing(SmallJournal(Path(directory), 6_000)) as journal:
+        stored = journal.write(batch, batch=500)
+        yield journal.view, stored
+
+
+@settings(max_examples=30)
+@given(st.integers(-5_000, 110_000), st.integers(0, 40_000), st.booleans())
+def test_in_a_dense_minute_a_window_of_time_holds_what_a_filter_finds(
+    dense: Journal, since_ms: int, length_ms: int, is_newest_first: bool
+) -> None:
+    view, stored = dense
+    since_us = START_US + since_ms * 1_000
+    query = ReadEvents(since_us=since_us, until_us=since_us + length_ms * 1_000, is_newest_first=is_newest_first)
+    query = msgspec.structs.replace(query, limit=1_000)
+    found = [event for page in _pages(view, query) for event in page.events]
+    assert found == _model(stored, query)
+
+
 @given(QUERIES)
 def test_a_page_looks_no_further_than_asked(journal: Journal, query: ReadEvents) -> None:
     view, _ = journal
@@ -159,6 +186,18 @@ def test_a_summary_counts_the_events_of_each_step_from_its_start_to_its_end(jour
     starts = [e.position for e in stored if e.type == "step.started" and e.task == last.task]
     expected = [e for e in stored if e.task == last.task and starts[0] <= e.position <= last.position]
     assert summary.by_step[f"{last.task}/1"] == len(expected)
+
+
+def test_a_step_that_began_in_an_earlier_segment_is_counted_from_there(tmp_path: Path) -> None:
+    for name in ("cut", "whole"):
+        (tmp_path / name).mkdir()
+    with closing(SmallJournal(tmp_path / "cut", 4)) as cut, closing(SmallJournal(tmp_path / "whole", 1_000)) as whole:
+        cut.write(records(1, 60), batch=4)
+        whole.write(records(1, 60))
+        found, wanted = (reading.summarise(one.view, CATALOGUE, 600.0, START_US + HOUR_US) for one in (cut, whole))
+        assert len(cut.view.layout.segments) > 12
+        assert found == wanted
+        assert max(found.by_step.values()) > 1
 
 
 @given(st.integers(1, 200), st.booleans())

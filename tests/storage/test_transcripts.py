@@ -7,7 +7,7 @@ import pytest
 from bus.errors import StorageError
 from bus.messages.base import AgentId, CompletionId, TaskId
 from bus.messages.transcripts import TranscriptRow
-from storage.transcripts import TRANSCRIPTS_NAME, TranscriptStore, kept
+from storage.transcripts import TRANSCRIPTS_NAME, TranscriptStore, forget, kept
 
 
 def row(number: int, *, agent: str = "scout", task: str = "", content: bytes = b"words") -> TranscriptRow:
@@ -66,6 +66,15 @@ async def test_of_what_is_too_much_the_oldest_goes(tmp_path: Path) -> None:
         size = len(b"words") + 8  # as it is packed
         assert await store.prune(0, 4 * size) == 6
         assert await store.page("", "", 0, 10) == [b"s10", b"s9", b"s8", b"s7"]
+
+
+async def test_what_a_task_or_an_agent_said_is_forgotten_for_good(tmp_path: Path) -> None:
+    async with TranscriptStore.open(tmp_path) as store:
+        await store.add([row(1, task="t-1", content=b"a"), row(2, agent="editor", content=b"b"), row(3, content=b"c")])
+    assert await forget(tmp_path, {"t-1", "editor", ""}) == 2
+    assert [one async for one in kept(tmp_path)] == [b"c"]
+    assert await forget(tmp_path, {"m-3"}) == 1
+    assert await forget(tmp_path / "elsewhere", {"m-3"}) == 0
 
 
 async def test_all_of_it_is_read_beside_who_writes_oldest_first(tmp_path: Path) -> None:

@@ -3,7 +3,10 @@
 from contextlib import closing
 from pathlib import Path
 
-from tests.storage.support import SmallJournal, blob, records
+import pytest
+
+from storage.database import WAL_BYTES_COPIED
+from tests.storage.support import SmallJournal, blob, records, segment_path
 
 
 def test_segments_end_between_two_batches_and_never_within_one(tmp_path: Path) -> None:
@@ -31,3 +34,32 @@ def test_blobs_are_kept_by_themselves(tmp_path: Path) -> None:
     with closing(SmallJournal(tmp_path, 20)) as journal:
         journal.keep(blob(b"a document"))
         assert journal.blobs() == [b"a document"]
+
+
+def test_the_log_of_a_segment_is_copied_when_it_has_grown(tmp_path: Path) -> None:
+    rows = segment_path(tmp_path)
+    wal = rows.with_name(rows.name + "-wal")
+    with closing(SmallJournal(tmp_path, 100_000)) as journal:
+        first = 1
+        while wal.stat().st_size <= WAL_BYTES_COPIED:
+            journal.write(records(first, 1_000), batch=1_000)
+            first += 1_000
+        before = rows.stat().st_size
+        journal.tend()
+        assert rows.stat().st_size > before
+        journal.write(records(first, 10))
+        assert wal.stat().st_size <= WAL_BYTES_COPIED, "it is begun anew, and cut"
+
+
+def test_what_fails_after_a_write_is_the_next_ones_error(tmp_path: Path) -> None:
+    rows = segment_path(tmp_path)
+    wal = rows.with_name(rows.name + "-wal")
+    with closing(SmallJournal(tmp_path, 100_000)) as journal:
+        journal.write(records(1, 10))
+        wal.rename(tmp_path / "aside")
+        journal.tend()
+        (tmp_path / "aside").rename(wal)
+        with pytest.raises(FileNotFoundError):
+            journal.write(records(11, 10))
+        journal.write(records(11, 10))
+        assert journal.view.head == 20

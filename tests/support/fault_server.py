@@ -42,6 +42,7 @@ class Sickness(StrEnum):
     WRONG_TYPE = "a web page"
     NOT_HTTP = "not HTTP"
     ENDLESS_HEADERS = "endless headers"
+    HALF_THE_HEADERS = "headers that stop in the middle"
     HALF_A_BODY = "half a body"
     NOTHING = "closes without a word"
     HUGE = "a huge reply"
@@ -71,6 +72,7 @@ _STATUS = {
 }
 
 
+_NO_TEXT = {Sickness.EMPTY: " \n", Sickness.ONLY_THINKING: "<think>What could I say?"}
 _BODY = (Sickness.GARBAGE, Sickness.WRONG_TYPE, Sickness.HUGE, Sickness.HUGE_UNANNOUNCED, Sickness.HALF_A_BODY)
 """Sicknesses of a reply that comes whole, stream or not."""
 
@@ -195,6 +197,10 @@ class FaultServer:
             case Sickness.NOT_HTTP:
                 writer.write(b"\x16\x03\x01 what do you want\r\n\r\n")
                 return False
+            case Sickness.HALF_THE_HEADERS:
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n")
+                await reader.read(1)  # returns when the client goes
+                return False
             case Sickness.ENDLESS_HEADERS:
                 writer.write(b"HTTP/1.1 200 OK\r\n" + b"".join(b"x-%d: y\r\n" % n for n in range(20_000)))
                 return False
@@ -230,7 +236,8 @@ class FaultServer:
             await reader.read(1)  # returns when the client goes
             return False
         is_sse = kind == "text/event-stream"
-        pieces = streamed_tool_reply(path, self.tool_calls) if self.tool_calls else streamed_reply(path, self.text)
+        text = _NO_TEXT.get(self.sickness, self.text)
+        pieces = streamed_tool_reply(path, self.tool_calls) if self.tool_calls else streamed_reply(path, text)
         if self.sickness is Sickness.STREAM_GARBAGE:
             pieces = [b"data: {what\n\n" if is_sse else b"{what\n"]
         first_word = self.text.split(" ")[0].encode()
@@ -356,9 +363,9 @@ def _content(sickness: Sickness, path: str, text: str) -> bytes:  # noqa: PLR091
         case Sickness.HUGE | Sickness.HUGE_UNANNOUNCED:
             return b'"' + b"a" * HUGE_BYTES + b'"'
         case Sickness.EMPTY:
-            return healthy_reply(path, " \n")
+            return healthy_reply(path, _NO_TEXT[sickness])
         case Sickness.ONLY_THINKING:
-            return healthy_reply(path, "<think>What could I say?")
+            return healthy_reply(path, _NO_TEXT[sickness])
         case Sickness.NO_FINISH:
             return healthy_reply(path, finish_reason=None)
         case _:

@@ -24,7 +24,7 @@ from bus.messages.artifacts import (
     WriteArtifact,
 )
 from bus.messages.base import AgentId, ArtifactId, BlobId, Command, CompletionId, Done, Event, Message, Request, TaskId
-from bus.messages.completions import ROUTER, Complete, Completion, ReadRouter, RouterView
+from bus.messages.completions import ROUTER, CancelCompletion, Complete, Completion, ReadRouter, RouterView
 from bus.messages.quotas import QUOTAS
 from bus.messages.tasks import (
     COORDINATOR,
@@ -146,6 +146,10 @@ class ScriptedRouter(Actor):
             self.defer()
             return None
         return answer
+
+    def on_cancel_completion(self, message: CancelCompletion) -> Done:
+        self._heard.add(message)
+        return Done()
 
     def on_read_router(self, message: ReadRouter) -> RouterView | None:
         self._heard.add(message)
@@ -289,9 +293,7 @@ def society(
     quotas: QuotasOptions | None = None,
 ) -> Society:
     """An agent among others, on a journal of its own unless one is given."""
-    return Society(
-        persona, journal=journal or MemoryJournal(), heard=heard or Heard(), options=options, quotas=quotas
-    )
+    return Society(persona, journal=journal or MemoryJournal(), heard=heard or Heard(), options=options, quotas=quotas)
 
 
 def completed(task: TaskId, attempt: int = 1) -> TaskCompleted:

@@ -69,7 +69,7 @@ async def test_everything_is_typed() -> None:
         assert await client.artifact_text("a-1") == "héllo"
         assert (await client.balances()).balances == ()
         assert (await client.check_ledger()).is_conserved
-        assert (await client.router()).queued == 0
+        assert (await client.cascade.show()).queued == 0
         assert (await client.checkpoints()).checkpoints == ()
         assert (await client.summary()).minutes == 60.0
         assert msgspec.json.decode(bytes((await client.state())["position"])) == 3

@@ -19,7 +19,7 @@ from bus.errors import StorageError
 from bus.messages.base import Position, TaskId
 from bus.messages.system import ReadEvents, SystemInfo
 from bus.messages.tasks import CreateTask, TaskAccepted, TaskFailed, TaskState
-from tests.web.support import READER, START_US, TOKEN, World, served
+from tests.web.support import READER, START_US, TOKEN, World, served, stored
 from web.frames import (
     FORBIDDEN,
     NO_HELLO,
@@ -165,6 +165,19 @@ async def test_a_client_that_is_older_than_the_ring_is_fed_from_storage_until_it
         world.chat(100)
         assert seen(await client.batches(1_300)) == list(range(1, 1_301))
     assert any(isinstance(message, ReadEvents) for _, message in world.gateway.asked)
+
+
+async def test_nobody_is_told_a_position_from_storage_that_the_server_does_not_show_yet() -> None:
+    world = World(WebOptions(port=0, events_cached=1))
+    world.chat(9)
+    world.gateway.events.append(stored(10, SystemInfo("the journal is ahead of what is shown")))
+    async with served(world) as url:
+        async with caller(url) as client:
+            await client.ask("subscribe", sub="feed", from_={"position": 0, "epoch": 1})
+            assert seen(await client.batches(9)) == list(range(1, 10))
+        async with caller(url) as client:
+            answer = await client.ask("subscribe", sub="feed", from_={"position": 9, "epoch": 1})
+            assert answer["result"] == {"sub": "feed", "next": 10, "head": 9}
 
 
 async def test_a_journal_that_fails_ends_the_session_with_a_reason_to_come_back() -> None:

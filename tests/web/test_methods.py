@@ -7,6 +7,7 @@ from bus.messages.approvals import APPROVALS, Approve, ProposalId, Reject
 from bus.messages.base import Position, TaskId
 from bus.messages.completions import ROUTER, ReadRouter
 from bus.messages.ledger import LEDGER, ReadBalances
+from bus.messages.schedules import SCHEDULER, CancelSchedule, CreateSchedule, ListSchedules, ScheduleSpec
 from bus.messages.system import JOURNAL, ReadEvents
 from bus.messages.tasks import COORDINATOR, CancelTask, CreateTask, ListTasks, ReadTask, TaskSpec
 from bus.refusals import InvalidField
@@ -41,6 +42,15 @@ def framed(method: str, idem: str = "", **params: object) -> Frame:
             framed("approval.decide", proposal="p-1", hash="f", decision="reject", reason="no"),
             Wish("approve", APPROVALS, Reject(ProposalId("p-1"), "f", OPERATOR.name, "no")),
         ),
+        (
+            framed("schedule.create", "k", task={"title": "a"}, cron="0 9 * * *", zone="Europe/Berlin"),
+            Wish(
+                "task",
+                SCHEDULER,
+                CreateSchedule(ScheduleSpec(TaskSpec("a"), cron="0 9 * * *", zone="Europe/Berlin"), "k"),
+            ),
+        ),
+        (framed("schedule.cancel", schedule="s-1"), Wish("task", SCHEDULER, CancelSchedule("s-1"))),
     ],
 )
 def test_a_command_names_its_actor_and_its_scope(frame: Frame, wish: Wish) -> None:
@@ -90,3 +100,7 @@ def test_a_query_goes_to_who_knows(look: Look, wish: Wish | None) -> None:
 def test_a_query_out_of_bounds_is_refused(look: Look) -> None:
     with pytest.raises(InvalidField):
         query(look)
+
+
+def test_schedules_can_be_looked_at() -> None:
+    assert query(Look("schedules")) == Wish("read", SCHEDULER, ListSchedules())

@@ -8,13 +8,17 @@ from bus.messages.ledger import (
     Balance,
     Balances,
     CreateTransfers,
+    HoldPage,
     HoldTransfer,
+    ListHolds,
     PostTransfer,
     ReadBalances,
     SetCredit,
     Transfer,
     TransferBatch,
     TransferPosted,
+    TransferState,
+    TransferView,
     VoidTransfer,
 )
 from tests.web.support import READER, World, bearer, call
@@ -81,3 +85,12 @@ async def test_an_export_holds_every_transfer_however_many_pages_they_fill() -> 
     assert response.body.count(b"\r\n") == 2_501
     days = await call(world.app, "GET", "/api/ledger/days?account=ann")
     assert days.body.splitlines()[1].endswith(b",ann,msat,3126250,0,0,3126250")
+
+
+async def test_open_holds_are_listed() -> None:
+    world = World()
+    held = TransferView(TransferId("hold/t-1"), TransferState.HELD, BOB, ANN, "msat", 5)
+    world.gateway.replies[ListHolds] = HoldPage((held,), 3)
+    response = await call(world.app, "GET", "/api/ledger/holds?limit=1")
+    assert (response.status, response.json()["total"]) == (200, 3)
+    assert world.gateway.asked[-1][1] == ListHolds(1)

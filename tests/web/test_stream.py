@@ -13,9 +13,9 @@ import pytest
 
 from bus.errors import StorageError
 from bus.messages.base import Position, TaskId
-from bus.messages.system import ReadEvents
+from bus.messages.system import ReadEvents, SystemInfo
 from bus.messages.tasks import TaskFailed
-from tests.web.support import START_US, World, call, served
+from tests.web.support import START_US, World, call, served, stored
 from web.options import WebOptions
 
 DEADLINE_S = 20.0
@@ -114,6 +114,17 @@ async def test_what_is_older_than_the_ring_comes_from_storage_first(ring: int) -
         world.chat(3)
         events += await stream.objects(3)
     assert [event["position"] for event in events] == list(range(1, 704))
+
+
+async def test_nobody_is_told_a_position_from_storage_that_the_server_does_not_show_yet() -> None:
+    world = World(WebOptions(port=0, events_cached=1))
+    world.chat(9)
+    world.gateway.events.append(stored(10, SystemInfo("the journal is ahead of what is shown")))
+    async with served(world) as url:
+        async with reader(url, "?after=0", **SSE) as stream:
+            assert await stream.ids("1-9") == ids(1, 9)
+        async with reader(url, **SSE, last_event_id="1-9") as stream:
+            assert await stream.line() == ": head 9"
 
 
 async def test_a_filter_that_finds_nothing_still_tells_how_far_it_has_looked() -> None:

@@ -66,10 +66,10 @@ export function Dialog({ title, close, children, name = "" }) {
   return html`
     <dialog ref=${element} class=${name} aria-label=${title} onCancel=${(event) => { event.preventDefault(); close(); }}
       onClick=${(event) => event.target === element.current && close()}>
-      <div class="dialog-body">
+      <section class="dialog-body">
         <header><h2>${title}</h2><button class="quiet" aria-label="Close" onClick=${close}><${Icon} name="close" /></button></header>
         ${children}
-      </div>
+      </section>
     </dialog>`;
 }
 

@@ -15,6 +15,7 @@ from bus.messages.base import Position
 from bus.messages.tasks import TaskSpec
 from bus.refusals import NotFound
 from storage.errors import DirectoryInUse
+from storage.transcripts import kept
 from tests.support.inside import briefed, decoded, serving, shell_at
 from web.client import AgoraClient
 
@@ -51,7 +52,9 @@ async def test_a_redacted_task_is_unreadable_in_pages_searches_exports_and_state
     capsys.readouterr()
     assert await redact(shell_at(data, is_json=True), Target(task="t-2"), reason="asked", by="ana") is ExitCode.DONE
     told = decoded(capsys.readouterr().out)
-    assert (told["already"], told["copies"]) == (0, [])
+    assert (told["already"], told["copies"], told["completions"]) == (0, [], 1)
+    lines = [line async for line in kept(data)]
+    assert (len(lines), [line for line in lines if SECRET.encode() in line]) == (2, [])
     assert await verify(shell_at(data)) is ExitCode.DONE
     folded = await _replayed(data, capsys)
     async with serving(data) as society, _client(society.url, data) as agora:

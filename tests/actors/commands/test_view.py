@@ -33,7 +33,7 @@ async def test_the_pages_show_what_was_and_refuse_what_would_change_it(tmp_path:
         assert (await client.check_ledger()).is_conserved
         assert len((await client.checkpoints()).checkpoints) == (1 if kind == "journal" else 0)
         with pytest.raises(RequestFailed, match="nothing runs here"):
-            await client.router()
+            await client.cascade.show()
         feed = client.feed(("task.*",), after=Position(0))
         assert (await anext(aiter(feed))).type == "task.created"
         async with aiohttp.ClientSession() as http:

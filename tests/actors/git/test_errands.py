@@ -199,3 +199,10 @@ async def test_a_second_upgrade_is_refused_while_one_is_on_trial(tmp_path: Path)
     found = await asyncio.to_thread(supervised.read, tmp_path)
     assert found is not None
     assert found.proposal == "p-9"
+    # One that was begun and whose branch never moved, as after a kill, is in nobody's way.
+    stale = Upgrade("p-9", "h", str(sandbox.path), "main", "b", "c", 5.0)
+    await asyncio.to_thread(supervised.write, tmp_path, stale)
+    async with Queue(sandbox, queue.journal, changes=options, is_supervised=True) as again:
+        anew = await again.propose()
+        await again.approve(await again.until(ProposalState.READY, proposal=anew.proposal))
+        await again.until(ProposalState.APPLIED, proposal=anew.proposal)

@@ -176,3 +176,22 @@ def test_the_process_sees_nothing_of_the_environment_but_what_it_needs() -> None
     assert "OPENAI_API_KEY" not in command.environment
     assert command.arguments[1:] == ("-I", str(WORKER))
     assert b'"memory_bytes_max":5' in command.settings
+
+
+async def test_it_ends_even_when_this_process_is_killed() -> None:
+    script = (
+        "import asyncio, sys\n"
+        "from actors.providers.child import Child, Command\n"
+        "async def main():\n"
+        f"    child = Child(Command('tiny', (sys.executable, '-I', '-c', {ECHO!r}), b'{{}}', 30.0, {{}}))\n"
+        "    print((await child.ready(30.0)).pid, flush=True)\n"
+        "    await asyncio.Event().wait()\n"
+        "asyncio.run(main())"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        pid = int(await process.stdout.readline())
+    process.kill()
+    await process.wait()
+    assert await is_gone(pid)

@@ -214,6 +214,64 @@ def test_a_rollback_of_a_branch_that_moved_on_files_a_proposal() -> None:
     assert (filed.state, filed.proposer, filed.title) == (ProposalState.PROPOSED, "ada", "Revert p-1: change it")
 
 
+def test_a_branch_that_moves_voids_the_votes_of_what_is_open_beside_it_and_of_nothing_else() -> None:
+    found = Docket()
+    first, second = ready(found), ready_by(found, "agents/editor", "high")
+    approve(found, second)
+    elsewhere = propose_in(found, "other")
+    events = approvals.decide_outdated(found, first, 9)
+    assert [event.proposal for event in events] == [second.proposal]
+    anew = fold(found, events)
+    assert (anew.state, anew.votes, anew.hash) == (ProposalState.PROPOSED, (), "")
+    assert anew.change is not None, "its head is what is merged again"
+    assert found.pending == 1
+    assert approvals.is_beside(first, second)
+    assert not approvals.is_beside(first, elsewhere)
+    with pytest.raises(IllegalTransition):
+        approve(found, second, "grace")
+
+
+def test_in_another_history_what_had_begun_is_foreign_until_it_was_looked_up() -> None:
+    found = Docket()
+    applying = approve(found, ready(found))
+    docket.apply(found, *approvals.decide_epoch(found, 1))
+    assert tuple(found.foreign) == (applying.proposal,)
+    assert approvals.decide_epoch(found, 1) == ()
+    (applied,) = approvals.decide_looked_up(applying, "c" * 40, 9)
+    (failed,) = approvals.decide_looked_up(applying, "", 9)
+    assert isinstance(applied, ProposalApplied)
+    assert "propose it anew" in getattr(failed, "reason", "")
+    fold(found, (applied,))
+    assert found.foreign == {}
+    assert approvals.decide_looked_up(found.proposals[applying.proposal], "", 9) == ()
+
+
+def test_nothing_need_be_kept_of_what_ended_long_ago() -> None:
+    found = Docket()
+    ended = fold(found, approvals.decide_reject(found, rejection(ready(found)), 7))
+    names = (ended.proposal, ProposalId("p-9"))
+    assert docket.forgettable(found, names, 7) == (ended,)
+    assert docket.forgettable(found, names, 6) == ()
+    still_open = ready_by(found, "agents/editor")
+    assert docket.forgettable(found, (still_open.proposal,), 99) == ()
+
+
+def rejection(view: ProposalView) -> Reject:
+    return Reject(view.proposal, view.hash, "ada", "not now")
+
+
+def ready_by(found: Docket, proposer: str, impact: Impact = "medium") -> ProposalView:
+    command = ProposeChange("agora", "main", "change it too", proposer, head="feature", impact=impact)
+    view = fold(found, approvals.decide_change(found, command, TARGET, 1, TERMS))
+    return fold(found, approvals.decide_worked_out(view, change("u"), 2, has_checks=False))
+
+
+def propose_in(found: Docket, branch: str) -> ProposalView:
+    command = ProposeChange("agora", branch, "change it there", "agents/scout", head="feature")
+    target = Target("agora", branch, "feature")
+    return fold(found, approvals.decide_change(found, command, target, 1, TERMS))
+
+
 def test_who_when_why_and_what_stay_in_the_history() -> None:
     found = Docket()
     view = approve(found, ready(found))

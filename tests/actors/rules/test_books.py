@@ -6,7 +6,7 @@ import pytest
 from actors.rules import books
 from actors.rules.books import AMOUNT_MAX, Book, Books
 from bus.messages.base import AccountId, TransferId
-from bus.messages.ledger import TransferPosted, TransferState
+from bus.messages.ledger import Posting, TransferPosted, TransferPostedMany, TransferState
 from bus.messages.system import SystemInfo
 from bus.refusals import NotFound
 from tests.support.books import carry_out, filled, fold, hold, post, through_json, transfer, void
@@ -56,6 +56,39 @@ def test_a_view_tells_what_became_of_a_transfer() -> None:
     assert books.view(state, TransferId("too-much")).state is TransferState.REFUSED
     with pytest.raises(NotFound, match="no transfer is called 'never'"):
         books.view(state, TransferId("never"))
+
+
+def test_what_goes_to_accounts_of_fees_is_counted_on_its_own_and_proved() -> None:
+    state = filled(1_000)
+    for command in (
+        transfer("a", 100),
+        transfer("f", 3, credit="fees/lightning"),
+        hold("h", 10, credit="fees/lightning"),
+    ):
+        carry_out(state, command)
+    carry_out(state, post("p", "h", 4))
+    treasury = books.balances(state, "treasury", "msat")[0]
+    assert (treasury.outgoing, treasury.fees, treasury.net) == (107, 7, 893)
+    assert books.prove(state).is_conserved
+    state.accounts["msat"][AccountId("treasury")].fees = 8
+    assert not books.prove(state).is_conserved
+
+
+def test_many_postings_of_one_event_are_each_a_transfer() -> None:
+    state = filled(1_000)
+    postings = (
+        Posting(TransferId("a"), AccountId("treasury"), AccountId("bob"), 30, "work"),
+        Posting(TransferId("b"), AccountId("bob"), AccountId("fees/x"), 1),
+    )
+    fold(state, (TransferPostedMany("msat", postings),))
+    assert books.view(state, TransferId("a")).reason == "work"
+    bob = books.balances(state, "bob", "msat")[0]
+    assert (bob.incoming, bob.outgoing, bob.fees) == (30, 1, 1)
+    assert through_json(state) == state
+
+
+def test_open_holds_are_those_that_have_not_ended() -> None:
+    assert list(books.open_holds(busy_books())) == ["open"]
 
 
 def test_the_books_survive_json() -> None:

@@ -20,6 +20,7 @@ from actors.rules.breaker import (
     admits,
     event_of,
     gate,
+    hasten,
     judge,
     record,
     reset,
@@ -302,6 +303,22 @@ class BreakerMachine(RuleBasedStateMachine):
             assert self.breaker.probes_started == len(alive) + self.breaker.probes_succeeded
             assert self.breaker.probes_started == self.probes_out <= self.options.probes
         assert self.breaker.openings == self.openings
+
+    def teardown(self) -> None:
+        """Liveness: whatever has happened, once all calls and all waits are over, probes that succeed close it."""
+        for permit in self.out:
+            record(self.breaker, self.options, permit, Outcome.NEUTRAL, self.now_s, 0.0)
+        self.now_s += self.options.wait_max_s + 2.0
+        for _ in range(self.options.probes):
+            permit_or_none, _ = acquire(self.breaker, self.options, self.now_s)
+            assert permit_or_none is not None, "nobody is kept out for ever"
+            record(self.breaker, self.options, permit_or_none, Outcome.OK, self.now_s, 0.0)
+        assert self.breaker.state is BreakerState.CLOSED
+
+    @rule()
+    def seen_again(self) -> None:
+        """A look finds it there again: its wait is over, and its probes are as many as ever."""
+        hasten(self.breaker, self.now_s)
 
     def _is_free(self) -> bool:
         if self.now_s < self.breaker.gated_until_s:

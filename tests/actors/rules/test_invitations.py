@@ -34,7 +34,7 @@ def test_an_auction_does_not_await_who_has_meanwhile_got_its_hands_full() -> Non
 def test_an_auction_awaits_nobody_once_its_window_is_over() -> None:
     invitations = Invitations()
     invitations.open(ONE, (SCOUT,), ())
-    invitations.pass_window(ONE, (), nobody)
+    invitations.pass_window(ONE, (), nobody, nobody)
     assert not invitations.is_awaiting(ONE, everyone)
 
 
@@ -77,7 +77,7 @@ def test_a_closed_auction_is_owed_to_nobody() -> None:
 def test_an_auction_that_opens_again_starts_over() -> None:
     invitations = Invitations()
     invitations.open(ONE, (), (SCOUT,))
-    invitations.pass_window(ONE, (), everyone)
+    invitations.pass_window(ONE, (), everyone, nobody)
     invitations.open(ONE, (CRITIC,), ())
     assert invitations.take_owed(SCOUT, 9) == ()
     assert invitations.patience(ONE) == 1
@@ -93,44 +93,55 @@ def test_answers_to_auctions_that_are_closed_are_passed_over() -> None:
 def test_a_passed_window_waits_for_the_busy_that_may_come_free() -> None:
     invitations = Invitations()
     invitations.open(ONE, (), (SCOUT,))
-    assert invitations.pass_window(ONE, (), everyone)
-    assert not invitations.pass_window(ONE, (), nobody)
+    assert invitations.pass_window(ONE, (), everyone, nobody)
+    assert not invitations.pass_window(ONE, (), nobody, nobody)
 
 
 def test_a_passed_window_waits_for_bidders_that_may_come_free() -> None:
     invitations = Invitations()
     invitations.open(ONE, (), ())
-    assert invitations.pass_window(ONE, (SCOUT,), everyone)
-    assert not invitations.pass_window(ONE, (SCOUT,), nobody)
+    assert invitations.pass_window(ONE, (SCOUT,), everyone, nobody)
+    assert not invitations.pass_window(ONE, (SCOUT,), nobody, nobody)
 
 
 def test_a_passed_window_gives_the_silent_a_few_more_and_then_none() -> None:
     invitations = Invitations()
     invitations.open(ONE, (CRITIC,), ())
-    assert [invitations.pass_window(ONE, (), nobody) for _ in range(5)] == [True, True, True, False, False]
+    assert [invitations.pass_window(ONE, (), nobody, nobody) for _ in range(5)] == [True, True, True, False, False]
+
+
+def test_a_passed_window_waits_for_the_free_that_are_still_owed_their_invitation_and_names_them() -> None:
+    invitations = Invitations()
+    invitations.open(ONE, (), (SCOUT,))
+    for _ in range(9):
+        assert invitations.pass_window(ONE, (), nobody, everyone)
+    assert invitations.owed_to(ONE) == (SCOUT,)
+    assert not invitations.pass_window(ONE, (), nobody, nobody), "it is paused: neither free nor busy"
+    invitations.answer(ONE, SCOUT)
+    assert not invitations.pass_window(ONE, (), nobody, everyone)
 
 
 def test_nobody_is_waited_for_once_all_that_are_free_have_declined() -> None:
     invitations = Invitations()
     invitations.open(ONE, (CRITIC,), ())
     invitations.answer(ONE, CRITIC)
-    assert not invitations.pass_window(ONE, (), nobody)
+    assert not invitations.pass_window(ONE, (), nobody, nobody)
 
 
 def test_the_newly_invited_have_a_window_however_long_the_others_were_silent() -> None:
     invitations = Invitations()
     invitations.open(ONE, (CRITIC,), (SCOUT,))
     for _ in range(SILENT_WINDOWS_MAX):
-        invitations.pass_window(ONE, (), nobody)
+        invitations.pass_window(ONE, (), nobody, nobody)
     invitations.take_owed(SCOUT, 9)
-    assert invitations.pass_window(ONE, (), nobody)
-    assert not invitations.pass_window(ONE, (), nobody)
+    assert invitations.pass_window(ONE, (), nobody, nobody)
+    assert not invitations.pass_window(ONE, (), nobody, nobody)
 
 
 def test_who_had_not_answered_and_is_busy_at_the_end_of_the_window_is_owed_an_invitation() -> None:
     invitations = Invitations()
     invitations.open(ONE, (SCOUT,), ())
-    assert invitations.pass_window(ONE, (), everyone)
+    assert invitations.pass_window(ONE, (), everyone, nobody)
     assert invitations.take_owed(SCOUT, 9) == (ONE,)
 
 
@@ -140,7 +151,7 @@ def test_waiting_doubles_up_to_a_bound() -> None:
     waits = []
     for _ in range(40):
         waits.append(invitations.patience(ONE))
-        invitations.pass_window(ONE, (), nobody)
+        invitations.pass_window(ONE, (), nobody, nobody)
     assert waits[:4] == [1, 2, 4, 8]
     assert max(waits) == 2**16
 
@@ -160,5 +171,5 @@ def test_who_has_left_is_neither_awaited_nor_owed_anything() -> None:
     invitations.open(TWO, (), (SCOUT,))
     invitations.forget(SCOUT)
     assert not invitations.is_awaiting(ONE, everyone)
-    assert not invitations.pass_window(TWO, (), everyone)
+    assert not invitations.pass_window(TWO, (), everyone, nobody)
     assert invitations.take_owed(SCOUT, 9) == ()

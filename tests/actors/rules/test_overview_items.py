@@ -17,7 +17,7 @@ def test_items_have_the_fields_that_the_page_builds_against() -> None:
     )
     assert TaskItem.__struct_fields__ == (
         *("task", "title", "state", "reward_msat", "capability", "attempt", "bids"),
-        *("auction_opened_us", "auction_closes_us", "agent", "price_msat", "artifact", "input", "summary"),
+        *("auction_opened_us", "auction_closes_us", "agent", "price_msat", "lease_s", "artifact", "input", "summary"),
         *("reason", "explanation", "ranking", "created_us", "updated_us"),
     )
     assert ArtifactItem.__struct_fields__ == (

@@ -8,6 +8,7 @@ from actors.rules.settlement import (
     CompletionFact,
     TaskFact,
     agent_account,
+    decide_income,
     decide_settlement,
     demanded,
     hold_id,
@@ -16,6 +17,7 @@ from actors.rules.settlement import (
 from bus.messages.base import AccountId, AgentId, ArtifactId, CompletionId, TaskId, TransferId
 from bus.messages.completions import CompletionCompleted, CompletionFailed, CompletionUnknown
 from bus.messages.ledger import TransferRefused, TransferState
+from bus.messages.lightning import InvoiceId, InvoiceSettled
 from bus.messages.tasks import TaskCancelled, TaskCompleted, TaskCreated, TaskExpired, TaskFailed, TaskSpec
 from tests.support.books import NOW_US, available, filled, fold, net
 
@@ -170,3 +172,29 @@ def test_a_demand_that_makes_no_sense_is_recorded_with_its_fields() -> None:
         300,
         "not_found",
     )
+
+
+def paid(name: str = "i-1", received_msat: int = 5_000, account: str = "agents/bob") -> InvoiceSettled:
+    return InvoiceSettled(InvoiceId(name), AccountId(account), received_msat, "lnd", "", "", NOW_US)
+
+
+def test_a_settled_invoice_brings_its_money_from_the_world_outside_once() -> None:
+    state = filled(1_000)
+    for _ in range(2):
+        fold(state, decide_income(state, paid()))
+        assert books.prove(state).is_conserved
+    assert (net(state, "agents/bob"), net(state, "lightning/lnd")) == (5_000, -5_000)
+    fold(state, decide_income(state, paid("i-2", 7, "treasury")))
+    assert (net(state, "treasury"), net(state, "lightning/lnd")) == (1_007, -5_007)
+    [world] = books.balances(state, "lightning/lnd")
+    assert world.credit_limit == -1
+
+
+def test_income_that_no_account_could_hold_is_recorded_as_refused() -> None:
+    state = filled(1_000)
+    for number in range(1_030):
+        fold(state, decide_income(state, paid(f"i-{number}", 2**53)))
+    assert books.prove(state).is_conserved
+    refused = [entry for entry in state.transfers.values() if entry.state is TransferState.REFUSED]
+    assert refused
+    assert refused[0].reason.startswith("amount: would take an account's total past")

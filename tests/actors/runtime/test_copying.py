@@ -119,3 +119,14 @@ async def test_while_a_large_state_is_copied_the_others_go_on_and_its_own_actor_
         await changing
         assert b"".join(copy.pieces or ()) == before
         assert (await system.ask(BIG, Count())).entries == 100_001
+
+
+async def test_a_copy_says_whether_facts_may_wait_for_its_actor() -> None:
+    async with _system() as system:
+        await system.start(ChildSpec(SMALL, Keeper))
+        await system.ask(SMALL, Put(1, 1))
+        assert not (await system.copies({}))[SMALL].is_behind
+        system.pause(SMALL)
+        system.tell(SMALL, Put(2, 1))
+        assert (await system.copies({}))[SMALL].is_behind
+        system.resume(SMALL)

@@ -196,3 +196,40 @@ def test_a_log_goes_on_after_the_head_that_it_is_given() -> None:
     journal = MemoryJournal(records(1, 4))
     log: GroupCommitLog = journal.log
     assert (log.head, log.watermark, log.epoch) == (4, 4, 1)
+
+
+class NoRoom(StorageError):
+    """As of a full disk."""
+
+    code = "disk_full"
+    is_passing = True
+
+
+class Full(MemoryJournal):
+    """A journal whose disk is full until somebody makes room."""
+
+    is_full = False
+
+    async def write(self, batch: Sequence[EncodedEvent], blobs: Blobs) -> tuple[StoredEvent, ...]:
+        if self.is_full:
+            raise NoRoom("there is no room")
+        return await super().write(batch, blobs)
+
+
+@in_virtual_time
+async def test_what_only_needs_patience_is_waited_for_and_told_while_it_lasts_and_after(simulation: Simulation) -> None:
+    journal = Full(clock=simulation.clock)
+    async with Running(simulation, journal) as running:
+        log = running.log
+        journal.is_full = True
+        log.append(records(1))
+        await simulation.pass_time(60)
+        assert str(log.stalled) == "there is no room"
+        assert (log.watermark, log.has_failed) == (0, False)
+        journal.is_full = False
+        await log.committed(Position(1))
+        assert log.stalled is None
+        stall = log.take_stall()
+        assert stall is not None
+        assert 60 <= stall[1] < 70
+        assert (isinstance(stall[0], NoRoom), log.take_stall()) == (True, None)

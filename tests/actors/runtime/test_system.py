@@ -15,7 +15,9 @@ from bus.clock import SystemClock
 from bus.envelope import Recorded
 from bus.errors import DeadlinePassed, NoSuchActor, StorageError, SystemStopping
 from bus.messages.base import Position
-from bus.refusals import IllegalTransition
+from bus.messages.system import JOURNAL
+from bus.refusals import IllegalTransition, IntakePaused
+from tests.actors.runtime.test_log import Full
 from tests.support.virtual import (
     Add,
     Adder,
@@ -290,3 +292,24 @@ async def test_sent_is_handled_and_dead_letters_and_queued(simulation: Simulatio
             handled = sum(s.handled for s in statistics) + handled_by_the_gone
             queued = sum(s.mailbox.depth for s in statistics)
             assert sent == handled + queued + system.dead_letters
+
+
+@in_virtual_time
+async def test_while_the_disk_is_full_commands_are_refused_and_questions_answered_and_it_goes_on_by_itself(
+    simulation: Simulation,
+) -> None:
+    journal = Full(clock=simulation.clock)
+    async with system_in(simulation, journal) as system:
+        await system.start(child("one", Adder))
+        await system.ask(ONE, Add(1))
+        journal.is_full = True
+        with pytest.raises(DeadlinePassed):  # it was taken before anybody knew: whether it lands is unknown
+            await system.ask(ONE, Add(2))
+        with pytest.raises(IntakePaused, match="disk full"):
+            await system.ask(ONE, Add(3))
+        with pytest.raises(NoSuchActor):  # what the journal itself is told goes through, such as to prune
+            await system.ask(JOURNAL, Add(3))
+        journal.is_full = False
+        await simulation.pass_time(5)
+        await system.ask(ONE, Add(4))
+    assert amounts([record.event for record in journal.events]) == [1, 2, 4]

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import anyio
 import pytest
 
 from actors.runtime.virtual_time import START_US, LeftBehind, NothingLeftToRun, Simulation, simulate
@@ -131,3 +132,33 @@ def test_an_asynchronous_generator_that_is_dropped_is_closed() -> None:
 
     simulate(1, run)
     assert closed == ["closed"]
+
+
+def test_tasks_that_are_cancelled_together_end_in_the_same_order_in_every_run_of_a_seed() -> None:
+    async def run(simulation: Simulation) -> list[int]:
+        ended = []
+
+        async def wait(number: int) -> None:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                ended.append(number)
+
+        async def wait_in_a_group(number: int) -> None:
+            async with anyio.create_task_group() as group:
+                group.start_soon(wait, number)
+                group.start_soon(wait, number + 1)
+
+        async with anyio.create_task_group() as group:
+            for number in range(0, 40, 2):
+                group.start_soon(wait_in_a_group, number)
+            await simulation.pass_time(1)
+            group.cancel_scope.cancel()
+        return ended
+
+    runs, kept = [], []
+    for size in range(20):
+        runs.append(simulate(1, run))
+        kept.append([bytearray(50 * size) for _ in range(size)])  # so that the next run finds other places in memory
+    assert sorted(runs[0]) == [*range(40)]
+    assert all(ended == runs[0] for ended in runs)

@@ -11,6 +11,7 @@ import { isStale, providers, spend, state, tell } from "../store.js";
 import { useSignals } from "../use.js";
 import { html, useEffect, useMemo, useState } from "../vendor/htm-preact-standalone.module.js";
 import { Events } from "../eventlist.js";
+import { Recent, Speaking, Trace } from "./trace.js";
 
 const REFRESH_MS = 5_000; // latencies and calls in flight are gauges: they are read, not sent
 
@@ -56,13 +57,28 @@ function Switch({ provider, again }) {
       <//>`}`;
 }
 
+/** Closing a breaker by hand: whoever has mended the provider need not wait for it. */
+function Reset({ provider, again }) {
+  const reset = async () => {
+    try {
+      await send("POST", `/api/router/providers/${encodeURIComponent(provider.name)}/reset`, {});
+      tell(`${provider.name}: the breaker is closed.`);
+    } catch (problem) {
+      tell(`${provider.name} was not reset: ${problem.message}`, true);
+    }
+    again();
+  };
+  return html`<button onClick=${reset}>Reset</button>`;
+}
+
 const Lane = ({ provider, order, mayAct, again }) => html`
   <li class="lane" data-off=${provider.is_enabled === false ? "" : undefined}>
     <header><span class="order" aria-hidden="true">${order}</span><h2>${provider.name}</h2>
       <span class="faint">${[provider.dialect, provider.model].filter(Boolean).join(" · ")}</span>
       ${provider.is_enabled === false && html`<span class="badge">off${provider.disabled_reason ? `: ${provider.disabled_reason}` : ""}</span>`}
-      <span class="lane-hands"><${Breaker} provider=${provider} />${mayAct && html`<${Switch} provider=${provider} again=${again} />`}</span></header>
-    ${(provider.reason || provider.last_error) && provider.breaker !== "closed" && provider.is_enabled !== false && html`<p class="fault">${provider.reason || provider.last_error}</p>`}
+      <span class="lane-hands"><${Breaker} provider=${provider} />${mayAct && provider.breaker !== "closed" && html`<${Reset} provider=${provider} again=${again} />`}${mayAct && html`<${Switch} provider=${provider} again=${again} />`}</span></header>
+    ${(provider.reason || provider.last_error) && provider.breaker !== "closed" && provider.is_enabled !== false && html`<p class="fault">${provider.reason || provider.last_error}${provider.reopens_in_s > 0 ? `; tried again in ${duration(provider.reopens_in_s)}` : ""}</p>`}
+    ${provider.last_error && provider.breaker === "closed" && html`<p class="faint">last error: ${provider.last_error}</p>`}
     <div class="lane-body"><${Outcomes} outcomes=${provider.outcomes} />
     <dl class="quads">
       <div><dt>answered</dt><dd>${number(provider.completed ?? 0)}</dd></div>
@@ -103,7 +119,9 @@ function Charts({ events, names, rows }) {
     <//>`;
 }
 
-export function Router() {
+export const Router = ({ id = "" }) => (id ? html`<${Trace} id=${id} />` : html`<${Cascade} />`);
+
+function Cascade() {
   const mayAct = useMay("admin");
   const { events } = usePast("completion.completed");
   const [items, money, whole] = useSignals(providers, spend, state);
@@ -138,6 +156,8 @@ export function Router() {
           ["budget of the run", money.budget_run_usd_micros ? dollars(money.budget_run_usd_micros) : "without a limit"],
           ["queued calls", value ? number(value.queued) : undefined],
         ]} /><//>`}
+        <${Speaking} />
+        <${Recent} when=${events.length} />
         <${Panel} title="Breakers" name="own-feed small"><${Events} tokens=${tokens} label="Breaker events, newest first" empty=${html`<p class="faint pad">No breaker has opened.</p>`} /><//>
       </div>
     </div>`;
