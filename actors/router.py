@@ -116,7 +116,7 @@ class Router(Cascading):
         call = Call(request, self.monotonic_s, self.now_us)
         begun = self._begin(call)
         call.owed = self.defer()
-        if request.is_shown and self._audience is not None and call.completion:
+        if request.is_shown and self._may_show(call):
             call.stream = Stream()
             self._show_later(call.completion)
         self._start(call, begun)
@@ -141,7 +141,7 @@ class Router(Cascading):
             return None
         self._register.open_stream(call)
         self._await_reader(call.completion)
-        if self._audience is not None:
+        if self._may_show(call):
             self._show_later(call.completion)
         self._follow(call, begun)
         return CompletionBegun(call.completion)
@@ -288,6 +288,11 @@ class Router(Cascading):
     def _await_reader(self, completion: CompletionId) -> None:
         self.start_timer(_reader_key(completion), self._options.reader_gone_s, ReaderGone(completion))
 
+    def _may_show(self, call: Call) -> bool:
+        """Whether its words may be watched: those of a local request only where they may be kept as well."""
+        is_public = call.request.privacy != "local" or self._options.log_local
+        return self._audience is not None and bool(call.completion) and is_public
+
     def _show_later(self, completion: CompletionId, shown: int = 0) -> None:
         self.start_timer(_show_key(completion), SHOW_S, ShowDue(completion, shown))
 
@@ -305,7 +310,7 @@ class Router(Cascading):
         )
 
     def _fell_silent(self, call: Call) -> None:
-        if self._audience is not None and call.stream is not None:
+        if self._audience is not None and call.stream is not None and self._may_show(call):
             self.cancel_timer(_show_key(call.completion))
             self.tell(self._audience, self._words(call, is_over=True))
 

@@ -50,10 +50,13 @@ class Keys:
         os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
         self._connection = connect(self.path, is_shared=True)
         create_or_check(self._connection, self.path, KEYS)
+        if self._free:  # opened again: what is left of the block is used on, unless the file came back without it
+            number, key = self._free[-1]
+            block = _block(self._connection, self.path, number // BLOCK_KEYS)
+            self._free = self._free if block is not None and _slice(block, number) == key else []
 
     def close(self) -> None:
-        """Let go of the file; what was not used of the last block never is."""
-        self._free = []
+        """Let go of the file."""
         if self._connection is not None:
             try:
                 self._connection.close()

@@ -56,7 +56,12 @@ GROUPS = (
         minutes_max=1,
     ),
     Group("fast", "tests of under a second each", _pytest("not slow and not browser and not long", "-n", "auto"), 5),
-    Group("slow", "tests with real processes, disks and sockets", _pytest("slow and not browser and not long"), 12),
+    Group(
+        "slow",
+        "tests with real processes, disks and sockets",
+        _pytest("slow and not browser and not long", "-n", "auto", "--dist", "worksteal"),
+        15,
+    ),
     Group("browser", "tests in a real Chromium", _pytest("browser and not long"), 8, needs_chromium=True),
     Group("bench", "every benchmark once, in small", ((PYTHON, "-m", "tests.bench", "--quick"),), minutes_max=5),
     Group("long", "thousands of seeds and crashes", _pytest("long", "--hypothesis-profile=long"), minutes_max=240),

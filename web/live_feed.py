@@ -91,7 +91,12 @@ class LiveFeed:
         after: Position | None,
         last: int | None,
         wanted: Mapping[str, str],
+        wait_min_s: float = WAIT_MIN_S,
+        wait_max_s: float = WAIT_MAX_S,
     ) -> None:
+        """`wait_min_s` is how long it waits after a break; it doubles up to `wait_max_s` while nothing comes of it."""
+        self._wait_min_s = wait_min_s
+        self._wait_max_s = wait_max_s
         self._url = "ws" + url.removeprefix("http") + "/ws"
         self._token = token
         self._topics = topics
@@ -104,7 +109,7 @@ class LiveFeed:
         """How often the socket was opened."""
 
     async def __aiter__(self) -> AsyncGenerator[WireEvent, None]:
-        wait_s = WAIT_MIN_S
+        wait_s = self._wait_min_s
         while True:
             before = self.position
             try:
@@ -121,7 +126,7 @@ class LiveFeed:
                     raise RequestFailed(0, str(error.rcvd.code), error.rcvd.reason) from error
             except (OSError, InvalidHandshake, TimeoutError):
                 pass  # not there now: tried again below
-            wait_s = WAIT_MIN_S if self.position != before else min(wait_s * 2, WAIT_MAX_S)
+            wait_s = self._wait_min_s if self.position != before else min(wait_s * 2, self._wait_max_s)
             await anyio.sleep(wait_s)
 
     @asynccontextmanager

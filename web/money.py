@@ -144,9 +144,7 @@ class MoneyApi:
         content = statements.head(format_, DAYS) + statements.lines(format_, days.rows())
         return Response(content, 200, _headers("days", format_), MEDIA_TYPES[format_])
 
-    @described(
-        "what is promised and not yet paid, newest first", scope="read", answer=HoldPage, query={"limit": Limit}
-    )
+    @described("what is promised and not yet paid, newest first", scope="read", answer=HoldPage, query={"limit": Limit})
     async def holds(self, request: Request) -> Response:
         self._edge.authorise(request, "read")
         query = ListHolds(Parameters(request, ("limit",)).limit())

@@ -7,9 +7,14 @@ on the way is taken back; what a crash interrupted is gone on with by calling th
 """
 
 import hashlib
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import mkdtemp
 
 import anyio
+import anyio.to_thread
 import msgspec
 
 from actors.git.command import git
@@ -23,6 +28,7 @@ ANCESTOR_NO = 1
 CONFLICT = 1
 KEPT = "refs/agora/proposals/"
 """Where what is proposed is kept from git's forgetting, a ref for each proposal and commit."""
+REMOVAL_S = 10.0
 FILE_BYTES_MAX = 1024 * 1024
 """The longest file that is read for who wants to change it."""
 
@@ -32,6 +38,17 @@ class Told(msgspec.Struct, frozen=True):
 
     message: str
     at_us: Microseconds
+
+
+@asynccontextmanager
+async def _folder() -> AsyncIterator[str]:
+    """A folder for a while; it goes even if whoever wanted it is cancelled."""
+    directory = await anyio.to_thread.run_sync(lambda: mkdtemp(prefix="agora-index-"))
+    try:
+        yield directory
+    finally:
+        with anyio.CancelScope(shield=True), anyio.move_on_after(REMOVAL_S):
+            await anyio.to_thread.run_sync(lambda: shutil.rmtree(directory, ignore_errors=True))
 
 
 class Repository:
@@ -182,7 +199,7 @@ class Repository:
 
     async def _patched(self, base: str, patch: bytes, told: Told) -> str:
         """A commit on top of the base with the patch applied, in an index of its own."""
-        async with anyio.TemporaryDirectory(prefix="agora-index-") as directory:
+        async with _folder() as directory:
             environment = {"GIT_INDEX_FILE": f"{directory}/index"}
             for stdin, arguments in (
                 (b"", ("read-tree", base)),

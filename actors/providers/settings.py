@@ -42,7 +42,7 @@ class RouterOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log_bytes_max: int = 1_073_741_824
     """How much of it is kept at most; the oldest goes first."""
     log_local: bool = False
-    """Whether the words of requests marked `local` are kept too."""
+    """Whether the words of requests marked `local` are kept too, and shown while they are said."""
     log_redact: tuple[str, ...] = ()
     """Regular expressions: what they match is not kept. Keys of providers never are."""
     log_redact_keys: tuple[str, ...] = ("password", "secret", "token", "api_key", "authorization")

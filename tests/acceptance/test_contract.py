@@ -20,7 +20,7 @@ async def tool(place: Path, url: str, token: str, *how: str) -> tuple[int, str]:
         str(Path(sys.executable).with_name("st")),
         *("--config-file", str(CONFIG), "--no-color", "run", f"{url}/openapi.json"),
         *("--header", f"Authorization: Bearer {token}", "--exclude-path-regex", UNTOUCHED),
-        *("--seed", "1", "--workers", "4", "--suppress-health-check", "all", *how),
+        *("--seed", "1", "--suppress-health-check", "all", *how),
         cwd=place,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -44,5 +44,7 @@ async def test_schemathesis_finds_nothing_at_the_edges_of_each_type(tmp_path: Pa
 @pytest.mark.long
 async def test_schemathesis_finds_nothing_however_long_it_looks(tmp_path: Path) -> None:
     async with served(tmp_path / "data") as server:
-        code, said = await tool(tmp_path, server.url, server.token, "--phases", "coverage,fuzzing", "--max-examples", "50")
+        code, said = await tool(
+            tmp_path, server.url, server.token, "--phases", "coverage,fuzzing", "--max-examples", "50"
+        )
     assert code == 0, said

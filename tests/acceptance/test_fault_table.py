@@ -66,7 +66,6 @@ def test_every_sickness_has_its_row() -> None:
     assert OF_WHOLES.keys() | OF_STREAMS.keys() | OTHERS == set(Sickness)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize(
     ("sickness", "is_streamed"),

@@ -4,9 +4,11 @@ import random
 import re
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 import msgspec
@@ -22,6 +24,8 @@ from web.live_feed import LiveFeed
 from web.wire import WireEvent
 
 pytestmark = pytest.mark.slow
+
+T = TypeVar("T")
 
 DOCUMENTS = 40
 KILLS = 10
@@ -139,14 +143,23 @@ async def post_all(client: AgoraClient, documents: list[Path], story: Story) -> 
         await story.until_ended(number - OPEN_MAX + 1)
         name = document.parent.stem
         text = await anyio.Path(document).read_text()
-        artifact = await client.write_artifact(name, text, key=f"artifact/{name}")
+        artifact = await taken(partial(client.write_artifact, name, text, key=f"artifact/{name}"))
         spec = TaskSpec(
             title=f"Brief of {name}",
             instructions="Write a brief in 5 sentences.",
             capability="summarise",
             input=artifact.artifact,
         )
-        await client.create_task(spec, key=f"task/{name}")
+        await taken(partial(client.create_task, spec, key=f"task/{name}"))
+
+
+async def taken(request: Callable[[], Awaitable[T]]) -> T:
+    """Ask until there is an answer: a kill may have swallowed it, and a start may take long on a busy machine."""
+    while True:
+        try:
+            return await request()
+        except Unreachable:
+            continue
 
 
 async def all_events(client: AgoraClient) -> list[WireEvent]:
@@ -213,12 +226,7 @@ async def post_numbers(client: AgoraClient, numbers: Iterator[int]) -> None:
     """Post with keys, until it is acknowledged: a kill may have swallowed the answer, the task, or neither."""
     for number in numbers:
         spec = TaskSpec(title=f"Name moon {number} of Saturn", capability="summarise")
-        while True:
-            try:
-                await client.create_task(spec, key=f"task/{number}")
-            except Unreachable:
-                continue
-            break
+        await taken(partial(client.create_task, spec, key=f"task/{number}"))
 
 
 async def check_many(client: AgoraClient, heard: list[WireEvent]) -> None:

@@ -1,6 +1,7 @@
 """AirLLM on a tiny local llama, which no one here wrote: by hand, since torch is large.
 
-It runs with the interpreter that `AGORA_AIRLLM_PYTHON` names, or with this one; either needs `agora[airllm]`.
+It runs with the interpreter that `AGORA_AIRLLM_PYTHON` names, or with this one; where neither has `agora[airllm]` it
+skips and says so.
 """
 
 import os
@@ -25,6 +26,10 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if subprocess.run(
+        [PYTHON, "-I", "-c", "import airllm"], check=False, capture_output=True, timeout=WAIT_S
+    ).returncode:
+        pytest.skip(f"{PYTHON} has no AirLLM: pip install agora[airllm]")
     folder = tmp_path_factory.mktemp("llama")
     subprocess.run([PYTHON, "-I", str(WRITER), str(folder)], check=True, timeout=WAIT_S)
     return folder

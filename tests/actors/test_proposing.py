@@ -23,6 +23,7 @@ from bus.messages.agents import agent_address
 from bus.messages.approvals import (
     APPROVALS,
     Approve,
+    ListProposals,
     ProposalId,
     ProposalState,
     ProposalView,
@@ -133,6 +134,9 @@ class Place:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        async with asyncio.timeout(TIMEOUT_S):  # what git has begun is let end, so that nothing of it is left
+            while any(one.state is ProposalState.PROPOSED for one in (await self.ask(ListProposals())).proposals):
+                pass
         await self._stack.aclose()
 
     async def ask(self, request: Request[R], to: Address = APPROVALS) -> R:

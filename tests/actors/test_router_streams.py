@@ -8,7 +8,9 @@ import pytest
 from actors.providers.discovery import EXTRACTIVE
 from actors.providers.options import DialectName
 from actors.providers.settings import RouterOptions
+from actors.purse import Neighbours
 from actors.rules.cascade import ErrorClass
+from actors.runtime import Actor, ChildSpec
 from bus.messages.base import CompletionId
 from bus.messages.completions import (
     ROUTER,
@@ -19,9 +21,11 @@ from bus.messages.completions import (
     ReadStream,
     StreamCompletion,
 )
+from bus.messages.routing import WordsSaid
+from bus.messages.system import BROADCASTER
 from bus.refusals import IllegalTransition, InvalidField, NotFound, StreamBroken
 from tests.support.fault_server import TEXT, TOKENS_IN, TOKENS_OUT, FaultServer, Sickness, refusing_url
-from tests.support.routing import DOCUMENT, behind, request, routing
+from tests.support.routing import DOCUMENT, FIRST, behind, request, routing
 
 DIALECTS: tuple[DialectName, ...] = ("openai", "ollama", "anthropic", "gemini")
 
@@ -193,3 +197,61 @@ async def test_a_schema_that_cannot_be_checked_is_refused() -> None:
         for schema in ('{"type": "thing"}', "{", '{"pattern": "x"}'):
             with pytest.raises(InvalidField, match="schema"):
                 await router.system.ask(ROUTER, msgspec.structs.replace(request(), schema=schema))
+
+
+class Audience(Actor):
+    """Stands where the broadcaster is, and notes what is said."""
+
+    def __init__(self, heard: list[WordsSaid]) -> None:
+        self._heard = heard
+
+    def on_words_said(self, words: WordsSaid) -> None:
+        self._heard.append(words)
+
+
+async def test_who_watches_reads_along_and_hears_the_end_and_the_journal_hears_nothing_of_it() -> None:
+    heard: list[WordsSaid] = []
+    audience = ChildSpec(BROADCASTER, lambda: Audience(heard))
+    shown = msgspec.structs.replace(request(), is_shown=True)
+    async with (
+        FaultServer(Sickness.STREAM_HELD) as held,
+        routing(behind(held.url), neighbours=Neighbours(audience=BROADCASTER), others=[audience]) as router,
+    ):
+        pending = asyncio.create_task(router.system.ask(ROUTER, shown))
+        async with asyncio.timeout(5.0):
+            while not heard:  # noqa: ASYNC110  # turns of the loop
+                await asyncio.sleep(0)
+        first = heard[0]
+        assert (first.agent, first.provider, first.is_over) == ("scout", FIRST, False)
+        assert TEXT.startswith(first.tail)
+        assert first.characters == len(first.tail) > 0
+        held.release()
+        assert (await pending).text == TEXT
+        assert heard[-1].is_over
+        assert {type(record.event).__name__ for record in router.journal.events} == {
+            "CompletionRequested",
+            "CompletionCompleted",
+        }
+
+
+async def test_the_words_of_a_local_request_are_shown_to_nobody() -> None:
+    heard: list[WordsSaid] = []
+    audience = ChildSpec(BROADCASTER, lambda: Audience(heard))
+    shown = msgspec.structs.replace(request(), is_shown=True, privacy="local")
+    known = Neighbours(audience=BROADCASTER)
+    async with FaultServer() as near, routing(behind(near.url), neighbours=known, others=[audience]) as router:
+        assert (await router.system.ask(ROUTER, shown)).text == TEXT
+        assert (await router.stream(shown)).text == TEXT
+        assert (await router.system.ask(ROUTER, msgspec.structs.replace(shown, privacy="any"))).text == TEXT
+        assert [words.is_over for words in heard] == [True]
+
+
+async def test_a_shown_answer_that_breaks_off_begins_anew_at_the_next_provider() -> None:
+    audience = ChildSpec(BROADCASTER, lambda: Audience([]))
+    shown = msgspec.structs.replace(request(), is_shown=True)
+    async with FaultServer(Sickness.BREAKS) as broken, FaultServer() as well:
+        providers = behind(broken.url), behind(well.url, "secondary")
+        known = Neighbours(audience=BROADCASTER)
+        async with routing(*providers, neighbours=known, others=[audience]) as router:
+            completion = await router.system.ask(ROUTER, shown)
+            assert (completion.provider, completion.text) == ("secondary", TEXT)

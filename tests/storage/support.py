@@ -14,7 +14,7 @@ from bus.messages.base import AgentId, BlobId, Event, Position, RunId, TaskId, T
 from bus.messages.catalogue import EVENTS
 from bus.messages.ledger import TransferExpired
 from bus.messages.system import CheckpointFailed, SystemInfo
-from bus.messages.tasks import BidSubmitted, TaskStarted
+from bus.messages.tasks import BidSubmitted, TaskCancelled, TaskStarted
 from storage.database import connect
 from storage.events import EventStore
 from storage.files import Files
@@ -65,6 +65,14 @@ def record(
 def records(first: int, count: int) -> list[Recorded]:
     """Events at `count` positions from `first` on."""
     return [record(position) for position in range(first, first + count)]
+
+
+def told(first: int, count: int) -> list[Recorded]:
+    """As `records`, with a person's words in every fifth."""
+    return [
+        record(position, TaskCancelled(TaskId("t-1"), f"reason {position}") if position % 5 == 0 else None)
+        for position in range(first, first + count)
+    ]
 
 
 def blob(content: bytes) -> dict[BlobId, bytes]:

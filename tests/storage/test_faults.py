@@ -13,7 +13,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from tests.storage.support import everything, opened, records
+from tests.storage.support import everything, opened, told
 from tests.storage.writer import SEGMENT_EVENTS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,7 +67,7 @@ async def _survivors(shim: Path, directory: Path, faults: Sequence[str]) -> list
                 assert found.problem == "", (fault, found, run.errors)
                 assert store.head >= run.acknowledged, (fault, run.errors)
                 assert store.epoch == 1, (fault, store.take_warnings())
-                assert await everything(store) == records(1, store.head), fault
+                assert await everything(store) == told(1, store.head), fault
             await anyio.to_thread.run_sync(shutil.rmtree, data)
             runs.append(run)
 

@@ -109,3 +109,22 @@ def test_keys_that_are_lost_or_changed_are_damage_and_no_redaction(tmp_path: Pat
     with pytest.raises(CorruptDatabase):
         opened(files, keys.path, [event])
     files.close()
+
+
+def test_what_is_left_of_a_block_is_used_on_when_the_file_is_opened_again_unless_the_block_was_lost(
+    tmp_path: Path,
+) -> None:
+    keys = _keys(tmp_path)
+    first, _ = keys.next()
+    keys.open()
+    second, _ = keys.next()
+    assert second == first + 1
+    keys.close()
+    with closing(sqlite3.connect(tmp_path / KEYS_NAME, isolation_level=None)) as connection:
+        connection.execute("DELETE FROM blocks")
+    keys.open()
+    number, key = keys.next()
+    files = Files()
+    assert opener_of(files, keys.path).key(number) == key
+    files.close()
+    keys.close()

@@ -14,7 +14,7 @@ from bus.clock import SystemClock
 from bus.messages.base import Position, RunId
 from storage.checkpoints import CheckpointStore
 from storage.manifests import ActorState, Description
-from tests.storage.support import blob, opened, records, write
+from tests.storage.support import blob, opened, records, told, write
 
 BATCH_SIZES = (1, 7, 40, 300)
 SEGMENT_EVENTS = 400
@@ -37,7 +37,7 @@ async def write_log(directory: Path, batches: int) -> None:
         log = GroupCommitLog(store, head=store.head, epoch=store.epoch, clock=clock)
         tasks.create_task(log.run())
         for number in range(batches):
-            batch = records(log.head + 1, BATCH_SIZES[number % len(BATCH_SIZES)])
+            batch = told(log.head + 1, BATCH_SIZES[number % len(BATCH_SIZES)])
             log.append(batch, blob(b"%d" % log.head))
             await log.committed(batch[-1].position)
             print(log.watermark, flush=True)

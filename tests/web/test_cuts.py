@@ -14,6 +14,8 @@ from web.live_feed import LiveFeed
 from web.options import WebOptions
 
 DEADLINE_S = 600.0
+PACE = {"wait_min_s": 0.005, "wait_max_s": 0.05}
+"""A client that hurries: it is cut so often that patience would only make the test longer."""
 BYTES_MAX = 12_000
 """What passes before a cut: from within the upgrade to after the last batch that there is."""
 
@@ -67,7 +69,7 @@ async def survive(cuts: int, seed: int, ring: int) -> None:
     async with served(world) as url:
         scissors = Scissors(world, int(url.rpartition(":")[2]), cuts, seed)
         async with scissors.open() as road:
-            feed = LiveFeed(road, token="", topics=("#",), after=Position(0), last=None, wanted={})
+            feed = LiveFeed(road, token="", topics=("#",), after=Position(0), last=None, wanted={}, **PACE)
             seen: list[int] = []
             with anyio.fail_after(DEADLINE_S):
                 async with aclosing(feed.__aiter__()) as events:

@@ -47,7 +47,7 @@ export function Schedules() {
     return html`<${Empty} command='agora schedule create "Read the news" --cron "0 9 * * *"'>Schedules post tasks at a time, after a delay, or again and again. There is none yet.<//>`;
   }
   return html`
-    <div class="scroll" tabindex="0" role="region" aria-label="Schedules"><table>
+    <div class="scroll schedules" tabindex="0" role="region" aria-label="Schedules"><table>
       <thead><tr><th>Schedule</th><th>Posts</th><th>When</th><th>Next</th><th class="figure">Posted</th><th class="figure">Pays at most</th><th></th></tr></thead>
       <tbody>${page.schedules.map((each) => html`
         <tr key=${each.schedule}>
