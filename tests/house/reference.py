@@ -49,7 +49,7 @@ def errors() -> str:
         except ModuleNotFoundError as missing:
             if missing.name not in OF_EXTRAS:
                 raise
-    kinds = {kind.code: kind for kind in sorted(_kinds(AgoraError), key=lambda kind: kind.__name__)}
+    kinds = {kind.code: kind for kind in sorted(kinds_of_error(), key=lambda kind: kind.__name__)}
     return table(("code", "meaning"), [(f"`{code}`", _first_sentence(kinds[code])) for code in sorted(kinds)])
 
 
@@ -148,10 +148,12 @@ def _first_sentence(kind: type) -> str:
     return re.split(r"(?<=[.!?]) (?=[A-Z])", text, maxsplit=1)[0]
 
 
-def _kinds(kind: type[AgoraError]) -> Iterator[type[AgoraError]]:
+def kinds_of_error(kind: type[AgoraError] = AgoraError) -> Iterator[type[AgoraError]]:
+    """An error and all below it; those that tests make up are not Agora's."""
     yield kind
     for below in kind.__subclasses__():
-        yield from _kinds(below)
+        if not below.__module__.startswith("tests."):
+            yield from kinds_of_error(below)
 
 
 if __name__ == "__main__":

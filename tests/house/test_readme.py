@@ -7,9 +7,8 @@ import pytest
 
 from actors.config import load
 from actors.main import main
-from bus.errors import AgoraError
 from tests.house.parts import README
-from tests.house.reference import setting_keys, with_reference
+from tests.house.reference import kinds_of_error, setting_keys, with_reference
 from tests.house.tree import ROOT, modules
 
 TEXT = README.read_text(encoding="utf-8")
@@ -46,7 +45,6 @@ def test_both_commands_make_their_own_environment() -> None:
     assert _test_command().startswith("python3 -m venv .venv && ")
 
 
-@pytest.mark.slow
 def test_every_command_that_the_readme_names_exists() -> None:
     named = sorted(
         {name for block in [*FENCED.findall(TEXT), *INLINE.findall(TEXT)] for name in COMMAND.findall(block)}
@@ -82,7 +80,7 @@ def test_the_settings_that_the_readme_shows_are_accepted(tmp_path: Path) -> None
 
 
 def test_every_error_has_a_code_of_its_own() -> None:
-    kinds = [kind for kind in _below(AgoraError) if "code" in vars(kind)]
+    kinds = [kind for kind in kinds_of_error() if "code" in vars(kind)]
     codes = [kind.code for kind in kinds]
     assert sorted(codes) == sorted(set(codes))
 
@@ -109,7 +107,3 @@ def _help_status(command: str) -> int | str | None:
     with pytest.raises(SystemExit) as leaving:
         main((command, "--help"))
     return leaving.value.code
-
-
-def _below(kind: type[AgoraError]) -> list[type[AgoraError]]:
-    return [kind, *(found for below in kind.__subclasses__() for found in _below(below))]
