@@ -158,6 +158,8 @@ class Supervisor:
         self._child: Child | None = None
         self._is_stopping = False
         self._crashes_s: list[float] = []
+        self._has_asked = ""
+        """The commit on trial whose server has asked to be started again."""
 
     def run(self) -> int:
         """Until a server ends for good; its exit code."""
@@ -199,6 +201,10 @@ class Supervisor:
         reason = self._judge(child, upgrade.ready_within_s)
         if self._is_stopping:
             return True  # the next start tries it again
+        if child.process.returncode == RESTART and self._has_asked != upgrade.commit:
+            # A kill came before it was noted that the branch is moved: this server has noted it, and starts for that.
+            self._has_asked = upgrade.commit
+            return False
         if not reason:
             write(self._data, msgspec.structs.replace(upgrade, state="taken"))
             return True

@@ -263,3 +263,22 @@ def test_a_server_that_cannot_be_started_says_so_once(tmp_path: Path) -> None:
 def _supervised(data: Path, code: str) -> "subprocess.CompletedProcess[bytes]":
     command: Sequence[str] = (sys.executable, "-I", str(SCRIPT), str(data), sys.executable, "-c", code)
     return subprocess.run(command, capture_output=True, timeout=WAIT_MAX_S, check=False)
+
+
+ASKING = """
+import pathlib
+asked = data / "asked"
+is_first = not asked.exists()
+asked.touch()
+if is_first or {always}:
+    raise SystemExit(75)
+status, version = 200, "better"
+"""
+
+
+@pytest.mark.parametrize(("always", "state"), [(False, "taken"), (True, "rolled_back")])
+def test_a_server_on_trial_may_ask_once_to_be_started_again(tmp_path: Path, always: bool, state: str) -> None:
+    with stage(tmp_path) as found:
+        found.upgrade(ASKING.format(always=always))
+        found.start()
+        assert found.until("taken", "rolled_back", starts=1).state == state
