@@ -1,10 +1,10 @@
 """The approvals: it keeps what waits for a person's word, and applies changes to git repositories when it is given.
 
 Its state is the docket (`actors.rules.docket`), a fold of its own events; who may decide what is in
-`actors.rules.approvals`. What happens outside, in `actors.git`, happens in jobs: a job begins after the commit of the
-event that announces it, and its outcome comes back as a message. After a restart what was announced and has no outcome
-is begun again; each of these steps can be done twice. Only what another history had begun, before a restore or in the
-origin of a fork, is looked up instead.
+`actors.rules.approvals`; who waits for that, or watches checks, stands in the gallery (`actors.gallery`). What happens
+outside, in `actors.git`, happens in jobs: a job begins after the commit of the event that announces it, and its outcome
+comes back as a message. After a restart what was announced and has no outcome is begun again; each of these steps can
+be done twice. Only what another history had begun, before a restore or in the origin of a fork, is looked up instead.
 """
 
 from collections.abc import Awaitable, Callable
@@ -13,6 +13,7 @@ from typing import Annotated, ClassVar, Concatenate, ParamSpec
 
 import msgspec
 
+from actors.gallery import FollowDue, Gallery
 from actors.git.changes import Changes, ChangesOptions
 from actors.git.errands import (
     ChecksEnded,
@@ -57,16 +58,8 @@ from bus.refusals import InvalidField, NotFound, Overloaded
 
 P = ParamSpec("P")
 
-WAITING_MAX = 1_024
-"""Askers that wait for decisions at once."""
 READS_MAX = 32
 """Diffs, outputs and files that are read at once."""
-FOLLOWERS_MAX = 64
-"""Watchers of running checks that wait at once."""
-FOLLOW_S = 10.0
-"""How long a watcher waits for something to be said."""
-SAID_BYTES_MAX = 64 * 1024
-"""What is kept of the words of running checks for who watches; all of it is kept when they have ended."""
 SWEEP_FIRST_S = 5.0
 SWEEP_S = 3_600.0
 """Between two looks at what is kept of ended proposals."""
@@ -96,41 +89,10 @@ class ProposalDue(Message, frozen=True):
     proposal: ProposalId
 
 
-class FollowDue(Message, frozen=True):
-    """Told to oneself when those who watch checks have waited long enough for nothing."""
-
-    wire_name = "proposal.follow_due"
-
-    proposal: ProposalId
-
-
 class SweepDue(Message, frozen=True):
     """Told to oneself when it is time to look at what is kept of ended proposals."""
 
     wire_name = "proposal.sweep"
-
-
-class Said:
-    """What the running checks of a proposal have said: the last of it, and where that begins."""
-
-    def __init__(self) -> None:
-        self.begins = 0
-        self.words = bytearray()
-
-    def add(self, words: bytes) -> None:
-        """Keep what was said, as far as there is room."""
-        self.words += words
-        over = max(0, len(self.words) - SAID_BYTES_MAX)
-        del self.words[:over]
-        self.begins += over
-
-    @property
-    def ends(self) -> int:
-        return self.begins + len(self.words)
-
-    def since(self, after: int) -> bytes:
-        """What came after so many bytes, as far as it is kept."""
-        return bytes(self.words[max(0, after - self.begins) :])
 
 
 class Approvals(PersistentActor[Docket]):
@@ -144,12 +106,9 @@ class Approvals(PersistentActor[Docket]):
         self._git = Changes(options.changes, work)
         at = work.parent if is_supervised else None
         self._errands = Errands(self._git, read_timeout_s=options.read_timeout_s, supervised_at=at)
-        self._waiting: dict[ProposalId, list[Deferred[ProposalView]]] = {}
-        self._waiting_count = 0
+        self._gallery = Gallery(self)
         self._read_count = 0
         self._jobs: dict[ProposalId, Job] = {}
-        self._said: dict[ProposalId, Said] = {}
-        self._followers: dict[ProposalId, list[tuple[int, Deferred[OutputPart]]]] = {}
         self._listing: list[Deferred[BranchPage]] = []
 
     def initial(self) -> Docket:
@@ -187,14 +146,7 @@ class Approvals(PersistentActor[Docket]):
         return self._decided(command.proposal, approvals.decide_withdraw(self.state, command, self.now_us))
 
     def on_await_decision(self, query: AwaitDecision) -> ProposalView | None:
-        view = proposal_of(self.state, query.proposal)
-        if view.state not in OPEN:
-            return view
-        if self._waiting_count >= WAITING_MAX:
-            raise Overloaded("waiting for decisions", retry_after_s=5.0)
-        self._waiting_count += 1
-        self._waiting.setdefault(query.proposal, []).append(self.defer())
-        return None
+        return self._gallery.await_decision(proposal_of(self.state, query.proposal))
 
     # People
 
@@ -229,15 +181,7 @@ class Approvals(PersistentActor[Docket]):
         self.perform(self._reading, self._errands.read_file, query, self.defer())
 
     def on_follow_output(self, query: FollowOutput) -> OutputPart | None:
-        view = proposal_of(self.state, query.proposal)
-        said = self._said.get(query.proposal)
-        if view.state is not ProposalState.CHECKING or (said is not None and said.ends != query.after):
-            return self._part(view, query.after)
-        if sum(map(len, self._followers.values())) >= FOLLOWERS_MAX:
-            raise Overloaded("watching checks", retry_after_s=5.0)
-        self._followers.setdefault(query.proposal, []).append((query.after, self.defer()))
-        self.start_timer(f"follow/{query.proposal}", FOLLOW_S, FollowDue(query.proposal))
-        return None
+        return self._gallery.follow(proposal_of(self.state, query.proposal), query.after)
 
     def on_list_branches(self, _: ListBranches) -> None:
         if len(self._listing) >= READS_MAX:
@@ -258,13 +202,10 @@ class Approvals(PersistentActor[Docket]):
         self._record(approvals.decide_checked(view, message.result, self.now_us), (message.output,))
 
     def on_checks_said(self, message: ChecksSaid) -> None:
-        view = proposal_of(self.state, message.proposal)
-        if view.state is ProposalState.CHECKING:
-            self._said.setdefault(view.proposal, Said()).add(message.said)
-            self._answer_followers(view)
+        self._gallery.hear(proposal_of(self.state, message.proposal), message.said)
 
     def on_follow_due(self, message: FollowDue) -> None:
-        self._answer_followers(proposal_of(self.state, message.proposal))
+        self._gallery.answer_followers(proposal_of(self.state, message.proposal))
 
     def on_step_ended(self, message: StepEnded) -> None:
         view = proposal_of(self.state, message.proposal)
@@ -337,12 +278,10 @@ class Approvals(PersistentActor[Docket]):
         if view.state in OPEN:
             self._await_end(view)
         else:
-            self._answer_waiting(view)
+            self.cancel_timer(f"end/{view.proposal}")
         if (job := self._jobs.pop(view.proposal, None)) is not None:
             job.cancel()  # it has ended, or nobody waits for it any more
-        if view.proposal in self._said or view.proposal in self._followers:
-            self._answer_followers(view)
-            self._said.pop(view.proposal, None)
+        self._gallery.move(view)
         if view.proposal in self.state.foreign:
             self.perform(self._errands.look_up, view)
             return
@@ -374,32 +313,12 @@ class Approvals(PersistentActor[Docket]):
             left_s = max(0.0, (view.expires_us - self.now_us) / 1e6)
             self.start_timer(f"end/{view.proposal}", min(left_s, TIMER_MAX_S), ProposalDue(view.proposal))
 
-    def _answer_waiting(self, view: ProposalView) -> None:
-        self.cancel_timer(f"end/{view.proposal}")
-        waiting = self._waiting.pop(view.proposal, [])
-        self._waiting_count -= len(waiting)
-        for deferred in waiting:
-            if deferred.is_open:
-                deferred.answer(view)
-
     @property
     def _epoch(self) -> int:
         return self._context.core.log.epoch
 
     def _known(self, proposal: str) -> ProposalView | None:
         return self.state.proposals.get(ProposalId(proposal))
-
-    def _part(self, view: ProposalView, after: int) -> OutputPart:
-        """What was said since; who asks for more than was said watches checks that have begun again."""
-        said = self._said.get(view.proposal) or Said()
-        words = said.since(after if after <= said.ends else 0).decode(errors="replace")
-        return OutputPart(view.proposal, words, said.ends, view.state is not ProposalState.CHECKING)
-
-    def _answer_followers(self, view: ProposalView) -> None:
-        self.cancel_timer(f"follow/{view.proposal}")
-        for after, deferred in self._followers.pop(view.proposal, []):
-            if deferred.is_open:
-                deferred.answer(self._part(view, after))
 
     def _begin_read(self) -> None:
         if self._read_count >= READS_MAX:

@@ -34,6 +34,8 @@ class BroadcasterOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """The cascade in its order."""
     budget_run_usd_micros: int = 0
     """The run's budget; 0 means without a limit."""
+    budget_day_usd_micros: int = 0
+    """A day's budget; 0 means without a limit."""
 
 
 class CatchUp(Message, frozen=True):
@@ -101,7 +103,10 @@ class Broadcaster(Actor):
             except msgspec.DecodeError:
                 found = None  # the overview's shape has changed since: all of it is in the events
         return Overview(
-            found, providers=self._options.providers, budget_run_usd_micros=self._options.budget_run_usd_micros
+            found,
+            providers=self._options.providers,
+            budget_run_usd_micros=self._options.budget_run_usd_micros,
+            budget_day_usd_micros=self._options.budget_day_usd_micros,
         )
 
     async def _read_up_to(self, position: Position) -> None:

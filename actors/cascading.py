@@ -84,10 +84,10 @@ class Cascading(Purse):
             failure = Failure(ErrorClass.OUTRUN, OUTRUN, charged, ended.elapsed_s, ended.first_s)
             self.persist(*transition, call.attempt_failed(flight, failure))
         else:
-            self._drop_others(call, flight, ErrorClass.OUTRUN, OUTRUN)
-            lost = self.state.spending.open[call.completion].lost
+            if len(call.flights) > 1:
+                self._drop_others(call, flight, ErrorClass.OUTRUN, OUTRUN)
             times = Times(ended.elapsed_s, ended.first_s, now_s)
-            completed = call.completed(flight, ended.reply, lost, times, now_us)
+            completed = call.completed(flight, ended.reply, times, now_us)
             self.persist(*transition, completed)
             self._end(call, call.reply(completed, ended.reply), "answered", completed.cost_usd_micros)
         self._look_again(seat)
@@ -155,8 +155,11 @@ class Cascading(Purse):
             self._options.cascade,
             self.dice.random(),
         )
-        if choice is not None and self._retries.take():
-            self._try(call, self._seats.seat(choice.provider), choice.limit_s)
+        if choice is None:
+            return
+        seat = self._seats.seat(choice.provider)
+        if self._refused_money(call, seat) is None and self._retries.take():
+            self._try(call, seat, choice.limit_s)
 
     def _breaker_opened(self) -> None:
         """A provider is sick."""
@@ -183,7 +186,7 @@ class Cascading(Purse):
             wait_s = fairness.retry_after_s(self._register.queued + 1, self._seats.places, self._seats.latency_s)
             raise Overloaded("the router", wait_s)
         needed = self._seats.dearest(self.state.cascade, call)
-        if self._hedge_after_s(call):
+        if needed and self._hedge_after_s(call):
             needed *= 2
         drawn = spending.budgets(self.state.spending, self._limits, request.agent, self.now_us)
         refused, notes = spending.refusal(self.state.spending, drawn, needed)
@@ -195,8 +198,11 @@ class Cascading(Purse):
         if refused is not None:
             self._note(notes)
             return refused
-        call.completion = CompletionId(f"m-{self.state.spending.requested + 1}")
-        self.persist(*spending.warnings(self.state.spending, drawn, needed), call.requested(needed, self.now_us))
+        call.completion = self._next_number()
+        if due := spending.warnings(self.state.spending, drawn, needed):
+            self.persist(*due)
+        if needed:
+            self.persist(call.requested(needed, self.now_us))
         self._register.add(call)
         self._retries.earn()
         return choice
@@ -214,15 +220,20 @@ class Cascading(Purse):
 
     def _go_on(self, call: Call) -> None:
         """The next attempt, or the end. What failed attempts may have cost can leave no money for another."""
-        intent = self.state.spending.open[call.completion]
-        if intent.lost:
-            drawn = spending.budgets(self.state.spending, self._limits, call.request.agent, self.now_us)
-            refused, notes = spending.refusal(self.state.spending, drawn, intent.reserved, intent.reserved)
-            if refused is not None:
-                self._note(notes)
-                self._fail(call, "budget", str(refused), refused)
-                return
-        self._follow(call, self._choose(call))
+        if call.lost and (refused := self._reserve(call, call.reserved)) is not None:
+            self._fail(call, "budget", str(refused), refused)
+        else:
+            self._follow(call, self._choose(call))
+
+    def _reserve(self, call: Call, needed: int) -> Refused | None:
+        """See that a call has so much set aside for it, beside what it has lost; why not, if the budgets forbid it."""
+        books = self.state.spending
+        drawn = spending.budgets(books, self._limits, call.agent, self.now_us)
+        refused, notes = spending.refusal(books, drawn, needed, call.reserved)
+        self._note(notes)
+        if refused is None and needed > call.reserved:
+            self.persist(*spending.warnings(books, drawn, needed - call.reserved), call.requested(needed, self.now_us))
+        return refused
 
     def _follow(self, call: Call, choice: Choice) -> None:
         match choice:
@@ -230,7 +241,12 @@ class Cascading(Purse):
                 refusal = Halted()
                 self._fail(call, refusal.code, str(refusal), refusal)
             case Try(provider, limit_s):
-                self._try(call, self._seats.seat(provider), limit_s)
+                seat = self._seats.seat(provider)
+                refused = self._refused_money(call, seat)
+                if refused is None:
+                    self._try(call, seat, limit_s)
+                else:
+                    self._fail(call, "budget", str(refused), refused)
             case Queue(provider, delay_s):
                 self._register.queue(call, provider)
                 self.start_timer(call.completion, delay_s, CallDue(call.completion, is_next_round=False))
@@ -242,10 +258,17 @@ class Cascading(Purse):
                 error = call.attempted[-1].error if call.attempted else UNAVAILABLE
                 self._fail(call, error, reason, self._nobody(call, reason))
 
+    def _refused_money(self, call: Call, seat: Seat) -> Refused | None:
+        """Why an attempt there may not cost what it may cost: prices may have changed since the call began."""
+        if not seat.is_paid or (needed := call.estimate(seat)) <= call.reserved:
+            return None
+        return self._reserve(call, needed)
+
     def _try(self, call: Call, seat: Seat, limit_s: float) -> None:
         """Begin an attempt. One that may cost money waits until that money is committed; it mostly is already."""
-        permit, events = seat.take(call.tokens_in + call.request.tokens_max, self.monotonic_s, self.now_us)
-        flight = call.begin(seat, permit, self.monotonic_s, is_hedge=bool(call.flights))
+        now_s = self.monotonic_s
+        permit, events = seat.take(call.tokens_in + call.request.tokens_max, now_s, self.now_us)
+        flight = call.begin(seat, permit, now_s, is_hedge=bool(call.flights))
         self._register.note_turn(call)
         if events:
             self.persist(*events)
@@ -308,10 +331,9 @@ class Cascading(Purse):
     def _fail(self, call: Call, error: str, reason: str, refusal: AgoraError, ending: Ending = "failed") -> None:
         """The completion ends without an answer, wherever it is."""
         self._drop_others(call, None, ErrorClass.CANCELLED, reason)
-        lost = self.state.spending.open[call.completion].lost
-        failed = call.failed(error, reason, lost, self.now_us)
+        failed = call.failed(error, reason, self.now_us)
         self.persist(failed)
-        self._end(call, refusal, ending, lost, failed)
+        self._end(call, refusal, ending, call.lost, failed)
 
     def _end(  # how it ended, and what is recorded of it
         self,

@@ -12,7 +12,6 @@ import secrets
 import shutil
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
@@ -22,7 +21,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from actors import supervised
+from actors import interpreter, supervised
 from actors.agent import Agent
 from actors.approvals import Approvals
 from actors.artifacts import Artifacts
@@ -33,6 +32,7 @@ from actors.history import JournalHistory
 from actors.journal import Journal, RunIdentity
 from actors.ledger import Ledger
 from actors.lightning import Lightning
+from actors.memory import Memory
 from actors.monitor import Health, Monitor
 from actors.nodes import check_key, open_node
 from actors.providers import ProviderOptions, discover, probe_http
@@ -62,6 +62,7 @@ from bus.messages.catalogue import EVENTS
 from bus.messages.completions import ROUTER
 from bus.messages.ledger import LEDGER
 from bus.messages.lightning import LIGHTNING
+from bus.messages.memory import MEMORY
 from bus.messages.monitor import MONITOR
 from bus.messages.quotas import QUOTAS
 from bus.messages.schedules import SCHEDULER
@@ -98,8 +99,6 @@ STOP_CHECKPOINT_MAX_S = 15.0
 EMPTY: Mapping[str, str] = {}
 STUCK_AFTER_S = 30.0
 """A message that waits longer in the mailbox of a running actor means that the actor stands still."""
-SWITCH_INTERVAL_S = 0.0005
-"""A busy loop gives the interpreter to the journal's thread this often; the default starves it (measured)."""
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -128,7 +127,7 @@ async def running(
 
     Raises CannotListen when the port is taken, StorageError when the directory cannot be used, and what a start raises.
     """
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    interpreter.share()
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(await _listening(config)) if web and config.web.enabled else None
@@ -321,6 +320,7 @@ def _broadcaster(
     options = BroadcasterOptions(
         providers=tuple(provider.name for provider in providers),
         budget_run_usd_micros=config.router.budget_run_usd_micros,
+        budget_day_usd_micros=config.router.budget_day_usd_micros,
     )
     return ChildSpec(BROADCASTER, lambda: Broadcaster(hub, history, system.log, options))
 
@@ -358,6 +358,7 @@ def _society(
         ChildSpec(LIGHTNING, lambda: Lightning(config.lightning, open_node(config.lightning, environment))),
         ChildSpec(QUOTAS, lambda: Quotas(config.quotas)),
         ChildSpec(ARTIFACTS, lambda: Artifacts(config.artifacts)),
+        ChildSpec(MEMORY, Memory),
         ChildSpec(COORDINATOR, lambda: Coordinator(config.coordinator, switch)),
         ChildSpec(ROUTER, lambda: Router(router, environment, switch, neighbours=known, recordings=recordings)),
         ChildSpec(APPROVALS, lambda: Approvals(config.approvals, data / CHECKS_NAME, is_supervised=is_supervised)),

@@ -1,19 +1,20 @@
 """The coordinator: it takes tasks, auctions them among the agents, and watches over who works on what.
 
 Its state is the board (`actors.rules.board`), a fold of its own events; what it decides is in `actors.rules.market`,
-and what follows from it in time in `actors.floor`. The ledger's holds and the agents' comings and goings reach it as
-facts. After a restart auctions and leases run for one full period again, since downtime is nobody's fault; a deadline
-is a time of day and stays.
+what follows from it in `actors.floor`, and when in `actors.timetable`. The ledger's holds and the agents' comings and
+goings reach it as facts. After a restart auctions and leases run for one full period again, since downtime is nobody's
+fault; a deadline is a time of day and stays.
 """
 
 from typing import ClassVar
 
-from actors.floor import AuctionsDue, CoordinatorOptions, DeadlineDue, Floor, InvitationDue, LeaseDue, WaitDue
+from actors.floor import CoordinatorOptions, Floor, InvitationDue
 from actors.rules import board as boards
 from actors.rules import market, tasks, triggers
 from actors.rules.board import Board
 from actors.rules.settlement import task_of_hold
 from actors.runtime import PersistentActor, Subscription
+from actors.timetable import AuctionsDue, DeadlineDue, LeaseDue, WaitDue
 from bus.messages.agents import AgentJoined, AgentLeft, AgentStatus
 from bus.messages.base import Event
 from bus.messages.ledger import TransferHeld, TransferRefused
@@ -54,6 +55,7 @@ class Coordinator(PersistentActor[Board]):
     def __init__(self, options: CoordinatorOptions, switch: Switch | None = None) -> None:
         self._floor = Floor(self, options, switch)
         self._terms = self._floor.terms
+        self._timetable = self._floor.timetable
 
     def initial(self) -> Board:
         return Board()
@@ -107,7 +109,7 @@ class Coordinator(PersistentActor[Board]):
 
     def on_deadline_due(self, message: DeadlineDue) -> None:
         self._floor.record(market.decide_expire(self.state, message.task, self.now_us))
-        self._floor.await_deadline(self.state.tasks[message.task])  # again, should the wall clock have been set back
+        self._timetable.await_deadline(self.state.tasks[message.task])  # the wall clock may have been set back
 
     def on_schedule_fired(self, fact: ScheduleFired) -> None:
         """A task for each time that has come, once: its key is the schedule's and the time's."""
@@ -123,7 +125,7 @@ class Coordinator(PersistentActor[Board]):
 
     def on_wait_due(self, message: WaitDue) -> None:
         self._floor.record(market.decide_resume(self.state, message.task, self.now_us, self._terms))
-        self._floor.await_retry(self.state.tasks[message.task])  # again, should the wall clock have been set back
+        self._timetable.await_retry(self.state.tasks[message.task])  # as above
 
     # Auctions
 
@@ -161,15 +163,14 @@ class Coordinator(PersistentActor[Board]):
 
     def on_work(self, command: StartWork | CompleteTask | FailTask) -> TaskAccepted:
         self._floor.record(market.decide_work(self.state, command, self.now_us, self._terms))
-        self._floor.await_heartbeat(self.state.tasks[command.task])
+        self._timetable.await_heartbeat(self.state.tasks[command.task])
         return market.accepted(self.state, command.task)
 
     def on_renew_lease(self, command: RenewLease) -> LeaseRenewed:
         task = market.task_of(self.state, command.task)
         tasks.check_lease(task, command, "renewed")
-        self._floor.await_heartbeat(task)
+        self._timetable.await_heartbeat(task)
         return LeaseRenewed(task.task, market.lease_s(task, self._terms))
 
     def on_lease_due(self, message: LeaseDue) -> None:
-        if self._floor.has_run_out(market.task_of(self.state, message.task)):
-            self._floor.record(market.decide_lapse(self.state, message.task, message.attempt, self.now_us, self._terms))
+        self._floor.record(market.decide_lapse(self.state, message.task, message.attempt, self.now_us, self._terms))

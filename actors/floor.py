@@ -1,8 +1,8 @@
-"""The auction floor: what the coordinator does besides deciding, such as keeping time and inviting agents.
+"""The auction floor: what the coordinator does besides deciding, such as inviting agents and closing auctions.
 
-It records what was decided, and lets follow what must: an auction is awaited for its window, a lease for its period, a
-deadline until its time of day; an agent that comes free gets the tasks that waited for it. All of this lives in memory
-and is made again at a start from the board, each window and period in full.
+It records what was decided, and lets follow what must: what has to be awaited is put into the timetable, and an agent
+that comes free gets the tasks that waited for it. All of this lives in memory and is made again at a start from the
+board.
 
 Rules: an auction closes when its window is over, or earlier once every agent that could take the task has answered.
 While nobody who bid has a hand free, but somebody may come free, it stays open and uses up no attempt: the first bid
@@ -11,7 +11,6 @@ task first; of the auctions that only waited for an agent, the most urgent is cl
 halted no auction closes; resuming opens each for a full window again.
 """
 
-import math
 from collections import deque
 from typing import Annotated
 
@@ -19,12 +18,12 @@ import msgspec
 
 from actors.rules import board as boards
 from actors.rules import market, tasks
-from actors.rules.agenda import Agenda
 from actors.rules.board import Board, Member
 from actors.rules.invitations import Invitations
 from actors.rules.market import Terms
 from actors.rules.tasks import LIVE, OPEN, Task
 from actors.runtime import PersistentActor
+from actors.timetable import Timetable
 from bus.messages.agents import agent_address
 from bus.messages.base import AgentId, Event, Message, TaskId
 from bus.messages.tasks import (
@@ -44,8 +43,6 @@ from bus.switch import Switch
 
 INVITATIONS_MAX = 64
 """Auctions that an agent which comes free is told of at once: enough to choose from, few beside its mailbox."""
-CLOSES_MAX = 64
-"""Auctions that are closed in one turn when many are due: a few milliseconds of the loop."""
 
 
 class CoordinatorOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,37 +56,6 @@ class CoordinatorOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """How long after it came free an agent is asked again; by then it knows itself that it is free."""
     wait_s_max: Annotated[float, msgspec.Meta(gt=0, le=3_600)] = 30.0
     """The longest time between two looks at an auction that waits for somebody to come free."""
-
-
-class AuctionsDue(Message, frozen=True):
-    """Told to oneself when the window of an auction is over: one timer serves all of them."""
-
-    wire_name = "auctions.due"
-
-
-class LeaseDue(Message, frozen=True):
-    """Told to oneself when no heartbeat has come for a lease's period."""
-
-    wire_name = "lease.due"
-
-    task: TaskId
-    attempt: int
-
-
-class DeadlineDue(Message, frozen=True):
-    """Told to oneself when a task's time is over."""
-
-    wire_name = "deadline.due"
-
-    task: TaskId
-
-
-class WaitDue(Message, frozen=True):
-    """Told to oneself when a task's retry delay is over."""
-
-    wire_name = "wait.due"
-
-    task: TaskId
 
 
 class InvitationDue(Message, frozen=True):
@@ -110,16 +76,12 @@ class Floor:
         self._switch = switch or Switch()
         self._options = options
         self.terms = Terms(options.bid_window_s, options.lease_s)
+        self.timetable = Timetable(actor, self.terms)
         self._invitations = Invitations()
         self._inviting: set[AgentId] = set()
         self._ended: deque[TaskId] = deque()
         """Tasks whose followers have not been looked at yet."""
         self._is_settling = False
-        self._leases_s: dict[TaskId, float] = {}
-        """Until when each lease runs, in monotonic seconds."""
-        self._closes: Agenda[TaskId] = Agenda()
-        self._wakes_s = math.inf
-        """When the one timer for all auctions passes."""
 
     @property
     def _board(self) -> Board:
@@ -130,9 +92,9 @@ class Floor:
         for state in OPEN:
             for number in self._board.numbers.get(state, []):
                 task = self._board.tasks[boards.task_id(number)]
-                self.await_deadline(task)
-                self.await_heartbeat(task)
-                self.await_retry(task)
+                self.timetable.await_deadline(task)
+                self.timetable.await_heartbeat(task)
+                self.timetable.await_retry(task)
                 if task.auction is not None:
                     self._open(task)
                     self._invitations.remind(task.task)
@@ -180,10 +142,8 @@ class Floor:
 
     def close_all_due(self) -> None:
         """The windows of some auctions are over."""
-        self._wakes_s = math.inf
-        for task in self._closes.take(self._actor.monotonic_s, CLOSES_MAX):
+        for task in self.timetable.take_closes():
             self._close_due(self._board.tasks[task])
-        self._wake_for_next()
 
     def _close_due(self, task: Task) -> None:
         """The auction closes, unless it is worth waiting for somebody to come free."""
@@ -222,37 +182,6 @@ class Floor:
             else:
                 self._invitations.answer(owed, agent)
 
-    def await_heartbeat(self, task: Task) -> None:
-        """Let the task's lease run for a full period, if somebody holds it."""
-        if task.state in LIVE:
-            lease_s = market.lease_s(task, self.terms)
-            self._leases_s[task.task] = self._actor.monotonic_s + lease_s
-            self._actor.start_timer(f"lease/{task.task}", lease_s, LeaseDue(task.task, task.attempt))
-
-    def has_run_out(self, task: Task) -> bool:
-        """Whether the lease's period is over. It may have been renewed while the word of its end waited its turn."""
-        left_s = self._leases_s.get(task.task, 0.0) - self._actor.monotonic_s
-        if left_s > 0:
-            self._actor.start_timer(f"lease/{task.task}", left_s, LeaseDue(task.task, task.attempt))
-        return left_s <= 0
-
-    def await_deadline(self, task: Task) -> None:
-        """Await the task's deadline, if it has one."""
-        due_us = tasks.deadline_us(task)
-        if due_us and task.state in OPEN:
-            left_s = max(0.0, (due_us - self._actor.now_us) / 1_000_000)
-            self._actor.start_timer(f"deadline/{task.task}", left_s, DeadlineDue(task.task))
-
-    def await_retry(self, task: Task) -> None:
-        """Await the end of the task's retry delay, if it waits for that."""
-        if task.is_waiting and task.waits_until_us:
-            left_s = max(0.0, (task.waits_until_us - self._actor.now_us) / 1_000_000)
-            self._actor.start_timer(f"wait/{task.task}", left_s, WaitDue(task.task))
-
-    def _end_lease(self, task: TaskId) -> None:
-        self._leases_s.pop(task, None)
-        self._actor.cancel_timer(f"lease/{task}")
-
     def _lease_ended_by(self, event: Event) -> Task | None:
         """The task whose lease the event will end, if it does."""
         match event:
@@ -265,25 +194,20 @@ class Floor:
     def _follow(self, event: Event) -> None:
         match event:
             case TaskCreated():
-                self.await_deadline(self._board.tasks[event.task])
+                self.timetable.await_deadline(self._board.tasks[event.task])
             case TaskWaiting():
-                self._invitations.close(event.task)
-                self._closes.drop(event.task)
-                self._end_lease(event.task)
-                self.await_retry(self._board.tasks[event.task])
+                self._end_auction(event.task)
+                self.timetable.end_lease(event.task)
+                self.timetable.await_retry(self._board.tasks[event.task])
             case TaskBidding():
-                self._end_lease(event.task)
+                self.timetable.end_lease(event.task)
                 self._open(self._board.tasks[event.task])
             case TaskAssigned():
-                self._invitations.close(event.task)
-                self._closes.drop(event.task)
-                self.await_heartbeat(self._board.tasks[event.task])
+                self._end_auction(event.task)
+                self.timetable.await_heartbeat(self._board.tasks[event.task])
             case TaskCompleted() | TaskFailed() | TaskCancelled() | TaskExpired():
                 self._invitations.close(event.task)
-                self._closes.drop(event.task)
-                self._end_lease(event.task)
-                for kind in ("deadline", "wait"):
-                    self._actor.cancel_timer(f"{kind}/{event.task}")
+                self.timetable.end(event.task)
                 if event.task in self._board.followers:
                     self._ended.append(event.task)
             case BidderChanged():
@@ -317,14 +241,11 @@ class Floor:
     def _await_close(self, task: Task) -> None:
         window_s = market.window_s(task, self.terms)
         wait_s = min(window_s * self._invitations.patience(task.task), max(self._options.wait_s_max, window_s))
-        self._closes.put(task.task, self._actor.monotonic_s + wait_s)
-        self._wake_for_next()
+        self.timetable.await_close(task.task, wait_s)
 
-    def _wake_for_next(self) -> None:
-        next_s = self._closes.next_s
-        if next_s is not None and next_s < self._wakes_s:
-            self._wakes_s = next_s
-            self._actor.start_timer("auctions", max(0.0, next_s - self._actor.monotonic_s), AuctionsDue())
+    def _end_auction(self, task: TaskId) -> None:
+        self._invitations.close(task)
+        self.timetable.end_auction(task)
 
     def _close_if_answered(self, task: TaskId) -> None:
         if self._switch.is_halted:

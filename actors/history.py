@@ -1,10 +1,10 @@
 """The past as the runtime reads it."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 
 from actors.runtime import Snapshot
 from bus.address import Address
-from bus.envelope import Recorded
+from bus.envelope import OwnEvents, Recorded
 from bus.messages.base import Position
 from storage.checkpoints import Checkpoint
 from storage.errors import CorruptJournal
@@ -23,17 +23,25 @@ class JournalHistory:
                 events.path, pruned_to, "events up to here were pruned, and no usable checkpoint stands for them"
             )
         self._events = events
-        self._actors: Mapping[Address, ActorState] = checkpoint.actors if checkpoint is not None else {}
+        self.actors: Mapping[Address, ActorState] = checkpoint.actors if checkpoint is not None else {}
+        """The states in the checkpoint in use."""
+        self._position = Position(0)
 
-    def go_on_from(self, actors: Mapping[Address, ActorState]) -> None:
-        """From now on an actor that restarts folds on top of these states, which are saved."""
-        self._actors = actors
+    def go_on_from(self, actors: Mapping[Address, ActorState], position: Position) -> None:
+        """From now on an actor that restarts folds on top of these states, which are saved.
+
+        All that do not follow stand at the position, whatever they say.
+        """
+        self.actors, self._position = actors, position
 
     async def snapshot(self, address: Address) -> Snapshot | None:
-        found = self._actors.get(address)
-        return Snapshot(found.position, found.cursor, found.state) if found is not None else None
+        found = self.actors.get(address)
+        if found is None:
+            return None
+        position = found.position if found.follows else max(found.position, self._position)
+        return Snapshot(position, found.cursor, found.state)
 
-    def own_events(self, address: Address, after: Position) -> AsyncIterator[Sequence[Recorded]]:
+    def own_events(self, address: Address, after: Position) -> AsyncGenerator[OwnEvents, None]:
         return self._events.own_events(address, after)
 
     def facts(

@@ -6,7 +6,7 @@ of its own and only where the state has changed since the last; it is saved once
 durable. One that cannot be saved is a warning event and is tried again; the run goes on.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -15,10 +15,10 @@ import msgspec
 
 from actors.history import JournalHistory
 from actors.journal_options import JournalOptions
+from actors.last_copies import LastCopies
 from actors.rules import checkpoints as rules
 from actors.rules.checkpoints import Since
-from actors.runtime import Actor, Copy, Deferred, GroupCommitLog, Job, Stamp
-from bus.address import Address
+from actors.runtime import Actor, Copies, Deferred, GroupCommitLog, Job
 from bus.envelope import StoredEvent
 from bus.errors import AgoraError, DeadlinePassed, Refused, StorageError, SystemStopping
 from bus.messages.agents import StepCompleted
@@ -52,7 +52,7 @@ from bus.messages.system import (
 from bus.refusals import NotFound, Overloaded
 from storage.checkpoints import CheckpointStore
 from storage.events import EventStore
-from storage.manifests import ActorState, Description
+from storage.manifests import Description
 from storage.mirror import follow
 from storage.pruning import Pruner
 
@@ -67,8 +67,8 @@ MIRROR_RETRY_S = 10.0
 LOOK = "look whether a checkpoint is due"
 LOOK_BACK = "look whether old events are to go"
 
-Copies = Callable[[Mapping[Address, Stamp]], Awaitable[Mapping[Address, Copy]]]
-"""Takes the copies that a checkpoint is made of; of what is stamped as in the argument, only the stamp."""
+Copier = Callable[[int], Awaitable[Copies]]
+"""Takes the copies that a checkpoint is made of: of what has changed since those of a number."""
 
 
 class RunIdentity(msgspec.Struct, frozen=True):
@@ -113,7 +113,7 @@ class Journal(Actor):
         checkpoints: CheckpointStore,
         history: JournalHistory,
         log: GroupCommitLog,
-        copies: Copies,
+        copies: Copier,
         identity: RunIdentity,
         started: SystemStarted | None = None,
         options: JournalOptions | None = None,
@@ -128,8 +128,7 @@ class Journal(Actor):
         self._options = options or JournalOptions()
         self._pruner = Pruner(events, checkpoints, self._options.limits)
         self._one_at_a_time = anyio.Lock()
-        self._stamps: dict[Address, Stamp] = {}
-        self._states: dict[Address, ActorState] = {}
+        self._last = LastCopies(self._options.checkpoint_leave_out)
         self._reads = 0
         self._saves: dict[int, Deferred[CheckpointView] | None] = {}
         self._saves_begun = 0
@@ -328,27 +327,17 @@ class Journal(Actor):
     async def _save(self, job: Job, number: int, reason: CheckpointReason, label: str) -> None:
         async with self._one_at_a_time:
             started_s = self.monotonic_s
-            copies = await self._copies(self._stamps)
-            left_out = rules.left_out(self._options.checkpoint_leave_out, copies)
-            taken = {address: copy for address, copy in copies.items() if address not in left_out}
-            states = {address: self._state(address, copy) for address, copy in taken.items()}
-            position = max((state.position for state in states.values()), default=Position(0))
-            behind = tuple(address for address, copy in taken.items() if copy.is_behind)
-            description = msgspec.structs.replace(self._describe(reason, label, copies, left_out), behind=behind)
-            view, error = await self._try_to_save(taken, states, description)
+            last = self._last
+            await last.take(await self._copies(last.number), self._history.actors)
+            position = last.highest
+            view, error = await self._try_to_save(self._describe(reason, label), position)
             if view is not None:
-                self._history.go_on_from(states)
-                self._stamps, self._states = {address: copy.stamp for address, copy in taken.items()}, states
+                self._history.go_on_from(last.states, last.position)
+                last.were_saved()
             elapsed_ms = (self.monotonic_s - started_s) * 1_000
         job.tell(self.address, SaveEnded(number, position, elapsed_ms, view, error))
 
-    def _state(self, address: Address, copy: Copy) -> ActorState:
-        pieces = self._states[address].pieces if copy.pieces is None else copy.pieces
-        return ActorState(copy.position, copy.cursor, pieces, copy.follows)
-
-    def _describe(
-        self, reason: CheckpointReason, label: str, copies: Mapping[Address, Copy], left_out: Collection[Address]
-    ) -> Description:
+    def _describe(self, reason: CheckpointReason, label: str) -> Description:
         return Description(
             reason=reason,
             created_us=self.now_us,
@@ -358,23 +347,23 @@ class Journal(Actor):
             epoch=self._log.epoch,
             config_hash=self._identity.config_hash,
             agora_version=self._identity.agora_version,
-            includes=rules.includes({address: copies[address].fields for address in copies if address not in left_out}),
-            left_out=tuple(left_out),
+            includes=dict(sorted(self._last.includes.items())),
+            left_out=self._last.left_out,
+            behind=self._last.behind,
         )
 
     async def _try_to_save(
-        self, taken: Mapping[Address, Copy], states: Mapping[Address, ActorState], description: Description
+        self, description: Description, position: Position
     ) -> tuple[CheckpointView | None, AgoraError | None]:
-        if not states:
+        last = self._last
+        if not last.states:
             return None, Refused("no actor has a state that a checkpoint could hold")
-        position = max(state.position for state in states.values())
-        unchanged = frozenset(address for address, copy in taken.items() if copy.pieces is None)
         try:
             with anyio.fail_after(SAVE_TIMEOUT_S):
                 await self._log.committed(position)
                 older = [view.checkpoint for view in await self._checkpoints.list()]
                 keep = rules.kept([name for name in older if name != f"c-{position}"], self._options.checkpoint_keep)
-                return await self._checkpoints.save(description, states, keep=keep, unchanged=unchanged), None
+                return await self._checkpoints.save(description, last.states, keep=keep, changes=last.changes), None
         except StorageError as error:
             return None, error
         except TimeoutError:

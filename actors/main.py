@@ -23,7 +23,7 @@ from actors.commands.serve import SUPERVISED, supervise
 from actors.commands.serve import serve as run_serve
 from actors.commands.tail import Filters
 from actors.commands.tail import tail as run_tail
-from actors.line import approvals, cascade, checkpoints, invoices, journal, ledger, schedules, tokens, triggers
+from actors.line import approvals, cascade, checkpoints, invoices, journal, ledger, memory, schedules, tokens, triggers
 from actors.line.call import Call, call_of, hoisted
 from bus.messages.tasks import TaskSpec
 
@@ -187,6 +187,7 @@ app.add_typer(ledger.app, name="ledger")
 app.add_typer(cascade.app)
 app.add_typer(cascade.completions, name="completions")
 app.add_typer(invoices.app, name="invoice")
+app.add_typer(memory.app, name="memory")
 app.add_typer(schedules.app, name="schedule")
 app.add_typer(triggers.app, name="trigger")
 app.add_typer(approvals.app, name="approvals")

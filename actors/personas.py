@@ -1,6 +1,7 @@
 """The personas of a society that nobody configured: they differ in what they can do and in what they ask.
 
-Three of them brief documents, and whoever asks least gets the task; the librarian proposes what people may keep.
+Three of them brief documents, and whoever asks least gets the task; the librarian proposes what people may keep, and
+remembers what it has filed.
 """
 
 from bus.messages.agents import Persona
@@ -53,6 +54,7 @@ DEFAULT_PERSONAS: tuple[Persona, ...] = (
             "of importance, and for whom, so that who looks for it finds it."
         ),
         price_msat=400,
+        remembers=True,
     ),
 )
 """With nothing in hand Scout is cheapest up to 20,000 characters, Editor up to 40,000, Analyst beyond."""

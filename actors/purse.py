@@ -17,10 +17,16 @@ from actors.rules.spending import Limits
 from actors.runtime import Job, PersistentActor
 from bus.address import Address
 from bus.errors import AgoraError
-from bus.messages.base import Event, Message, Position
+from bus.messages.base import CompletionId, Event, Message, Position
 from bus.messages.completions import BudgetSpent
 from bus.messages.ledger import TransferState
-from bus.messages.routing import AllowanceAsked, AllowanceDrawn, AllowanceRefused, AllowanceReturned
+from bus.messages.routing import (
+    AllowanceAsked,
+    AllowanceDrawn,
+    AllowanceRefused,
+    AllowanceReturned,
+    CompletionsNumbered,
+)
 from bus.messages.system import JOURNAL, SaveCheckpoint
 
 ALLOWANCE_KEY = "allowance"
@@ -28,6 +34,8 @@ ALLOWANCE_IDLE_S = 0.5
 """Long enough that a busy router draws seldom; what is left is at stake only so long."""
 LEDGER_TIMEOUT_S = 5.0
 """The ledger answers within microseconds; one that is being restarted, within seconds."""
+NUMBERS = 100
+"""How many numbers of completions are taken at once."""
 REFUSED_PAUSE_S = 30.0
 """Before the ledger is asked again when it has given nothing."""
 
@@ -70,6 +78,8 @@ class Purse(PersistentActor[RouterState]):
         self._uses_seen = -1
         """How many of them the timer has seen; -1 while none runs."""
         self._asks_again_s = 0.0
+        self._number = 0
+        """The last completion's."""
 
     def on_slice_answered(self, answered: SliceAnswered) -> None:
         """Take a slice into the purse, or note that there is none."""
@@ -92,8 +102,16 @@ class Purse(PersistentActor[RouterState]):
         elif books.allowance:
             self.persist(AllowanceReturned(amount_usd_micros=books.allowance))
 
+    def _next_number(self) -> CompletionId:
+        """The id of the next completion. Numbers are taken many at a time, so that a crash gives none of them twice."""
+        self._number += 1
+        if self._number > self.state.spending.requested:
+            self.persist(CompletionsNumbered(upto=self._number + NUMBERS - 1))
+        return CompletionId(f"{spending.NUMBERED}{self._number}")
+
     def _own_up(self) -> None:
         """After a restart: what is open counts as spent, and a slice that was asked for is asked for again."""
+        self._number = self.state.spending.requested
         if events := spending.unknown(self.state.spending, self.now_us):
             self.persist(*events)
         if lost := spending.lost_allowance(self.state.spending, self.now_us):

@@ -6,11 +6,12 @@ what the error means for the step (`actors.rules.agency.verdict`).
 """
 
 import contextlib
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
 
-from actors import proposing
+from actors import proposing, remembering
 from actors.rules import agency, filing, spending
 from actors.rules.agency import Verdict, Work
 from actors.rules.filing import FilingOptions
@@ -21,7 +22,8 @@ from bus.messages.agents import Persona, ThinkingCompleted, ToolCalled, ToolComp
 from bus.messages.approvals import ProposalId
 from bus.messages.artifacts import ARTIFACTS, ReadArtifact, ReadArtifactContent, WriteArtifact
 from bus.messages.base import AgentId, ArtifactId, Event, Message, TaskId
-from bus.messages.completions import ROUTER, CancelCompletion, Complete, Completion
+from bus.messages.completions import ROUTER, CancelCompletion, ChatMessage, Complete, Completion
+from bus.messages.memory import FactView
 from bus.messages.quotas import QUOTAS, ReserveQuota, SettleQuota
 from bus.messages.tasks import (
     COORDINATOR,
@@ -174,13 +176,18 @@ class Steps:
             return
 
     async def run(self, job: Job, work: Work, persona: Persona) -> None:
-        """Read, think, write. `work` is the assignment with the try that this is."""
+        """Read, recall, think, write, remember. `work` is the assignment with the try that this is."""
         try:
             spec = await self._start(job, work)
             document = await self._read(job, work, spec)
-            completion = await self._think(job, work, persona, spec, document)
+            known = await self._recall(job, work, spec) if persona.remembers else ()
+            bound = self._options.document_characters_max
+            said = agency.prompt(persona, spec, document, document_characters_max=bound, recalled=known)
+            completion = await self._think(job, work, persona, said)
             artifact = await self._write(job, work, spec, completion)
             filed = await self._file(job, work, spec, completion)
+            if persona.remembers:
+                await self._remember(job, work, spec, completion, known)
         except AgoraError as error:
             budget = error.budget if isinstance(error, BudgetExhausted) else ""
             wait_s = error.retry_after_s if isinstance(error, QuotaExhausted) else 0.0
@@ -224,10 +231,9 @@ class Steps:
         self._note(job, work, ToolCompleted(agent=self._agent, task=work.task, tool=tool, result=result))
         return content.text
 
-    async def _think(self, job: Job, work: Work, persona: Persona, spec: TaskSpec, document: str) -> Completion:
-        bound = self._options.document_characters_max
+    async def _think(self, job: Job, work: Work, persona: Persona, messages: tuple[ChatMessage, ...]) -> Completion:
         request = Complete(
-            messages=agency.prompt(persona, spec, document, document_characters_max=bound),
+            messages=messages,
             tokens_max=self._options.tokens_max,
             deadline_s=self._options.completion_deadline_s,
             agent=self._agent,
@@ -331,6 +337,34 @@ class Steps:
         result = f"proposed as {view.proposal}" if view is not None else "it is kept already"
         self._note(job, work, ToolCompleted(agent=self._agent, task=work.task, tool=tool, result=result))
         return f", {result}"
+
+    async def _recall(self, job: Job, work: Work, spec: TaskSpec) -> tuple[FactView, ...]:
+        """What matches the task; nothing where the memory does not answer: the work can be done without."""
+        tool, timeout_s = remembering.RECALL, self._options.ask_timeout_s
+        self._note(job, work, ToolCalled(agent=self._agent, task=work.task, tool=tool, argument=spec.title))
+        try:
+            known = await remembering.recall(job, self._agent, spec, timeout_s=timeout_s)
+        except AgoraError as error:
+            self._note(job, work, ToolFailed(agent=self._agent, task=work.task, tool=tool, reason=str(error)))
+            return ()
+        result = f"{len(known)} facts" if len(known) != 1 else "1 fact"
+        self._note(job, work, ToolCompleted(agent=self._agent, task=work.task, tool=tool, result=result))
+        return known
+
+    async def _remember(
+        self, job: Job, work: Work, spec: TaskSpec, completion: Completion, known: Sequence[FactView]
+    ) -> None:
+        """Remember what was finished; where the memory refuses, the work is done all the same."""
+        tool, timeout_s = remembering.REMEMBER, self._options.ask_timeout_s
+        self._note(job, work, ToolCalled(agent=self._agent, task=work.task, tool=tool, argument=spec.title))
+        try:
+            result = await remembering.remember(
+                job, self._agent, spec, completion.text, work=work, known=known, timeout_s=timeout_s
+            )
+        except AgoraError as error:
+            self._note(job, work, ToolFailed(agent=self._agent, task=work.task, tool=tool, reason=str(error)))
+            return
+        self._note(job, work, ToolCompleted(agent=self._agent, task=work.task, tool=tool, result=result))
 
     def _note(self, job: Job, work: Work, event: Event) -> None:
         job.tell(self._address, StepNoted(work, event))

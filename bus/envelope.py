@@ -81,6 +81,16 @@ class Recorded(msgspec.Struct, frozen=True, gc=False):
     """The position of the last fact that the source had processed from its durable subscriptions."""
 
 
+class OwnEvents(msgspec.Struct, frozen=True, gc=False):
+    """Some events of one source in a row, as it folds them again: there may be a million, and it needs no more."""
+
+    events: list[Event]
+    position: Position
+    """That of the last."""
+    cursor: Position
+    """The position of the last fact that the source had processed when it recorded the last."""
+
+
 EncodedEvent = tuple[Position, int, str, int, str, str, str, str, str, str, Position, Position, bytes, bytes | None]
 """An event that is ready for its row, in a `StoredEvent`'s order, the hash excepted. A tuple, for the burst's sake."""
 

@@ -152,6 +152,17 @@ class QuotaExhausted(Refused):
         self.policy = policy
 
 
+class MemoryFull(Refused):
+    """There is no room for another fact: some have to end, or to be corrected instead (HTTP 422)."""
+
+    code = "memory_full"
+
+    def __init__(self, whose: str, what: str) -> None:
+        super().__init__(f"{whose} holds {what}, which is the most; correct or end a fact instead")
+        self.whose = whose
+        self.what = what
+
+
 class Halted(Refused):
     """Everything was halted by an operator; it goes on when somebody resumes it (HTTP 503)."""
 

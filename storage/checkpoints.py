@@ -29,7 +29,7 @@ from storage.chunks import Compression
 from storage.database import Database, WalKeeper, is_full
 from storage.directory import DirectoryLock
 from storage.errors import CorruptCheckpoint, CorruptDatabase
-from storage.manifests import ActorManifest, ActorState, Description, Listing, Manifest
+from storage.manifests import ActorManifest, ActorState, Changes, Description, Listing, Manifest
 from storage.schema import CHECKPOINT_PINS, CHECKPOINTS, Schema, check, create_or_check
 from storage.transactions import snapshot, transaction
 
@@ -121,17 +121,16 @@ class CheckpointStore:
         actors: Mapping[Address, ActorState],
         *,
         keep: Collection[str],
-        unchanged: Collection[Address] = (),
+        changes: Changes | None = None,
     ) -> CheckpointView:
         """Keep the state of all actors, and of the older checkpoints those named in `keep` and the pinned ones.
 
-        The states of `unchanged` are those that were saved last by this store, and are not looked at. The position is
-        the highest that any state stands on; one at the same position is replaced. Raises StorageError.
+        Where `changes` are given, the states of all others are those that were saved last by this store, and are not
+        looked at. The position is the highest that any state stands on; one at the same position is replaced. Raises
+        StorageError.
         """
         assert actors, "a checkpoint holds the state of at least one actor"
-        work = partial(
-            self._save, description=description, actors=dict(actors), keep=frozenset(keep), unchanged=unchanged
-        )
+        work = partial(self._save, description=description, actors=dict(actors), keep=frozenset(keep), changes=changes)
         try:
             return await self._database.run(work, self._tend)
         except CorruptDatabase as error:
@@ -242,21 +241,22 @@ class CheckpointStore:
         description: Description,
         actors: dict[Address, ActorState],
         keep: frozenset[str],
-        unchanged: Collection[Address],
+        changes: Changes | None,
     ) -> CheckpointView:
         if self._untended is not None:
             error, self._untended = self._untended, None
             raise error
         if connection.execute(queries.CHECKPOINT, (self._base_name,)).fetchone() is None:
             self._forget_base()  # what it refers to may be gone with it
-        packed = manifests.pack(actors, unchanged, self._base)
+        changed = changes.addresses if changes is not None else None
+        packed = manifests.pack(actors, changed, self._base)
         with self._all_or_nothing(connection):
             new = self._store(connection, packed.chunks)
             entries = packed.actors
             for address in packed.new:
                 entries[address] = _sized(entries[address], self._sizes)
             self._listing.take(entries, packed.new)
-            manifest = manifests.describe(description, actors, self._listing, sum(new.values()))
+            manifest = manifests.describe(description, actors, self._listing, sum(new.values()), changes)
             content, hash_ = manifests.encode(manifest, self._listing)
             self._store(connection, self._listing.changed)
             name = manifest.view.checkpoint
@@ -286,15 +286,22 @@ class CheckpointStore:
 
     def _store(self, connection: sqlite3.Connection, chunks: Mapping[bytes, bytes]) -> dict[bytes, int]:
         """Write the chunks that are not there yet; the sizes of those, as stored."""
+        known: dict[bytes, int] = {}
+        names = list(chunks)
+        for some in range(0, len(names), queries.CHUNKS_LOOKED_UP):
+            asked = names[some : some + queries.CHUNKS_LOOKED_UP]
+            known.update(connection.execute(queries.CHUNK_SIZES, _filled(asked, queries.CHUNKS_LOOKED_UP)))
         new: dict[bytes, int] = {}
-        for hash_, content in chunks.items():
-            row = connection.execute(queries.CHUNK_SIZE, (hash_,)).fetchone()
-            if row is None:
-                compressed = self._compression.compress(content)
-                connection.execute(queries.INSERT_CHUNK, (hash_, compressed))
-                new[hash_] = self._sizes[hash_.hex()] = len(compressed)
-            else:
-                self._sizes[hash_.hex()] = row[0]
+
+        def compressed() -> Iterator[tuple[bytes, bytes]]:
+            for hash_ in names:
+                if hash_ not in known:
+                    content = self._compression.compress(chunks[hash_])
+                    new[hash_] = len(content)
+                    yield hash_, content
+
+        connection.executemany(queries.INSERT_CHUNK, compressed())
+        self._sizes |= {hash_.hex(): size for hash_, size in (*known.items(), *new.items())}
         return new
 
     def _unkept(self, connection: sqlite3.Connection, keep: frozenset[str]) -> Sequence[str]:
@@ -385,6 +392,11 @@ class CheckpointStore:
         return self._compression.decompress(found[0]) if found is not None else None
 
 
+def _filled(hashes: Sequence[bytes], count: int) -> list[bytes]:
+    """The same, the first of them again until there are so many: a statement is prepared for one number of them."""
+    return [*hashes, *[hashes[0]] * (count - len(hashes))]
+
+
 def _sized(entry: ActorManifest, sizes: Mapping[str, int]) -> ActorManifest:
     """With what its chunks take as stored, where that is not known yet."""
     if entry.stored_bytes or not entry.chunks:
@@ -397,7 +409,7 @@ def _pinned(connection: sqlite3.Connection, has_pins: bool) -> frozenset[str]:
 
 
 def _names(connection: sqlite3.Connection) -> tuple[str, ...]:
-    return tuple(name for name, _, _ in connection.execute(queries.CHECKPOINTS).fetchall())
+    return tuple(name for (name,) in connection.execute(queries.CHECKPOINT_NAMES))
 
 
 def is_of_version_1(connection: sqlite3.Connection, schema: Schema) -> bool:

@@ -7,7 +7,7 @@ lengths beside them, so that every byte comes out as it is stored.
 Pure: no clock, no disk.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -42,6 +42,17 @@ class Texts(msgspec.Struct, frozen=True, array_like=True):
     correlation: list[str]
 
 
+class OwnNumbers(msgspec.Struct, frozen=True, array_like=True):
+    """The columns that hold numbers, of a source's own events."""
+
+    type: list[int]
+    version: list[int]
+    data_lengths: list[int]
+    sealed_lengths: list[int]
+    """-1 where there is nothing."""
+
+
+_own_numbers = msgspec.json.Decoder(OwnNumbers).decode
 _numbers = msgspec.json.Decoder(Numbers).decode
 _texts = msgspec.json.Decoder(Texts).decode
 
@@ -72,6 +83,17 @@ def events_of(numbers: str, texts: str, data: bytes | None, sealed: bytes | None
         strict=True,
     )
     return [StoredEvent(*row) for row in rows]
+
+
+def own_of(numbers: str, data: bytes, sealed: bytes | None) -> Iterator[tuple[int, int, bytes, bytes | None]]:
+    """Type, version and fields of each row of a batch. Raises ValueError as `events_of`."""
+    try:
+        ints = _own_numbers(numbers)
+    except msgspec.DecodeError as error:
+        raise ValueError(str(error)) from error
+    public = _cut(data, ints.data_lengths)
+    secret = [None] * len(public) if sealed is None else _cut_sealed(sealed, ints.sealed_lengths)
+    return zip(ints.type, ints.version, public, secret, strict=True)
 
 
 def _cut(content: bytes, lengths: Sequence[int]) -> list[bytes]:

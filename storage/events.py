@@ -8,7 +8,7 @@ of a lost stretch says is then no longer part of this timeline (`holds`).
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
@@ -23,7 +23,7 @@ import msgspec
 from bus.address import Address
 from bus.clock import Clock
 from bus.codec import Catalogue
-from bus.envelope import EncodedEvent, Recorded, StoredEvent
+from bus.envelope import EncodedEvent, OwnEvents, Recorded, StoredEvent
 from bus.errors import StorageError
 from bus.messages.base import BlobId, Event, Position
 from bus.messages.system import (
@@ -249,11 +249,23 @@ class EventStore:
         events = sum(s.last - s.first + 1 for s in dropped)
         return Pruned(dropped[-1].last, events - kept, kept, freed)
 
-    async def own_events(self, address: Address, after: Position) -> AsyncIterator[Sequence[Recorded]]:
-        """The committed events that `address` recorded after a position, in order, in batches."""
-        query = ReadEvents(source=address, limit=BATCH_EVENTS, is_newest_first=False)
-        async for batch in self._batches(query, after):
-            yield batch
+    async def own_events(self, address: Address, after: Position) -> AsyncGenerator[OwnEvents, None]:
+        """The committed events that `address` recorded after a position, in order, in batches.
+
+        The next batch is read while the last one is folded. Who does not go to the end has to close it.
+        """
+        read = partial(reading.read_own, catalogue=self._catalogue, source=address, limit=BATCH_EVENTS)
+        own = await self._read(partial(read, after=after))
+        while own is not None and len(own.events) == BATCH_EVENTS:
+            following = asyncio.ensure_future(self._read(partial(read, after=own.position)))
+            try:
+                yield own
+            finally:
+                if not following.done():
+                    await asyncio.wait({following})  # some milliseconds
+            own = following.result()
+        if own is not None:
+            yield own
 
     async def facts(
         self, topics: tuple[str, ...], agent: str | None, after: Position, upto: Position

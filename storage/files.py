@@ -38,6 +38,7 @@ class Known:
     """What one thread remembers of a segment for as long as it has the file open; none of it ever changes."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.connection = connection
         self.types = Names(path, connection, queries.TYPES)
         self.sources = Names(path, connection, queries.SOURCES)
         self.times = Times()

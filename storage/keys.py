@@ -1,7 +1,8 @@
 """The keys of personal text: one per event, in a file apart from the journal's rows, so that they can be destroyed.
 
 Rules: keys are made in blocks, and a block is durable before the first of its keys is used, so that an event never
-waits for a sync of its own. A number is given once: a start begins with a block of its own. A destroyed key is zeros,
+waits for a sync of its own; each time they run out, more blocks are made at once, so that a burst hardly does either. A
+number is given once: a start begins with a block of its own. A destroyed key is zeros,
 overwritten in the file (`secure_delete`), with the log beside it emptied. The file can be read by its owner alone.
 Backups and forks carry the keys, since without them the text is gone: what is redacted here stays readable there.
 
@@ -15,14 +16,13 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from secrets import token_bytes
-from threading import Lock
 
 import msgspec
 
 from bus.envelope import StoredEvent
 from storage import boxes, queries
 from storage.boxes import KEY_BYTES
-from storage.database import WalKeeper, connect
+from storage.database import WalKeeper, connect, is_full
 from storage.errors import CorruptDatabase
 from storage.files import Files
 from storage.schema import KEYS, create_or_check
@@ -30,7 +30,11 @@ from storage.transactions import transaction
 
 KEYS_NAME = "keys.sqlite"
 BLOCK_KEYS = 1_024
-"""A sync for so many events that hold personal text; what is left of a block at a stop is never used."""
+"""What is left of a block at a stop is never used."""
+BLOCKS_MAX = 16
+"""Made at once, with one sync: half a megabyte."""
+BLOCKS_RISE = 4
+"""By how much more are made the next time, up to so many."""
 DESTROYED = bytes(KEY_BYTES)
 
 
@@ -41,8 +45,12 @@ class Keys:
         self.path = directory / KEYS_NAME
         self._connection: sqlite3.Connection | None = None
         self._wal = WalKeeper(self.path)
-        self._lock = Lock()
-        self._free: list[tuple[int, bytes]] = []
+        self._blocks = 1
+        """How many are made the next time."""
+        self._first = 0
+        self._made = b""
+        """The keys from that number on, one after another."""
+        self._used = 0
 
     def open(self) -> None:
         """Open the file, made where there is none. Raises UnknownSchema, CorruptDatabase, sqlite3.Error, OSError."""
@@ -50,10 +58,8 @@ class Keys:
         os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
         self._connection = connect(self.path, is_shared=True)
         create_or_check(self._connection, self.path, KEYS)
-        if self._free:  # opened again: what is left of the block is used on, unless the file came back without it
-            number, key = self._free[-1]
-            block = _block(self._connection, self.path, number // BLOCK_KEYS)
-            self._free = self._free if block is not None and _slice(block, number) == key else []
+        if self._left() != self._left_in_file():  # opened again: what is left is used on, if the file still has it
+            self._made, self._used = b"", 0
 
     def close(self) -> None:
         """Let go of the file."""
@@ -65,10 +71,12 @@ class Keys:
 
     def next(self) -> tuple[int, bytes]:
         """A key that nothing was encrypted with, and its number. Raises sqlite3.Error."""
-        with self._lock:
-            if not self._free:
-                self._free = self._made()
-            return self._free.pop()
+        start = self._used * KEY_BYTES
+        if start == len(self._made):
+            start = 0
+            self._make()
+        self._used += 1
+        return self._first + self._used - 1, self._made[start : start + KEY_BYTES]
 
     def keep(self, keys: Mapping[int, bytes]) -> None:
         """Take keys along that another directory has made. Raises sqlite3.Error."""
@@ -91,13 +99,32 @@ class Keys:
         assert self._connection is not None, "the file is open"
         return self._connection
 
-    def _made(self) -> list[tuple[int, bytes]]:
+    def _make(self) -> None:
+        keys = token_bytes(self._blocks * BLOCK_KEYS * KEY_BYTES)
         with transaction(self._open):
             (last,) = self._open.execute(queries.LAST_KEYS).fetchone()
-            content = token_bytes(BLOCK_KEYS * KEY_BYTES)
-            self._open.execute(queries.PUT_KEYS, (last + 1, content, sha256(content).digest()))
-        first = (last + 1) * BLOCK_KEYS
-        return [(first + slot, _slice(content, slot)) for slot in reversed(range(BLOCK_KEYS))]
+            for number, content in enumerate(_blocks(keys), last + 1):
+                self._open.execute(queries.PUT_KEYS, (number, content, sha256(content).digest()))
+        self._first, self._made, self._used = (last + 1) * BLOCK_KEYS, keys, 0
+        self._blocks = min(self._blocks * BLOCKS_RISE, BLOCKS_MAX)
+        self._tend()
+
+    def _left(self) -> bytes:
+        """The keys that were made and not given."""
+        return self._made[self._used * KEY_BYTES :]
+
+    def _left_in_file(self) -> bytes:
+        first = self._first // BLOCK_KEYS
+        found = [_block(self._open, self.path, first + number) or b"" for number, _ in enumerate(_blocks(self._made))]
+        return b"".join(found)[self._used * KEY_BYTES :]
+
+    def _tend(self) -> None:
+        try:
+            self._wal.after_commit(self._open)
+        except sqlite3.Error as error:
+            if not is_full(error):
+                raise
+            # What is in the log is durable; it is copied once there is room for it.
 
     def _change(self, keys: Mapping[int, bytes]) -> None:
         with transaction(self._open):
@@ -158,6 +185,11 @@ def opened(files: Files, path: Path, events: Iterable[StoredEvent]) -> list[Stor
         msgspec.structs.replace(event, data=opener.data(event.data)) if boxes.has_box(event.data) else event
         for event in events
     ]
+
+
+def _blocks(keys: bytes) -> list[bytes]:
+    size = BLOCK_KEYS * KEY_BYTES
+    return [keys[start : start + size] for start in range(0, len(keys), size)]
 
 
 def _block(connection: sqlite3.Connection, path: Path, block: int) -> bytes | None:

@@ -53,6 +53,14 @@ class ActorState(msgspec.Struct, frozen=True, gc=False):
         return cls(position, cursor, cut)
 
 
+class Changes(msgspec.Struct, frozen=True):
+    """What of the states is not as it was saved last."""
+
+    addresses: tuple[Address, ...]
+    position: Position
+    """Where all others stand that do not follow, whatever they say."""
+
+
 class Description(msgspec.Struct, frozen=True):
     """Why a checkpoint is made, when, and of which run."""
 
@@ -124,7 +132,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def chunks(self) -> frozenset[str]:
         """The names of all that it is made of."""
-        return frozenset([*self.entries, *[name for actor in self.actors.values() for name in actor.chunks]])
+        return frozenset(self.entries).union(*[actor.chunks for actor in self.actors.values()])
 
 
 class _Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -149,19 +157,15 @@ class Packed(msgspec.Struct, frozen=True):
 
 def pack(
     actors: Mapping[Address, ActorState],
-    unchanged: Collection[Address] = (),
+    changed: Collection[Address] | None = None,
     base: Mapping[Address, ActorManifest] | None = None,
 ) -> Packed:
-    """Every actor's state as chunks; the `unchanged` are as `base` has them, but for their cursors."""
+    """Every actor's state as chunks; all but the changed are as `base` has them."""
     known = base or {}
     chunks: dict[bytes, bytes] = {}
-    new: dict[Address, ActorManifest] = {}
-    for address, actor in actors.items():
-        entry = known.get(address) if address in unchanged else None
-        if entry is None:
-            new[address] = _packed(actor, chunks)
-        elif entry.cursor != actor.cursor:
-            new[address] = msgspec.structs.replace(entry, cursor=actor.cursor)
+    looked_at = actors.keys() - known.keys()
+    looked_at.update(actors if changed is None else changed)
+    new = {address: _packed(actors[address], chunks) for address in sorted(looked_at)}
     if known.keys() == actors.keys():  # as a rule: copied at once, in their order
         entries = {**known, **new}
     else:
@@ -212,9 +216,12 @@ def describe(
     actors: Mapping[Address, ActorState],
     listing: "Listing",
     written_bytes: int,
+    changes: Changes | None = None,
 ) -> Manifest:
     """The manifest of packed states, listed, of which `written_bytes` were not there before."""
-    position = max([actor.position for actor in actors.values()])
+    others = [changes.position] if changes is not None and len(changes.addresses) < len(actors) else []
+    looked_at = [actors[address] for address in changes.addresses] if changes is not None else actors.values()
+    position = max([*others, *[actor.position for actor in looked_at]])
     view = CheckpointView(
         checkpoint=f"c-{position}",
         position=position,
@@ -234,7 +241,7 @@ def describe(
         left_out=description.left_out,
         behind=description.behind,
     )
-    stamped = min([actor.position for actor in actors.values() if not actor.follows], default=Position(0))
+    stamped = min([*others, *[one.position for one in looked_at if not one.follows]], default=Position(0))
     return Manifest(view, listing.entries, stamped, format=2)
 
 

@@ -4,7 +4,7 @@ Rules: nothing is written, not even the mark; a read sees what was committed whe
 asks of the past, so that states can be folded from it without a system.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ import msgspec
 from bus.address import Address
 from bus.clock import Clock
 from bus.codec import Catalogue
-from bus.envelope import EncodedEvent, Recorded, StoredEvent
+from bus.envelope import EncodedEvent, OwnEvents, Recorded, StoredEvent
 from bus.messages.base import BlobId, Position
 from bus.messages.system import EventHistogram, EventPage, EventSummary, ReadEvents
 from bus.refusals import NotFound
@@ -131,11 +131,12 @@ class Past:
             last = rows[-1][0]
             yield {BlobId(hash_.hex()): content for _, hash_, content in rows}
 
-    async def own_events(self, address: Address, after: Position) -> AsyncIterator[Sequence[Recorded]]:
+    async def own_events(self, address: Address, after: Position) -> AsyncGenerator[OwnEvents, None]:
         """The events that `address` recorded after a position, in order, in batches."""
-        query = ReadEvents(source=address, limit=BATCH_EVENTS, is_newest_first=False)
-        async for batch in self._batches(query, after):
-            yield batch
+        read = partial(reading.read_own, catalogue=self._catalogue, source=address, limit=BATCH_EVENTS)
+        while (own := await self._read(partial(read, after=after))) is not None:
+            yield own
+            after = own.position
 
     async def facts(
         self, topics: tuple[str, ...], agent: str | None, after: Position, upto: Position

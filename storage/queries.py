@@ -234,6 +234,15 @@ _RECORDED = (
     "FROM events e"
 )
 """What an actor needs to see an event; names by their ids, since a million look-ups of names cost half a second."""
+_OWN = "FROM events WHERE source = ? AND position > ? ORDER BY position LIMIT ?"
+OWN_EVENTS = (
+    "SELECT max(position), max(cursor), '[[' || group_concat(type) || '],[' || group_concat(version) || '],[' || "
+    "group_concat(length(data)) || '],[' || group_concat(coalesce(length(sealed), -1)) || ']]', "
+    "CAST(group_concat(data, '') AS BLOB), CAST(group_concat(sealed, '') AS BLOB) "
+    f"FROM (SELECT position, type, version, cursor, data, sealed {_OWN})"
+)
+"""One row, of nothing where there are no more: a cursor never falls, so the highest is that of the last event."""
+OWN_POSITION = f"SELECT position {_OWN} OFFSET ?"
 DATA_AFTER = "SELECT data FROM events WHERE position > ?"
 ROWS_FROM = f"{_ROW} WHERE e.position BETWEEN ? AND ? ORDER BY e.position"
 ROWS_WITH_CHAIN_AFTER = f"{_ROW.replace('e.hash', 'e.hash, e.chain')} WHERE e.position > ? AND e.position <= ? " + (
@@ -349,7 +358,10 @@ INSERT_CHECKPOINT = "INSERT INTO checkpoints (name, manifest, hash) VALUES (?, ?
 CHECKPOINTS = "SELECT name, manifest, hash FROM checkpoints ORDER BY id DESC"
 CHECKPOINT = "SELECT name, manifest, hash FROM checkpoints WHERE name = ?"
 INSERT_CHUNK = "INSERT INTO chunks (hash, content) VALUES (?, ?)"
-CHUNK_SIZE = "SELECT length(content) FROM chunks WHERE hash = ?"
+CHECKPOINT_NAMES = "SELECT name FROM checkpoints ORDER BY id DESC"
+CHUNKS_LOOKED_UP = 64
+"""At once; a hash that is asked for twice is found once."""
+CHUNK_SIZES = f"SELECT hash, length(content) FROM chunks WHERE hash IN ({','.join('?' * CHUNKS_LOOKED_UP)})"
 CHUNK = "SELECT content FROM chunks WHERE hash = ?"
 DELETE_CHECKPOINT = "DELETE FROM checkpoints WHERE name = ?"
 DELETE_CHUNK = "DELETE FROM chunks WHERE hash = ?"

@@ -8,16 +8,16 @@ twice.
 
 import math
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from bus.address import Address
 from bus.codec import Catalogue
-from bus.envelope import Recorded, StoredEvent
+from bus.envelope import OwnEvents, Recorded, StoredEvent
 from bus.messages.agents import StepCompleted, StepStarted
-from bus.messages.base import Position, TaskId
+from bus.messages.base import Event, Position, TaskId
 from bus.messages.system import (
     EVENTS_LIMIT_MAX,
     EventHistogram,
@@ -30,7 +30,7 @@ from bus.refusals import InvalidField
 from bus.topics import is_valid_pattern, matches_any
 from storage import queries
 from storage.boxes import has_box
-from storage.columns import events_of
+from storage.columns import events_of, own_of
 from storage.errors import CorruptDatabase
 from storage.files import Files, Known
 from storage.keys import KEYS_NAME, Opener, opened, opener_of
@@ -54,6 +54,8 @@ FOREVER_US = 2**62
 
 _Row = tuple[Position, int, int, int, int, Position, str, Position, bytes, bytes | None]
 """As `queries.select_recorded` gives it."""
+_OwnBatch = tuple[Position, Position, str, bytes, bytes | None]
+"""As `queries.OWN_EVENTS` gives it."""
 _Step = tuple[TaskId, int, int | None, int, int]
 """Task and attempt, first and last position, and the events of the task from one to the other."""
 
@@ -155,6 +157,23 @@ def read_recorded(view: View, catalogue: Catalogue, query: ReadEvents) -> Sequen
             if len(found) == query.limit:
                 break
     return found
+
+
+def read_own(view: View, catalogue: Catalogue, source: Address, after: Position, limit: int) -> OwnEvents | None:
+    """The next events of one source, decoded and upcast; None where there are no more. Raises as `read_recorded`."""
+    events: list[Event] = []
+    last, cursor = after, Position(0)
+    opener = opener_of(view.files, view.keys_path)
+    for path in view.paths(after, 0):
+        connection = view.files.get(path)
+        wanted = (_source(connection, source) or 0, after, limit - len(events))
+        found: _OwnBatch = connection.execute(queries.OWN_EVENTS, wanted).fetchone()
+        if found[0] is not None:
+            last, cursor = found[:2]
+            events += _own(catalogue, opener, view.files.known(path), wanted, found)
+            if len(events) == limit:
+                break
+    return OwnEvents(events, last, cursor) if events else None
 
 
 def summarise(view: View, catalogue: Catalogue, minutes: float, now_us: int) -> EventSummary:
@@ -317,6 +336,28 @@ def _decoded(catalogue: Catalogue, opener: Opener, rows: Sequence[_Row], known: 
             raise UndecodableEvent(position, str(error)) from error
         found.append(Recorded(event, position, time_us, Address(sources[source]), cause, correlation, cursor))
     return found
+
+
+def _own(
+    catalogue: Catalogue, opener: Opener, known: Known, wanted: tuple[int, int, int], found: _OwnBatch
+) -> list[Event]:
+    """The events alone. Raises UndecodableEvent, UnknownEvent, CorruptDatabase."""
+    events: list[Event] = []
+    decoders: dict[tuple[int, int], Callable[[bytes], Event]] = {}
+    try:
+        for type_, version, data, sealed in own_of(*found[2:]):
+            opened_data = opener.data(data) if has_box(data) else data
+            if sealed is not None:
+                events.append(catalogue.decode(known.types[type_], version, opened_data, sealed))
+                continue
+            decode = decoders.get((type_, version))
+            if decode is None:
+                decode = decoders[type_, version] = catalogue.decoder(known.types[type_], version)
+            events.append(decode(opened_data))
+    except (msgspec.DecodeError, ValueError) as error:
+        (position,) = known.connection.execute(queries.OWN_POSITION, (*wanted, len(events))).fetchone() or found[:1]
+        raise UndecodableEvent(position, str(error)) from error
+    return events
 
 
 def _recorded(catalogue: Catalogue, stored: StoredEvent) -> Recorded:

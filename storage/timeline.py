@@ -8,17 +8,19 @@ Lives on the writing connection's thread.
 """
 
 import sqlite3
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import chain as flattened
+from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from bus.codec import Catalogue
 from bus.envelope import EncodedEvent, StoredEvent
 from bus.messages.base import Position
 from storage import queries
-from storage.boxes import closed, has_box
+from storage.boxes import Paths, closed, has_box
 from storage.chain import KEPT, NOTHING, PRUNABLE, row_hash
 from storage.errors import CorruptJournal
 from storage.keys import Keys
@@ -26,6 +28,8 @@ from storage.layout import Segment
 from storage.transactions import transaction
 
 MINUTE_US = 60_000_000
+PARTS_AHEAD = 4
+"""Parts of a batch that are chained before they are inserted: neither thread waits for each hand-over."""
 DATA: Final = 12
 """Where the fields stand in an encoded event."""
 NONE = bytearray()
@@ -34,21 +38,28 @@ price of a `bytearray`, and the loop waits for as long as a thousand rows are bo
 
 Heads = tuple[tuple[int, bytes], tuple[int, bytes]]
 """Position and hash of the last row of the prunable and of the kept chain."""
-Rollup = dict[tuple[int, int], list[int]]
-"""By minute and type: events, first and last position."""
+Counts = dict[int, list[int]]
+"""By type: events, first and last position."""
+Rollup = dict[int, Counts]
+"""By minute."""
+_NO_COUNTS: Counts = {}
+
+
+class _Kind(NamedTuple):
+    """What is the same for all events of a type."""
+
+    chain: int
+    id: int
+    personal: Paths
 
 
 class _Chainer:
     """Turns the events of one batch into rows, in order; on whatever thread, one call at a time."""
 
-    def __init__(
-        self, catalogue: Catalogue, keys: Keys, types: dict[str, int], sources: dict[str, int], heads: Heads
-    ) -> None:
-        self._is_kept = catalogue.is_kept
-        self._personal = catalogue.personal
-        self._keys = keys
-        self._types = types
+    def __init__(self, kinds: Mapping[str, _Kind], sources: Mapping[str, int], heads: Heads, keys: Keys) -> None:
+        self._kinds = kinds
         self._sources = sources
+        self._keys = keys
         self._positions = [position for position, _ in heads]
         self._hashes = [hash_ for _, hash_ in heads]
         self.rollup: Rollup = {}
@@ -63,35 +74,34 @@ class _Chainer:
 
     def rows(self, events: Sequence[EncodedEvent]) -> tuple[list[StoredEvent], list[queries.Value]]:
         """The events as stored, and the parameters of their rows one after another."""
-        hashes, positions, types, sources = self._hashes, self._positions, self._types, self._sources
+        kinds, sources, hashes, positions = self._kinds, self._sources, self._hashes, self._positions
+        rollup, minute, counts = self.rollup, -1, _NO_COUNTS
         stored: list[StoredEvent] = []
         parameters: list[queries.Value] = []
-        is_kept, personal, rollup = self._is_kept, self._personal, self.rollup
         for event in events:  # some microseconds an event: what is looked up twice is kept in a variable
-            position, time_us, name, version, source = event[:5]
-            chain = KEPT if is_kept(name) else PRUNABLE
-            row = self._boxed(event, personal[name]) if name in personal else event
+            position, time_us, name, version, source, subject, task, agent, run, talk, cause, cursor, data, sealed = (
+                event
+            )
+            chain, type_, paths = kinds[name]
+            row = event
+            if paths and not has_box(data):  # one that comes from another directory has its own
+                data = closed(data, paths, *self._keys.next())
+                row = (*event[:DATA], data, sealed)
             digest = row_hash(hashes[chain], chain, row)
             hashes[chain], positions[chain] = digest, position
             stored.append(StoredEvent(*event, digest))
-            data, sealed = row[DATA:]
-            type_ = types[name]
-            parameters += (position, time_us, type_, version, sources[source], *row[5:DATA])
-            parameters += (bytearray(data), bytearray(sealed) if sealed else NONE, chain, bytearray(digest))
-            count = rollup.get((time_us // MINUTE_US, type_))
+            parameters += (position, time_us, type_, version, sources[source], subject, task, agent, run, talk, cause)
+            parameters += (cursor, bytearray(data), bytearray(sealed) if sealed else NONE, chain, bytearray(digest))
+            if time_us // MINUTE_US != minute:
+                minute = time_us // MINUTE_US
+                counts = rollup.setdefault(minute, {})
+            count = counts.get(type_)
             if count is None:
-                rollup[time_us // MINUTE_US, type_] = [1, position, position]
+                counts[type_] = [1, position, position]
             else:
                 count[0] += 1
                 count[2] = position
         return stored, parameters
-
-    def _boxed(self, event: EncodedEvent, paths: tuple[str, ...]) -> EncodedEvent:
-        """The event with its personal text in a box; one that comes from another directory has its own."""
-        data, sealed = event[DATA:]
-        if has_box(data):
-            return event
-        return (*event[:DATA], closed(data, paths, *self._keys.next()), sealed)
 
 
 class Timeline:
@@ -100,7 +110,8 @@ class Timeline:
     def __init__(self, catalogue: Catalogue, keys: Keys) -> None:
         self._path = Path()
         self._keys = keys
-        self._catalogue = catalogue
+        self._is_kept = catalogue.is_kept
+        self._personal = catalogue.personal
         self._types: dict[str, int] = {}
         self._sources: dict[str, int] = {}
         self.heads: Heads = ((0, NOTHING), (0, NOTHING))
@@ -143,7 +154,7 @@ class Timeline:
         types, sources = dict(self._types), dict(self._sources)
         with transaction(connection):
             self._name(connection, events, types, sources)
-            chainer = _Chainer(self._catalogue, self._keys, types, sources, self.heads)
+            chainer = _Chainer(self._kinds(types), sources, self.heads, self._keys)
             stored = self._insert(connection, events, chainer)
             heads = chainer.heads
             _roll_up(connection, chainer.rollup)
@@ -163,15 +174,22 @@ class Timeline:
     def _insert(
         self, connection: sqlite3.Connection, events: Sequence[EncodedEvent], chainer: _Chainer
     ) -> list[StoredEvent]:
-        """Insert part by part; the next is chained while SQLite, which needs no interpreter, works on the last."""
-        parts = [events[start : start + queries.ROWS_MAX] for start in range(0, len(events), queries.ROWS_MAX)]
-        stored, parameters = chainer.rows(parts[0])
-        for part in parts[1:]:
-            following = self._ahead.submit(chainer.rows, part)
+        """Insert part by part; the next are chained while SQLite, which needs no interpreter, works on one."""
+        if len(events) <= queries.ROWS_MAX:
+            stored, parameters = chainer.rows(events)
             _insert(connection, parameters)
-            also_stored, parameters = following.result()
-            stored += also_stored
-        _insert(connection, parameters)
+            return stored
+        parts = (events[start : start + queries.ROWS_MAX] for start in range(0, len(events), queries.ROWS_MAX))
+        stored = []
+        chained = deque(self._ahead.submit(chainer.rows, part) for part in islice(parts, PARTS_AHEAD))
+        try:
+            while chained:
+                part_stored, parameters = chained.popleft().result()
+                chained.extend(self._ahead.submit(chainer.rows, part) for part in islice(parts, 1))
+                _insert(connection, parameters)
+                stored += part_stored
+        finally:
+            wait([one for one in chained if not one.cancel()])  # what is chained takes keys: no two batches at once
         return stored
 
     def _name(
@@ -186,6 +204,12 @@ class Timeline:
         for source in sorted({event[4] for event in events} - sources.keys()):
             (sources[source],) = connection.execute(queries.INSERT_SOURCE, (source,)).fetchone()
 
+    def _kinds(self, types: Mapping[str, int]) -> dict[str, _Kind]:
+        return {
+            name: _Kind(KEPT if self._is_kept(name) else PRUNABLE, id_, self._personal.get(name, ()))
+            for name, id_ in types.items()
+        }
+
 
 def _insert(connection: sqlite3.Connection, parameters: list[queries.Value]) -> None:
     rows = len(parameters) // queries.EVENT_COLUMNS
@@ -197,8 +221,8 @@ def _insert(connection: sqlite3.Connection, parameters: list[queries.Value]) -> 
         done += size
 
 
-def _roll_up(connection: sqlite3.Connection, counts: Rollup) -> None:
-    rows = [(*key, *count) for key, count in counts.items()]
+def _roll_up(connection: sqlite3.Connection, rollup: Rollup) -> None:
+    rows = [(minute, type_, *count) for minute, by_type in rollup.items() for type_, count in by_type.items()]
     done = 0
     while done < len(rows):
         size = queries.insert_size(len(rows) - done)

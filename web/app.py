@@ -28,6 +28,7 @@ from web.guard import Guard
 from web.history import HistoryApi
 from web.invoices import InvoicesApi
 from web.market import MarketApi
+from web.memory import MemoryApi
 from web.messages import MessagesApi
 from web.money import MoneyApi
 from web.openapi import Documents
@@ -78,6 +79,7 @@ def endpoints(edge: Edge, feed: Feed, tokens: Tokens | None = None) -> list[Rout
         *MoneyApi(edge).routes(),
         *InvoicesApi(edge).routes(),
         *QuotasApi(edge).routes(),
+        *MemoryApi(edge).routes(),
         *SchedulesApi(edge).routes(),
         *TriggersApi(edge).routes(),
         *OperationsApi(edge, feed).routes(),

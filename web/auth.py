@@ -48,6 +48,14 @@ class Principal(msgspec.Struct, frozen=True):
         return self.may("agent") and self.agent in ("", agent)
 
 
+class Credential(msgspec.Struct, frozen=True):
+    """Who somebody is, and what that rests on, for what lasts longer than a request."""
+
+    principal: Principal
+    digest: bytes = b""
+    """Of the token or of the session's secret; empty for whoever needs none."""
+
+
 ANONYMOUS: Final = Principal("anonymous", frozenset[Scope](("read",)))
 """Whoever reads on loopback."""
 ADMIN_SCOPES: Final = SCOPES
@@ -87,6 +95,23 @@ class Keyring:
             if hmac.compare_digest(known, digest):
                 found = principal
         return found
+
+    def credential_of_token(self, token: str) -> Credential | None:
+        """Whose token it is, and what to ask `is_good` about later."""
+        principal = self.principal_of_token(token)
+        return Credential(principal, _digest(token)) if principal is not None else None
+
+    def credential_of_session(self, secret: str) -> Credential | None:
+        """Whose session it is, and what to ask `is_good` about later."""
+        principal = self.principal_of_session(secret)
+        return Credential(principal, _digest(secret)) if principal is not None else None
+
+    def is_good(self, credential: Credential) -> bool:
+        """Whether the token has not been revoked since, and the session neither closed nor run out."""
+        if not credential.digest or credential.digest in self._tokens:
+            return True
+        grant = self._sessions.get(credential.digest)
+        return grant is not None and grant.expires_s > self._clock.monotonic_s()
 
     def issue_link(self, principal: Principal | None = None) -> str:
         """A code that opens one session; without a principal the operator's."""

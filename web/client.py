@@ -24,6 +24,7 @@ from web.approvals_client import ApprovalsClient
 from web.cascade_client import CascadeClient
 from web.invoices_client import InvoicesClient
 from web.live_feed import LiveFeed, RequestFailed
+from web.memory_client import MemoryClient
 from web.schedules_client import SchedulesClient
 from web.system_client import SystemClient
 from web.tables_client import TablesClient
@@ -200,6 +201,11 @@ class AgoraClient:
     def triggers(self) -> TriggersClient:
         """What happens when something has happened."""
         return TriggersClient(self._get, self._post)
+
+    @property
+    def memory(self) -> MemoryClient:
+        """What agents and people remember."""
+        return MemoryClient(self._get, self._post)
 
     @property
     def schedules(self) -> SchedulesClient:

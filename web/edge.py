@@ -17,7 +17,7 @@ from bus.envelope import Answer
 from bus.messages.base import Message, R
 from bus.messages.base import Request as ActorRequest
 from bus.refusals import NotAuthenticated, NotPermitted, Overloaded
-from web.auth import ANONYMOUS, Keyring, Principal, Scope, is_loopback
+from web.auth import ANONYMOUS, Credential, Keyring, Principal, Scope, is_loopback
 from web.gateway import Gateway
 from web.hub import Hub
 from web.options import WebOptions
@@ -85,15 +85,20 @@ class Edge:
 
     def principal(self, connection: HTTPConnection) -> Principal:
         """Who asks. Raises NotAuthenticated for a bad token, or for nobody from elsewhere."""
+        return self.credential(connection).principal
+
+    def credential(self, connection: HTTPConnection) -> Credential:
+        """Who asks, and what that rests on. Raises NotAuthenticated for a bad token, or for nobody from elsewhere."""
         scheme, _, token = _given_token(connection).partition(" ")
         if scheme:
-            found = self.keyring.principal_of_token(token.strip()) if scheme.lower() == "bearer" else None
+            found = self.keyring.credential_of_token(token.strip()) if scheme.lower() == "bearer" else None
             if found is None:
                 raise NotAuthenticated("the bearer token is not known")
             return found
-        if (found := self.principal_of_cookie(connection)) is not None:
+        secret = connection.cookies.get(self.cookie)
+        if secret and (found := self.keyring.credential_of_session(secret)) is not None:
             return found
-        return self.principal_of_nobody(connection)
+        return Credential(self.principal_of_nobody(connection))
 
     def principal_of_cookie(self, connection: HTTPConnection) -> Principal | None:
         """Whose session the cookie names."""

@@ -8,7 +8,8 @@ from typing import Literal
 import msgspec
 
 from bus.address import Address
-from bus.messages.base import Message, Position, Request
+from bus.messages.base import Message, Microseconds, Position, Request
+from bus.messages.memory import Audience
 from web.wire import Filter
 
 SUBPROTOCOL = "agora.v1"
@@ -223,10 +224,39 @@ class EndSchedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     schedule: str
 
 
+class NewFact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters of `memory.remember`."""
+
+    subject: str
+    text: str
+    audience: Audience = "everyone"
+    readers: tuple[str, ...] = ()
+    valid_from_us: Microseconds = 0
+    valid_to_us: Microseconds = 0
+    task: str = ""
+
+
+class BetterFact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters of `memory.correct`."""
+
+    fact: str
+    text: str
+    reason: str = ""
+    valid_from_us: Microseconds = 0
+    valid_to_us: Microseconds = 0
+
+
+class PastFact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters of `memory.end`."""
+
+    fact: str
+    reason: str = ""
+
+
 class Look(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Parameters of `query`: what to look at, and for some of them which."""
 
-    what: Literal["state", "events", "task", "tasks", "balances", "router", "schedules"]
+    what: Literal["state", "events", "task", "tasks", "balances", "router", "schedules", "memory"]
     task: str = ""
     agent: str = ""
     source: str = ""
@@ -235,6 +265,8 @@ class Look(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     after: int = 0
     before: int = 0
     limit: int = 50
+    words: str = ""
+    """What is looked for in the memory; without any it is listed."""
 
 
 class Empty(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,9 +1,9 @@
 """Where committed events become frames, once for all clients.
 
 Rules: the hub shows clients a head that rises in ticks: at once after silence, then every 16 ms, so that all who keep
-up scan the same positions and share one encoded batch per filter. It keeps no queue per client: a client is a position
-and a bell that is rung at each tick. Frames that are shared are kept for as long as someone may still want them, within
-a bound.
+up scan the same positions and share one encoded batch per filter. It keeps no queue per client: live sockets stand in
+cohorts, which share a position (`web/crowd.py`); a stream over HTTP is a position and a bell that is rung at each
+tick. Frames that are shared are kept for as long as someone may still want them, within a bound.
 """
 
 from collections import Counter
@@ -12,14 +12,15 @@ from contextlib import contextmanager
 from typing import Protocol
 
 import anyio
-import anyio.lowlevel
 import msgspec
 
 from bus.clock import Clock
 from bus.envelope import StoredEvent
 from bus.messages.base import Position
 from bus.refusals import Overloaded
-from web.frames import Horizon, ReadRing, ReadState
+from web import cursors
+from web.crowd import Crowd, Guest
+from web.frames import Horizon, Limits, ReadRing, ReadState, Send
 from web.framing import ReadyFrame
 from web.ring import Batch, Ring
 from web.wire import encode
@@ -28,12 +29,12 @@ from web.words import Words
 FIRST = Position(1)
 TICK_S = 0.016
 """One frame of a 60 Hz screen: nobody sees events that come faster apart."""
-TICK_MAX_S = 0.032
-"""Two frames: a longer wait could be seen."""
-REST = 10
-"""After a flush the hub rests so many times as long as it took, between the two bounds: few system calls for much."""
-FLUSH_CLIENTS = 64
-"""A tick writes to so many clients, about a millisecond, before it lets others go on."""
+TICK_MAX_S = 0.028
+"""With the flush and the loop's own lateness two frames of the screen: a longer wait could be seen."""
+REST = 40
+"""After a flush the hub rests so many times as long as one takes, between the two bounds: few system calls for much."""
+SMOOTHING = 0.125
+"""The weight of the last flush in how long one takes: a single slow one shall not make everyone wait."""
 FRAMES_CACHED_MAX = 256
 GAUGES_MAX = 256
 FRAMES_BYTES_MAX = 16 * 1024 * 1024
@@ -75,6 +76,8 @@ class Hub:
         self._state: StateView | None = None
         self.horizon = Horizon(Position(0), Position(1), Position(1))
         """What clients may be shown now."""
+        self.crowd = Crowd(clock)
+        """The live sockets."""
         self._bells: dict[int, Callable[[], None]] = {}
         self._next_client = 0
         self._frames: dict[tuple[object, ...], tuple[ReadyFrame, Position]] = {}
@@ -91,8 +94,8 @@ class Hub:
 
     @property
     def clients(self) -> int:
-        """How many live sockets there are."""
-        return len(self._bells)
+        """How many live sockets and streams there are."""
+        return len(self._bells) + len(self.crowd)
 
     @property
     def head(self) -> Position:
@@ -128,24 +131,39 @@ class Hub:
             self.gauges[name] = value
 
     async def run(self) -> None:
-        """Tick for ever."""
+        """Tick for ever, and look after the clients."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.crowd.run)
+            await self._tick()
+
+    async def _tick(self) -> None:
+        usual_s = 0.0
         while True:
             await self._changed.wait()
             self._changed = anyio.Event()
             started_s = self._clock.monotonic_s()
             self._show(self.ring.head)
-            for index, ring_bell in enumerate(tuple(self._bells.values()), 1):
+            for ring_bell in tuple(self._bells.values()):
                 ring_bell()
-                if index % FLUSH_CLIENTS == 0:
-                    await anyio.lowlevel.checkpoint()
-            flush_s = self._clock.monotonic_s() - started_s
-            await anyio.sleep(min(max(TICK_S, flush_s * REST), TICK_MAX_S))
+            await self.crowd.flush(self)
+            usual_s += SMOOTHING * (self._clock.monotonic_s() - started_s - usual_s)
+            await anyio.sleep(min(max(TICK_S, usual_s * REST), TICK_MAX_S))
+
+    def enter(self, guest: Guest, limits: Limits) -> None:
+        """Take a live socket in, until it leaves. Raises Overloaded when there are too many."""
+        self._make_room()
+        if self.is_closing:
+            raise Overloaded("the stop", 1.0)
+        self.crowd.enter(guest, limits)
+
+    def leave(self, guest: Guest) -> None:
+        """Let a live socket go."""
+        self.crowd.leave(guest)
 
     @contextmanager
     def client(self, ring_bell: Callable[[], None]) -> Iterator[None]:
         """Be rung at each tick. Raises Overloaded when there are too many."""
-        if len(self._bells) >= self.clients_max:
-            raise Overloaded(f"the server with {self.clients_max} live sockets", 5.0)
+        self._make_room()
         self._next_client += 1
         client = self._next_client
         self._bells[client] = ring_bell
@@ -158,11 +176,33 @@ class Hub:
     async def say_goodbye(self) -> None:
         """Have every client told that the server stops; returns when all have gone."""
         self.is_closing = True
+        self.crowd.say_goodbye()
         while self._bells:
             self._left = anyio.Event()
             for ring_bell in tuple(self._bells.values()):
                 ring_bell()
             await self._left.wait()
+
+    def frame(self, due: Send | ReadRing | ReadState, bytes_max: int) -> ReadyFrame:
+        """The frame for what is due; its cursor moves past it."""
+        match due:
+            case Send():
+                return ReadyFrame(due.text.encode())
+            case ReadRing():
+                frame, last = self.batch_frame(due, bytes_max)
+            case ReadState():
+                frame, last = self.state_frame(due)
+        cursors.scanned(due.subscription, last)
+        return frame
+
+    def beat_frame(self) -> ReadyFrame:
+        """The frame that says that the server lives, and where it stands."""
+        head, now_us = self.horizon.head, self.now_us
+        key = ("beat", head, now_us // STATE_SHARED_US)
+        frame = self._frames.get(key)
+        if frame is None:
+            frame = self._keep(key, ReadyFrame(encode({"t": "beat", "head": head, "now_us": now_us})), head)
+        return frame[0]
 
     def batch_frame(self, due: ReadRing, bytes_max: int) -> tuple[ReadyFrame, Position]:
         """The frame of a batch from the ring, and the last position that it scanned."""
@@ -198,6 +238,10 @@ class Hub:
     def parts(self) -> dict[str, object]:
         """The state's parts by name, for what shows only one of them. Raises Overloaded before there is one."""
         return self._whole()
+
+    def _make_room(self) -> None:
+        if self.clients >= self.clients_max:
+            raise Overloaded(f"the server with {self.clients_max} live sockets", 5.0)
 
     def _show(self, head: Position) -> None:
         first = min(self.ring.first, Position(head + 1))

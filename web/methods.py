@@ -16,6 +16,7 @@ from bus.messages.approvals import APPROVALS, Approve, ProposalId, ProposalView,
 from bus.messages.base import Message, Position, Request, TaskId
 from bus.messages.completions import ROUTER, ReadRouter
 from bus.messages.ledger import LEDGER, ReadBalances
+from bus.messages.memory import MEMORY, CorrectFact, EndFact, FactId, FactView, ListFacts, Recall, Remember
 from bus.messages.schedules import (
     SCHEDULER,
     CancelSchedule,
@@ -28,8 +29,8 @@ from bus.messages.system import EVENTS_LIMIT_MAX, JOURNAL, ReadEvents
 from bus.messages.tasks import COORDINATOR, CancelTask, CreateTask, ListTasks, ReadTask, TaskAccepted, TaskSpec
 from bus.refusals import InvalidField
 from web import work
-from web.auth import Principal, Scope
-from web.frames import NAME_MAX, Cancel, Decide, EndSchedule, Frame, Look
+from web.auth import ANONYMOUS, Principal, Scope
+from web.frames import NAME_MAX, BetterFact, Cancel, Decide, EndSchedule, Frame, Look, NewFact, PastFact
 from web.wire import check_patterns, decode
 from web.work import Say
 
@@ -74,6 +75,39 @@ def _cancel_schedule(cancel: EndSchedule, frame: Frame, principal: Principal) ->
     return SCHEDULER, CancelSchedule(cancel.schedule)
 
 
+def _remember(new: NewFact, frame: Frame, principal: Principal) -> tuple[Address, Request[Message]]:
+    command = Remember(
+        subject=new.subject,
+        text=new.text,
+        by=principal.name,
+        audience=new.audience,
+        readers=new.readers,
+        valid_from_us=new.valid_from_us,
+        valid_to_us=new.valid_to_us,
+        task=TaskId(new.task),
+        idempotency_key=frame.idem,
+    )
+    return MEMORY, command
+
+
+def _correct(better: BetterFact, frame: Frame, principal: Principal) -> tuple[Address, Request[Message]]:
+    command = CorrectFact(
+        fact=FactId(better.fact),
+        text=better.text,
+        by=principal.name,
+        reason=better.reason,
+        valid_from_us=better.valid_from_us,
+        valid_to_us=better.valid_to_us,
+        is_operator=principal.may("admin"),
+        idempotency_key=frame.idem,
+    )
+    return MEMORY, command
+
+
+def _end(past: PastFact, frame: Frame, principal: Principal) -> tuple[Address, Request[Message]]:
+    return MEMORY, EndFact(FactId(past.fact), principal.name, past.reason, principal.may("admin"))
+
+
 def _decide(wish: Decide, frame: Frame, principal: Principal) -> tuple[Address, Request[Message]]:
     kind = Approve if wish.decision == "approve" else Reject
     proposal = ProposalId(wish.proposal)
@@ -89,6 +123,9 @@ COMMANDS: Final[Mapping[str, Method[Any]]] = {  # each with parameters of its ow
     "task.cancel": Method("task", Cancel, TaskAccepted, _cancel),
     "schedule.create": Method("task", ScheduleSpec, ScheduleView, _schedule),
     "schedule.cancel": Method("task", EndSchedule, ScheduleView, _cancel_schedule),
+    "memory.remember": Method("agent", NewFact, FactView, _remember),
+    "memory.correct": Method("agent", BetterFact, FactView, _correct),
+    "memory.end": Method("agent", PastFact, FactView, _end),
     "approval.decide": Method("approve", Decide, ProposalView, _decide),
     **{name: Method("agent", Say, answer, _say) for name, answer in work.ANSWERS.items()},
 }
@@ -103,7 +140,7 @@ def command(frame: Frame, principal: Principal) -> Wish:
     return method.wish(frame, principal)
 
 
-def query(look: Look) -> Wish | None:  # noqa: PLR0911  # a table of what can be looked at
+def query(look: Look, principal: Principal = ANONYMOUS) -> Wish | None:  # noqa: PLR0911  # a table
     """The query behind `what`; None for the state, which no actor is asked for. Raises InvalidField."""
     match look.what:
         case "state":
@@ -118,8 +155,17 @@ def query(look: Look) -> Wish | None:  # noqa: PLR0911  # a table of what can be
             return Wish("read", ROUTER, ReadRouter())
         case "schedules":
             return Wish("read", SCHEDULER, ListSchedules())
+        case "memory":
+            return Wish("read", MEMORY, _facts(look, principal))
         case "events":
             return Wish("read", JOURNAL, _events(look))
+
+
+def _facts(look: Look, principal: Principal) -> Recall | ListFacts:
+    limit, is_operator = _limit(look.limit), principal.may("admin")
+    if look.words.strip():
+        return Recall(look.words, principal.name, limit, is_operator=is_operator)
+    return ListFacts(principal.name, limit, is_operator=is_operator)
 
 
 def _events(look: Look) -> ReadEvents:

@@ -10,7 +10,7 @@ Rules:
 - Everything that acts needs its scope. A frame that breaks the contract ends the session; a wrong field is an answer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import Literal
 
@@ -19,6 +19,7 @@ from bus.messages.base import Position
 from bus.refusals import InvalidField, Malformed, NotAuthenticated, NotPermitted, Overloaded, StaleEpoch
 from web import methods
 from web.auth import Principal
+from web.cursors import next_due
 from web.frames import (
     FORBIDDEN,
     LAST_MAX,
@@ -44,9 +45,6 @@ from web.frames import (
     Locate,
     Look,
     Output,
-    ReadRing,
-    ReadState,
-    ReadStorage,
     Send,
     ShowState,
     Subscribe,
@@ -57,10 +55,6 @@ from web.methods import Wish
 from web.problems import code_of, detail_of, is_retryable
 from web.wire import Filter, check_patterns, decode, encode, parse_time
 
-LAG_EVENTS = 1_000
-"""From this distance on a client is told that it lags, once until it has caught up."""
-CONFLATED_KEPT = 256
-"""What a conflating subscription is left with when it skips, where the ring holds as much."""
 REFUSALS_MAX = 200
 """Frames over the rate that are answered before the session ends."""
 
@@ -73,7 +67,22 @@ class Phase(Enum):
 
 
 class Session:
-    """One client's session."""
+    """One client's session. A thousand of them wait at a time, so each is small."""
+
+    __slots__ = (
+        "_epoch",
+        "_filled_s",
+        "_hello_id",
+        "_in_flight",
+        "_limits",
+        "_located",
+        "_phase",
+        "_principal",
+        "_refusals",
+        "_resume",
+        "_subscriptions",
+        "_tokens",
+    )
 
     def __init__(self, epoch: int, limits: Limits, now_s: float) -> None:
         self._epoch = epoch
@@ -83,7 +92,7 @@ class Session:
         self._resume: Position | None = None
         self._principal: Principal | None = None
         self._subscriptions: dict[str, Subscription] = {}
-        self._in_flight: set[int | str] = set()
+        self._in_flight: dict[int | str, None] = {}
         self._located: dict[int | str, tuple[str, Filter, bool]] = {}
         """Subscriptions whose first position is being looked up, by request."""
         self._tokens = float(limits.frames_burst)
@@ -150,18 +159,22 @@ class Session:
 
     def answered(self, id_: int | str, result: bytes) -> Send:
         """Answer a request: `result` is JSON."""
-        self._in_flight.discard(id_)
+        self._in_flight.pop(id_, None)
         return Send((b'{"id":' + encode(id_) + b',"result":' + result + b"}").decode())
 
     def refused(self, id_: int | str, error: AgoraError) -> Send:
         """Answer a request with an error."""
-        self._in_flight.discard(id_)
+        self._in_flight.pop(id_, None)
         self._located.pop(id_, None)
         return self._error(id_, error)
 
     def stall(self) -> Sequence[Output]:
         """The client took nothing for too long."""
         return self._goodbye(TOO_SLOW, "too slow: nothing was taken in time", 1_000)
+
+    def expelled(self) -> Sequence[Output]:
+        """The token was revoked, or the page's session has ended."""
+        return self._end(UNAUTHENTICATED, "the token or the session is good no more")
 
     def restart(self, reason: str) -> Sequence[Output]:
         """The server cannot go on with this session; another try may."""
@@ -172,7 +185,7 @@ class Session:
         if self._phase is not Phase.OPEN:
             return None
         for subscription in self._subscriptions.values():
-            due = self._due(subscription, horizon)
+            due = next_due(subscription, horizon, self._limits)
             if due is not None:
                 if len(self._subscriptions) > 1:
                     del self._subscriptions[subscription.name]  # it goes to the end of the line
@@ -180,45 +193,19 @@ class Session:
                 return due
         return None
 
+    @property
+    def subscriptions(self) -> Iterable[Subscription]:
+        """What the client follows."""
+        return self._subscriptions.values()
+
     def is_current(self, subscription: Subscription) -> bool:
         """Whether the client still has the subscription: it may have ended while storage was read."""
         return self._phase is Phase.OPEN and self._subscriptions.get(subscription.name) is subscription
 
-    def scanned(self, subscription: Subscription, last: Position) -> None:
-        """A batch up to `last`, or the state at `last`, goes to the client."""
-        subscription.next = Position(last + 1) if subscription.wanted is not None else last
-
-    def _due(self, subscription: Subscription, horizon: Horizon) -> Due | None:
-        if subscription.wanted is None:
-            return ReadState(subscription, subscription.next) if subscription.next < horizon.head else None
-        if subscription.next > horizon.head:
-            subscription.is_behind = False
-            return None
-        notice = self._notice(subscription, horizon)
-        if notice is not None:
-            return notice
-        if subscription.next < horizon.ring_first:
-            return ReadStorage(subscription, subscription.wanted, subscription.next)
-        last = min(horizon.head, subscription.next + self._limits.batch_events - 1)
-        return ReadRing(subscription, subscription.wanted, subscription.next, Position(last))
-
-    def _notice(self, subscription: Subscription, horizon: Horizon) -> Send | None:
-        """What the client must know before it gets a batch: that something is skipped, or that it lags."""
-        behind = horizon.head - subscription.next + 1
-        if subscription.next < horizon.oldest:
-            return self._skip(subscription, horizon.oldest, "pruned")
-        if subscription.is_conflating and (behind > LAG_EVENTS or subscription.next < horizon.ring_first):
-            newest = Position(max(horizon.head - CONFLATED_KEPT + 1, horizon.ring_first))
-            return self._skip(subscription, newest, "conflated")
-        if behind > LAG_EVENTS and not subscription.is_behind:
-            subscription.is_behind = True
-            return Send(encode({"t": "lag", "sub": subscription.name, "behind": behind}).decode())
-        return None
-
-    def _skip(self, subscription: Subscription, to: Position, reason: str) -> Send:
-        first, subscription.next = subscription.next, to
-        gap = {"t": "gap", "sub": subscription.name, "from": first, "to": to - 1, "reason": reason}
-        return Send(encode(gap).decode())
+    def replace(self, subscription: Subscription, by: Subscription) -> None:
+        """Let another cursor stand for this one: a shared one that is at the same place, or a copy of a shared one."""
+        assert self._subscriptions[subscription.name] is subscription
+        self._subscriptions[subscription.name] = by
 
     def _parse(self, text: str) -> Frame:
         if len(text.encode("utf-8", "replace")) > self._limits.frame_bytes:
@@ -271,7 +258,8 @@ class Session:
                 decode(frame.params, Empty, "params")
                 return (self.answered(frame.id, encode({"head": horizon.head})),)
             case "query":
-                return self._ask(frame, methods.query(decode(frame.params, Look, "params")))
+                assert self._principal is not None
+                return self._ask(frame, methods.query(decode(frame.params, Look, "params"), self._principal))
             case _:
                 assert self._principal is not None
                 return self._ask(frame, methods.command(frame, self._principal))
@@ -351,7 +339,7 @@ class Session:
             raise InvalidField("id", "is that of a request that is still under way")
         if len(self._in_flight) >= self._limits.commands_in_flight:
             raise Overloaded(f"the session with {len(self._in_flight)} requests under way", 0.5)
-        self._in_flight.add(id_)
+        self._in_flight[id_] = None
 
     def _too_many(self) -> Overloaded:
         return Overloaded(f"the session with {self._limits.subscriptions} subscriptions", 1.0)

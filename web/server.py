@@ -5,31 +5,24 @@ uvicorn serves without its signal handlers: the process has one owner, and it is
 live socket is told, then closed; a client that does not listen is cut off after a moment.
 """
 
-import asyncio
 import errno
 import logging
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import anyio
 import msgspec
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from uvicorn.server import ServerState
-from websockets.exceptions import InvalidState
-from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
-from websockets.server import ServerProtocol
 
 from bus.errors import CannotListen
-from web.feed import EXTENSION
 from web.frames import Limits
-from web.framing import WINDOW_BITS, ReadyFrame
 from web.hub import Hub
+from web.live_socket import LiveSocket, OpenSocket
 from web.options import WebOptions
 
 logger = logging.getLogger(__name__)
@@ -38,11 +31,6 @@ BACKLOG = 512
 GRACE_S = 5
 """How long requests that are under way may take when the server stops."""
 GOODBYE_S = 2.0
-LINGER_S = 10.0
-"""How long the last words to a client that does not read are kept."""
-BROKEN_S = 0.5
-"""How long a client that broke the framing may take to hear so."""
-INVALID_DATA = 1007
 REASONS = {
     errno.EADDRINUSE: "the port is taken; choose another with --port, or stop what listens there",
     errno.EACCES: "not permitted; ports below 1024 need privileges",
@@ -89,6 +77,7 @@ async def serving(app: ASGIApp, hub: Hub, listener: socket.socket, limits: Limit
         ws=LiveSocket,
         ws_max_size=bounds.frame_bytes,
         ws_per_message_deflate=False,  # a deflate per client and frame costs 25 µs; it is done once per batch instead
+        ws_ping_interval=None,  # a timer per connection; one timer looks after all of them instead
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -137,106 +126,11 @@ class _Server(uvicorn.Server):
         try:
             await super().serve(sockets)
         finally:
+            for connection in tuple(self.server_state.connections):
+                if isinstance(connection, OpenSocket):
+                    connection.cut()  # it had its time to read the last words
             self.is_up.set()
             self.is_down.set()
-
-
-class LiveSocket(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket with a door for frames that are made already, under the application's routing.
-
-    Frames pass between whole frames of the protocol's own, which it writes at once; its state allows them while it is
-    open. Each side of a compressed connection begins each message anew, so that an idle one holds no window.
-    """
-
-    def __init__(
-        self,
-        config: uvicorn.Config,
-        server_state: ServerState,
-        app_state: dict[str, object],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        deflate = ServerPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True)
-        self.conn = ServerProtocol(extensions=[deflate], max_size=config.ws_max_size, logger=self.conn.logger)
-        self._is_deflating = False
-        self._is_broken = False
-        """Whether the client has broken the framing: what else it sends is not looked at."""
-
-    async def run_asgi(self) -> None:
-        self.scope["extensions"] = {**(self.scope.get("extensions") or {}), EXTENSION: {"socket": self}}
-        self._is_deflating = any(
-            isinstance(extension, PerMessageDeflate) and extension.local_max_window_bits == WINDOW_BITS
-            for extension in self.conn.extensions
-        )
-        await super().run_asgi()
-        if self.transport.get_write_buffer_size():
-            self.loop.call_later(LINGER_S, self.transport.abort)
-
-    def data_received(self, data: bytes) -> None:
-        if not self._is_broken:
-            super().data_received(data)
-
-    def handle_ping(self) -> None:
-        if not self._is_broken:
-            super().handle_ping()
-
-    def send_receive_event_to_app(self) -> None:
-        """Pass a message on; one that is not UTF-8 ends the connection, and is nothing for the log."""
-        if self.curr_msg_data_type == "text" and not self.close_sent:
-            try:
-                b"".join(self.frames).decode()
-            except UnicodeDecodeError:
-                self.frames = []
-                self.conn.send_close(INVALID_DATA)
-                self.handle_parser_exception()
-                return
-        super().send_receive_event_to_app()
-
-    def handle_parser_exception(self) -> None:
-        """Say why, and go on reading for a moment: closing over unread bytes would take the close frame back."""
-        if self._is_broken:
-            return
-        assert self.conn.close_sent is not None
-        self._is_broken = True
-        code, reason = self.conn.close_sent.code, self.conn.close_sent.reason
-        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
-        self.transport.write(b"".join(self.conn.data_to_send()))
-        self.close_sent = True
-        if self.read_paused:
-            self.read_paused = False
-            self.transport.resume_reading()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        self.close_timer = self.loop.call_later(BROKEN_S, self.transport.close)
-
-    @property
-    def is_writable(self) -> bool:
-        """Whether a frame may be written now: the peer takes what it is sent, and nobody has said goodbye."""
-        return self.writable.is_set() and self._is_open
-
-    def write(self, frame: ReadyFrame) -> None:
-        """Write a frame in the form that the peer has agreed to. What comes after the end is dropped."""
-        if self._is_open:
-            self.transport.write(frame.deflated if self._is_deflating else frame.plain)
-
-    async def drain(self) -> None:
-        """Return once the peer takes what it is sent. Raises BrokenResourceError when it has gone."""
-        await self.writable.wait()
-        if not self._is_open:
-            raise anyio.BrokenResourceError
-
-    def farewell(self, texts: Sequence[str], code: int, reason: str) -> None:
-        """Write frames and the close past the peer's backpressure: a few hundred bytes, then nothing more."""
-        with suppress(InvalidState):
-            for text in texts:
-                self.conn.send_text(text.encode())
-            self.conn.send_close(code, reason)
-        self.transport.write(b"".join(self.conn.data_to_send()))
-        self.close_sent = True
-
-    @property
-    def _is_open(self) -> bool:
-        return not (self.close_sent or self.disconnected or self.transport.is_closing())
 
 
 def _listen_unix(path: Path) -> socket.socket:

@@ -18,6 +18,7 @@ from bus.errors import AgoraError
 from bus.messages.base import Position
 from bus.messages.system import JOURNAL, ReadEvents
 from bus.refusals import InvalidField, StaleEpoch
+from web.auth import Credential
 from web.edge import ASK_TIMEOUT_S, Edge
 from web.frames import LAST_MAX, Horizon
 from web.hub import Hub
@@ -116,18 +117,19 @@ async def stream_response(edge: Edge, request: Request, dialect: Dialect) -> "St
     wanted = Filter(
         types=wish.patterns("type"), source=wish.text("source"), task=wish.text("task"), agent=wish.text("agent")
     )
-    return StreamResponse(edge, dialect, wanted, await _start(edge, request, wish))
+    return StreamResponse(edge, dialect, wanted, await _start(edge, request, wish), edge.credential(request))
 
 
 class StreamResponse:
-    """A stream that lasts until the client goes, takes nothing, or the server stops."""
+    """A stream that lasts until the client goes, takes nothing, loses its token, or the server stops."""
 
-    def __init__(self, edge: Edge, dialect: Dialect, wanted: Filter, start: Position) -> None:
+    def __init__(self, edge: Edge, dialect: Dialect, wanted: Filter, start: Position, credential: Credential) -> None:
         self._edge = edge
         self._hub = edge.hub
         self._dialect = dialect
         self._wanted = wanted
         self._next = start
+        self._credential = credential
         self._bell = anyio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -162,7 +164,7 @@ class StreamResponse:
 
     async def _wait(self) -> bytes | None:
         """What is to be sent next; None at the end."""
-        while not self._hub.is_closing:
+        while not self._hub.is_closing and self._edge.keyring.is_good(self._credential):
             self._bell = anyio.Event()
             horizon = self._hub.horizon
             if self._next <= horizon.head:

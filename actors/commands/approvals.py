@@ -83,11 +83,7 @@ async def decide(shell: Shell, proposal: str, decision: Decision, *, reason: str
             return ExitCode.FAILED
         key = f"{decision}/{secrets.token_hex(8)}"
         decided = await agora.approvals.decide(proposal, decision, hash_ or view.hash, reason, key=key)
-    if shell.is_json:
-        shell.print_json(decided)
-    else:
-        shell.say(f"{decided.proposal} is {decided.state}")
-    return ExitCode.DONE
+    return shell.answer(decided, f"{decided.proposal} is {decided.state}")
 
 
 async def _show(shell: Shell, agora: AgoraClient, view: ProposalView) -> None:

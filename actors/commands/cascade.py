@@ -55,11 +55,7 @@ async def show_completion(shell: Shell, completion: str) -> ExitCode:
     """One completion in full: what was asked, every attempt, the answer."""
     async with joined(shell) as agora:
         transcript = await agora.cascade.completion(completion)
-    if shell.is_json:
-        shell.print_json(transcript)
-    else:
-        shell.say(page_of(transcript, iso(transcript.asked_us)))
-    return ExitCode.DONE
+    return shell.answer(transcript, page_of(transcript, iso(transcript.asked_us)))
 
 
 async def export_completions(shell: Shell, file: str) -> ExitCode:
@@ -79,11 +75,7 @@ async def export_completions(shell: Shell, file: str) -> ExitCode:
                 await out.write(line + b"\n")
                 count += 1
                 line = await anext(lines, b"")
-    if shell.is_json:
-        shell.print_json({"file": file, "completions": count})
-    else:
-        shell.say(f"{count} completions are in {file}")
-    return ExitCode.DONE
+    return shell.answer({"file": file, "completions": count}, f"{count} completions are in {file}")
 
 
 async def reconcile(shell: Shell, provider: str, spent: str, unspent: str) -> ExitCode:
@@ -93,11 +85,9 @@ async def reconcile(shell: Shell, provider: str, spent: str, unspent: str) -> Ex
         left = await agora.cascade.reconcile(
             provider=provider, spent_usd_micros=amounts[0], unspent_usd_micros=amounts[1]
         )
-    if shell.is_json:
-        shell.print_json({"unknown_usd_micros": left})
-    else:
-        shell.say(f"{left / MICROS:.6f} USD count as spent, and nobody knows whether they were")
-    return ExitCode.DONE
+    return shell.answer(
+        {"unknown_usd_micros": left}, f"{left / MICROS:.6f} USD count as spent, and nobody knows whether they were"
+    )
 
 
 def micros_of(text: str) -> int:

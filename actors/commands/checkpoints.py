@@ -74,11 +74,7 @@ async def pin(shell: Shell, wanted: str, *, is_pinned: bool) -> ExitCode:
     else:
         async with CheckpointStore.open(directory_of(shell)) as store:
             view = await store.pin(name, is_pinned=is_pinned)
-    if shell.is_json:
-        shell.print_json(view)
-    else:
-        shell.say(f"{name} {'stays until it is unpinned' if is_pinned else 'is not pinned any more'}")
-    return ExitCode.DONE
+    return shell.answer(view, f"{name} {'stays until it is unpinned' if is_pinned else 'is not pinned any more'}")
 
 
 async def prune(shell: Shell, keep: int) -> ExitCode:
@@ -90,11 +86,7 @@ async def prune(shell: Shell, keep: int) -> ExitCode:
         await _check_there(directory_of(shell))
         async with CheckpointStore.open(directory_of(shell)) as store:
             removed = await store.prune([view.checkpoint for view in await store.list()][:keep])
-    if shell.is_json:
-        shell.print_json({"removed": removed})
-    else:
-        shell.say(f"{len(removed)} removed{': ' if removed else ''}{', '.join(removed)}")
-    return ExitCode.DONE
+    return shell.answer({"removed": removed}, f"{len(removed)} removed{': ' if removed else ''}{', '.join(removed)}")
 
 
 async def diff(shell: Shell, first: str, second: str) -> ExitCode:

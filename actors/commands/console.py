@@ -73,6 +73,14 @@ class Shell:
         document = orjson.dumps(msgspec.to_builtins(value), option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
         self.out.print(document.decode(), markup=False)
 
+    def answer(self, value: object, words: str) -> ExitCode:
+        """What a command ends with: a document for machines with `--json`, else words for people."""
+        if self.is_json:
+            self.print_json(value)
+        else:
+            self.say(words)
+        return ExitCode.DONE
+
     def run(self, command: Callable[[], Coroutine[Any, Any, ExitCode]], *, is_server: bool = False) -> None:
         """Run a command's coroutine, and leave with its exit code."""
         level = self.config.log.level

@@ -140,7 +140,12 @@ class Lookout:
 
     def _overview(self, state: OverviewState | None) -> Overview:
         providers = tuple(provider.name for provider in self._router.providers)
-        return Overview(state, providers=providers, budget_run_usd_micros=self._router.budget_run_usd_micros)
+        return Overview(
+            state,
+            providers=providers,
+            budget_run_usd_micros=self._router.budget_run_usd_micros,
+            budget_day_usd_micros=self._router.budget_day_usd_micros,
+        )
 
     def _journal(self) -> JournalView:
         past = self._past

@@ -46,11 +46,7 @@ async def cancel(shell: Shell, schedule: str) -> ExitCode:
 
 
 def _tell(shell: Shell, view: ScheduleView) -> ExitCode:
-    if shell.is_json:
-        shell.print_json(view)
-    else:
-        shell.say(f"{view.schedule}: {view.spec.task.title!r}, {_when(view)}; next: {_next(view)}")
-    return ExitCode.DONE
+    return shell.answer(view, f"{view.schedule}: {view.spec.task.title!r}, {_when(view)}; next: {_next(view)}")
 
 
 def _next(view: ScheduleView) -> str:

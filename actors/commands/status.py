@@ -88,11 +88,7 @@ async def issue_link(shell: Shell) -> ExitCode:
     """A fresh link that opens the page with all rights, once."""
     async with joined(shell) as agora:
         link = link_of(agora.url, await agora.issue_link())
-    if shell.is_json:
-        shell.print_json({"link": link})
-    else:
-        shell.say(link)
-    return ExitCode.DONE
+    return shell.answer({"link": link}, link)
 
 
 def _msat(agent: _Agent) -> str:

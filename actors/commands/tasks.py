@@ -45,11 +45,7 @@ async def post(shell: Shell, spec: TaskSpec, *, file: Path | None, is_waited_for
         )
         if is_waited_for:
             return await _wait(shell, agora, (TaskId(accepted.task),))
-    if shell.is_json:
-        shell.print_json(accepted)
-    else:
-        shell.say(f"{accepted.task} is posted; `agora wait {accepted.task}` waits for its end")
-    return ExitCode.DONE
+    return shell.answer(accepted, f"{accepted.task} is posted; `agora wait {accepted.task}` waits for its end")
 
 
 async def wait(shell: Shell, tasks: Sequence[str]) -> ExitCode:

@@ -10,11 +10,7 @@ async def create(shell: Shell, agent: str, name: str, scopes: Sequence[str] = ()
     """Make a token for one agent or with scopes, and show it this once. Raises AgoraError."""
     async with joined(shell) as agora:
         issued = await agora.tokens.issue(agent, name, scopes)
-    if shell.is_json:
-        shell.print_json(issued)
-    else:
-        shell.say(issued.token)
-    return ExitCode.DONE
+    return shell.answer(issued, issued.token)
 
 
 async def list_(shell: Shell) -> ExitCode:

@@ -43,12 +43,9 @@ async def cancel(shell: Shell, trigger: str) -> ExitCode:
 
 
 def _tell(shell: Shell, view: TriggerView) -> ExitCode:
-    if shell.is_json:
-        shell.print_json(view)
-    else:
-        over = "; it is over" if view.is_over else ""
-        shell.say(f"{view.trigger}: {_then(view.spec)} for {_what(view.spec)}; fired {view.fired} times{over}")
-    return ExitCode.DONE
+    over = "; it is over" if view.is_over else ""
+    words = f"{view.trigger}: {_then(view.spec)} for {_what(view.spec)}; fired {view.fired} times{over}"
+    return shell.answer(view, words)
 
 
 def _what(spec: TriggerSpec) -> str:

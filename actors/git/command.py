@@ -2,7 +2,8 @@
 
 Rules: nothing of this process's environment is passed on but the path; git's hooks, its user's and the machine's
 settings, prompts, pagers, external diffs and background repacking are off. Past its time a program and its session are
-killed. Of its output at most `output_max` bytes are held in memory; what says more than it may is killed too.
+killed. Of its output at most `output_max` bytes are held in memory; what says more than it may is killed too. Whoever
+gives up waiting, however and whenever, leaves no program and nothing of it behind.
 """
 
 import contextlib
@@ -77,36 +78,24 @@ async def run(
 
     `heard` is told what the program says, output and errors, as it says it.
     """
-    output, errors = bytearray(), bytearray()
-    reason = ""
-    try:
-        process = await anyio.open_process(
-            command,
-            cwd=cwd,
-            env={**clean_environment(), **(environment or {})},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise ChangeRefused(f"{command[0]} cannot be started: {error.strerror}") from error
-    try:
-        with anyio.move_on_after(timeout_s) as scope:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_feed, process, stdin)
-                tasks.start_soon(_read, process.stdout, output, output_max, tasks.cancel_scope, heard)
-                tasks.start_soon(_read, process.stderr, errors, output_max, tasks.cancel_scope, heard)
-            if not tasks.cancel_scope.cancel_called:
-                await process.wait()
-        if scope.cancelled_caught:
-            reason = f"it was still running after {timeout_s:g} s"
-        elif tasks.cancel_scope.cancel_called:
-            reason = f"it said more than {output_max} bytes"
-    finally:
-        await _end(process)
-    code = process.returncode
-    return Ended(code if code is not None else -1, bytes(output[:output_max]), bytes(errors[:output_max]), reason)
+    ended: list[Ended | OSError] = []
+
+    async def live() -> None:
+        try:
+            with anyio.CancelScope(shield=True):  # once it is started, it is ended too
+                process = await _start(command, cwd, environment or {})
+        except OSError as error:
+            ended.append(error)
+        else:
+            ended.append(await _see_to_its_end(process, timeout_s, stdin, output_max, heard))
+
+    # A task of its own: a job is cancelled as asyncio does it, which no shield in the job's task would keep off.
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(live)
+    outcome = ended[0]
+    if isinstance(outcome, OSError):
+        raise ChangeRefused(f"{command[0]} cannot be started: {outcome.strerror}") from outcome
+    return outcome
 
 
 async def git(
@@ -133,6 +122,41 @@ async def git(
         words = " ".join((ended.errors or ended.output).decode(errors="replace").split())[:600]
         raise ChangeRefused(f"git {arguments[0]} ended with {ended.exit_code}: {words}")
     return ended
+
+
+async def _start(command: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> Process:
+    return await anyio.open_process(
+        command,
+        cwd=cwd,
+        env={**clean_environment(), **environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+async def _see_to_its_end(
+    process: Process, timeout_s: float, stdin: bytes, output_max: int, heard: Callable[[bytes], None] | None
+) -> Ended:
+    output, errors = bytearray(), bytearray()
+    reason = ""
+    try:
+        with anyio.move_on_after(timeout_s) as scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_feed, process, stdin)
+                tasks.start_soon(_read, process.stdout, output, output_max, tasks.cancel_scope, heard)
+                tasks.start_soon(_read, process.stderr, errors, output_max, tasks.cancel_scope, heard)
+            if not tasks.cancel_scope.cancel_called:
+                await process.wait()
+        if scope.cancelled_caught:
+            reason = f"it was still running after {timeout_s:g} s"
+        elif tasks.cancel_scope.cancel_called:
+            reason = f"it said more than {output_max} bytes"
+    finally:
+        await _end(process)
+    code = process.returncode
+    return Ended(code if code is not None else -1, bytes(output[:output_max]), bytes(errors[:output_max]), reason)
 
 
 async def _feed(process: Process, stdin: bytes) -> None:

@@ -77,8 +77,8 @@ class Attempt(msgspec.Struct, frozen=True):
 async def attempt(job: Job, what: Attempt) -> None:
     """Call the provider once and report."""
     call, flight, now_s = what.call, what.flight, what.now_s
-    voice = _Voice(job, what)
     begun_s = now_s()
+    voice = _Voice(job, what, begun_s)
     limit_s = min(what.limit_s, call.deadline_s - begun_s)
     report: AttemptAnswered | AttemptFailed
     try:
@@ -96,6 +96,8 @@ async def attempt(job: Job, what: Attempt) -> None:
             now_s() - begun_s,
             voice.first_s,
         )
+    if job.report(report):
+        return
     while True:
         try:
             await job.ask(what.router, report, timeout_s=REPORT_TIMEOUT_S, is_edge=False)
@@ -107,10 +109,12 @@ async def attempt(job: Job, what: Attempt) -> None:
 class _Voice:
     """Takes the words of one attempt, and notes when the first of them came."""
 
-    def __init__(self, job: Job, what: Attempt) -> None:
+    __slots__ = ("_begun_s", "_job", "_what", "first_s")
+
+    def __init__(self, job: Job, what: Attempt, begun_s: float) -> None:
         self._job = job
         self._what = what
-        self._begun_s = what.now_s()
+        self._begun_s = begun_s
         self.first_s: float | None = None
 
     def say(self, words: str) -> None:

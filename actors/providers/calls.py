@@ -80,6 +80,10 @@ class Call:
         self.begun_s = begun_s
         self.begun_us = begun_us
         self.deadline_s = begun_s + request.deadline_s
+        self.reserved = 0
+        """What of the money is set aside for it, in USD micros; 0 while nobody may charge anything."""
+        self.lost = 0
+        """What its failed attempts may have cost."""
         self.round = 0
         self.attempts = 0
         """The number of the last attempt."""
@@ -167,7 +171,8 @@ class Call:
         return seat.estimate(self)
 
     def requested(self, reserved: int, now_us: Microseconds) -> CompletionRequested:
-        """The intent, as it is recorded before anything is sent."""
+        """The intent, as it is recorded before anything is sent that may cost money."""
+        self.reserved = reserved
         return CompletionRequested(
             completion=self.completion,
             agent=self.request.agent,
@@ -182,6 +187,7 @@ class Call:
         """The attempt is over without an answer."""
         seat = flight.seat
         del self.flights[flight.number]
+        self.lost += failure.charged
         self.attempted.append(Attempted(seat.name, failure.error, self.round))
         self.lines.append(f"{seat.name}: {failure.error}: {failure.reason}")
         began_s = flight.began_s - self.begun_s
@@ -211,10 +217,8 @@ class Call:
             cost_usd_micros=failure.charged,
         )
 
-    def completed(
-        self, flight: Flight, reply: ModelReply, lost: int, times: Times, now_us: Microseconds
-    ) -> CompletionCompleted:
-        """The attempt is over with an answer; `lost` is what failed ones before it may have cost."""
+    def completed(self, flight: Flight, reply: ModelReply, times: Times, now_us: Microseconds) -> CompletionCompleted:
+        """The attempt is over with an answer."""
         seat = flight.seat
         attempt_s, first_s, now_s = times
         del self.flights[flight.number]
@@ -246,7 +250,7 @@ class Call:
             model=reply.model,
             tokens_in=reply.tokens_in,
             tokens_out=reply.tokens_out,
-            cost_usd_micros=answer_cost + lost,
+            cost_usd_micros=answer_cost + self.lost,
             finish_reason=reply.finish_reason,
             elapsed_s=now_s - self.begun_s,
             completed_us=now_us,
@@ -254,7 +258,7 @@ class Call:
             is_usage_estimated=reply.is_usage_estimated,
         )
 
-    def failed(self, error: str, reason: str, lost: int, now_us: Microseconds) -> CompletionFailed:
+    def failed(self, error: str, reason: str, now_us: Microseconds) -> CompletionFailed:
         """No provider answered."""
         return CompletionFailed(
             completion=self.completion,
@@ -262,7 +266,7 @@ class Call:
             task=self.request.task,
             error=error,
             reason=reason,
-            cost_usd_micros=lost,
+            cost_usd_micros=self.lost,
             failed_us=now_us,
         )
 

@@ -186,10 +186,14 @@ def answer(  # noqa: PLR0917  # the parts of an answer, in the order of its fiel
         tokens_out=_estimate_answer(text, calls) if tokens_out is None else max(0, tokens_out),
         finish_reason=finish_reason,
         is_usage_estimated=tokens_in is None or tokens_out is None,
-        tool_calls=tuple(
-            call if call.id else msgspec.structs.replace(call, id=f"call_{len(prompt.messages)}_{number}")
-            for number, call in enumerate(calls)
-        ),
+        tool_calls=_named(prompt, calls) if calls else (),
+    )
+
+
+def _named(prompt: Prompt, calls: Sequence[ToolCall]) -> tuple[ToolCall, ...]:
+    return tuple(
+        call if call.id else msgspec.structs.replace(call, id=f"call_{len(prompt.messages)}_{number}")
+        for number, call in enumerate(calls)
     )
 
 

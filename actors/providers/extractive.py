@@ -31,6 +31,7 @@ FRAGMENT_CHARACTERS_MAX = 600
 LIKENESS_MAX = 0.5
 """Two sentences that share more of their words say the same."""
 
+_MEMORY = re.compile(r"^<memory>[ \t]*\n.*?^</memory>[ \t]*$", re.DOTALL | re.MULTILINE)
 _DOCUMENT = re.compile(r"^<document>[ \t]*\n(.*?)^</document>[ \t]*$", re.DOTALL | re.MULTILINE)
 _NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _COUNT = re.compile(rf"\b(\d{{1,3}}|{'|'.join(_NUMBERS)})[ -]sentences?\b", re.IGNORECASE)
@@ -67,14 +68,16 @@ def document_of(messages: Sequence[ChatMessage]) -> tuple[str, int]:
     """The document in the last user message, and how many sentences are wanted of it."""
     asked = next((message.content for message in reversed(messages) if message.role == "user"), "")
     found = _DOCUMENT.search(asked)
-    instruction = asked[: found.start()] + asked[found.end() :] if found else ""
+    # What an agent remembers stands before the document, and is neither it nor what is wanted of it.
+    before = _MEMORY.sub("", asked[: found.start()] if found else asked, count=1)
+    instruction = before + asked[found.end() :] if found else ""
     system = " ".join(message.content for message in messages if message.role == "system")
     count = _COUNT.search(instruction) or _COUNT.search(system)
     wanted = SENTENCES_DEFAULT
     if count:
         word = count[1].lower()
         wanted = int(word) if word.isdigit() else _NUMBERS.index(word) + 1
-    return (found[1] if found else asked), min(max(wanted, 1), SENTENCES_MAX)
+    return (found[1] if found else before), min(max(wanted, 1), SENTENCES_MAX)
 
 
 def best(document: Document, wanted: int) -> list[str]:

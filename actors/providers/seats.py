@@ -116,9 +116,9 @@ class Seat:
         options, request = self.options, call.request
         if request.privacy == "local" and not options.is_local:
             return "not local"
-        if lacks := self.lacks(call):
+        if call.needs and (lacks := self.lacks(call)):
             return f"no {' and no '.join(lacks)}"
-        return self._too_small(call)
+        return self._too_small(call) if options.context_tokens else ""
 
     def lacks(self, call: Asked) -> tuple[str, ...]:
         """What it does not declare of what this needs."""
@@ -197,8 +197,10 @@ class Seat:
     def candidate(self, state: Cascade, call: Asked, now_s: float) -> Candidate:
         """The provider as the choice sees it now."""
         options = self.options
-        tokens = call.tokens_in + call.request.tokens_max
-        rate_wait_s = max(self.requests.wait_s(1, now_s), self.tokens.wait_s(tokens, now_s))
+        rate_wait_s = 0.0
+        if self.requests.per_minute or self.tokens.per_minute:
+            tokens = call.tokens_in + call.request.tokens_max
+            rate_wait_s = max(self.requests.wait_s(1, now_s), self.tokens.wait_s(tokens, now_s))
         is_admitted = breakers.admits(self.breaker, self._breaker_options, now_s)
         return Candidate(
             name=self.name,
@@ -210,7 +212,7 @@ class Seat:
             needed_s=options.needed_s,
             unfit=self.unfit(call),
             latency_s=self.latency_s,
-            cost=self.estimate(call),
+            cost=self.estimate(call) if self.is_paid else 0,
             weight=options.weight,
         )
 

@@ -31,7 +31,9 @@ class WireCall(msgspec.Struct):
 
 def whole_calls(calls: Sequence[WireCall] | None) -> tuple[ToolCall, ...]:
     """The calls of a reply."""
-    named = ((call.id or "", call.function or WireFunction()) for call in calls or ())
+    if not calls:
+        return ()
+    named = ((call.id or "", call.function or WireFunction()) for call in calls)
     return tuple(ToolCall(id_, function.name or "", _arguments(function) or "{}") for id_, function in named)
 
 

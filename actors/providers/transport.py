@@ -1,15 +1,13 @@
-"""One small HTTP client for all providers, over aiohttp.
+"""One small HTTP client for all providers, over the connections of `actors.providers.pool`.
 
-Rules: one connection pool for everything; a reply has a size cap and a call one limit for all of it; redirects are not
-followed, nothing is retried, no cookie is kept and no proxy guessed. Whatever goes wrong on the way becomes a
+Rules: a reply has a size cap and a call one limit for all of it. Whatever goes wrong on the way becomes a
 `ProviderFault` of one class. Whoever cancels a call closes its socket. A stream has three limits: until its first
 bytes, between any two, and for all of it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import lru_cache
 from types import TracebackType
 from typing import Self
 
@@ -17,17 +15,11 @@ import aiohttp
 import msgspec
 
 from actors.providers.dialect import HttpReply, HttpRequest, ProviderFault, shorten
+from actors.providers.pool import ConnectTimeout, NotHttp, Pool, Reply
 from actors.rules.cascade import ErrorClass
 
 REPLY_BYTES_MAX = 8 * 1024 * 1024
 """Some two million tokens: no honest completion is longer."""
-KEEPALIVE_S = 4.0
-"""Below the five seconds after which common servers close an idle connection, so that no call meets a closing one."""
-HEADERS = {
-    "user-agent": "agora",
-    "accept": "application/json",
-    "accept-encoding": "identity",  # a reply is a few kilobytes: unpacking it costs more than it saves
-}
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -44,16 +36,16 @@ class Limits(msgspec.Struct, frozen=True):
 class Streamed:
     """A reply that comes in pieces."""
 
-    def __init__(self, response: aiohttp.ClientResponse, clock: "_Clock") -> None:
-        self._response = response
+    def __init__(self, reply: Reply, clock: "_Clock") -> None:
+        self._reply = reply
         self._clock = clock
         self._size = 0
-        self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
+        self.status = reply.status
+        self.headers = reply.headers
 
     async def next(self) -> bytes:
         """What has come since, waiting for some; empty at the end. Raises ProviderFault through the stream."""
-        body = await self._response.content.readany()
+        body = await self._reply.next()
         self._size += len(body)
         if self._size > REPLY_BYTES_MAX:
             raise _too_large()
@@ -73,7 +65,7 @@ class Transport:
 
     def __init__(self) -> None:
         self._is_open = False
-        self._pool: aiohttp.ClientSession | None = None
+        self._pool: Pool | None = None
 
     async def __aenter__(self) -> Self:
         """Take calls from now on; the connection pool is opened by the first."""
@@ -110,41 +102,66 @@ class Transport:
         """
         clock = _Clock(limits)
         try:
-            async with asyncio.timeout_at(clock.begin()) as scope, self._asked("POST", request, limits) as response:
+            async with asyncio.timeout_at(clock.begin()) as scope:
+                reply = await self._opened().ask("POST", request, limits.connect_s)
                 clock.keep(scope)
-                yield Streamed(response, clock)
-        except (aiohttp.ClientError, TimeoutError) as error:
+                try:
+                    yield Streamed(reply, clock)
+                finally:
+                    reply.end()
+        except (aiohttp.ClientError, OSError) as error:
             raise _fault_of(error, clock) from error
 
     async def _whole(self, method: str, request: HttpRequest, limits: Limits) -> HttpReply:
-        clock = _Clock(limits)
+        alarm = _Alarm(limits.total_s)
         try:
-            async with asyncio.timeout_at(clock.begin()), self._asked(method, request, limits) as response:
-                return HttpReply(response.status, response.headers, await _read(response))
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise _fault_of(error, clock) from error
+            reply = await self._opened().ask(method, request, limits.connect_s)
+            try:
+                return HttpReply(reply.status, reply.headers, await _read(reply))
+            finally:
+                reply.end()
+        except asyncio.CancelledError as error:
+            if not alarm.has_woken():
+                raise
+            raise _fault_of(TimeoutError(), _Clock(limits)) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise _fault_of(error, _Clock(limits)) from error
+        finally:
+            alarm.end()
 
-    def _session(self) -> aiohttp.ClientSession:
-        """The pool. How many calls may run at once is the router's rule, so it has no limit."""
+    def _opened(self) -> Pool:
         assert self._is_open, "the transport is open"
         if self._pool is None:
-            self._pool = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers=HEADERS,
-                trust_env=False,
-            )
+            self._pool = Pool()
         return self._pool
 
-    def _asked(self, method: str, request: HttpRequest, limits: Limits) -> "aiohttp.client._RequestContextManager":
-        return self._session().request(
-            method,
-            request.url,
-            data=request.body or None,
-            headers=request.headers,
-            allow_redirects=False,
-            timeout=_connecting(limits.connect_s),
-        )
+
+class _Alarm:
+    """Cancels what the task does when the time is up: `asyncio.timeout` at half its price, for a block that ends once.
+
+    Whoever takes the cancellation asks whose it was; another's goes on.
+    """
+
+    __slots__ = ("_cancelling", "_handle", "_has_rung", "_task")
+
+    def __init__(self, limit_s: float) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "only a task can be woken"
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._has_rung = False
+        self._handle = task.get_loop().call_later(limit_s, self._ring)
+
+    def has_woken(self) -> bool:
+        """Whether the cancellation at hand is its own, and nobody else's as well."""
+        return self._has_rung and self._task.uncancel() <= self._cancelling
+
+    def end(self) -> None:
+        self._handle.cancel()
+
+    def _ring(self) -> None:
+        self._has_rung = True
+        self._task.cancel()
 
 
 class _Clock:
@@ -193,18 +210,12 @@ class _Clock:
         return min(until_s, self._deadline_s)
 
 
-@lru_cache(maxsize=64)
-def _connecting(connect_s: float) -> aiohttp.ClientTimeout:
-    """The one limit that is aiohttp's to keep."""
-    return aiohttp.ClientTimeout(total=None, sock_connect=connect_s)
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    if (response.content_length or 0) > REPLY_BYTES_MAX:
+async def _read(reply: Reply) -> bytes:
+    if int(reply.headers.get("content-length", 0)) > REPLY_BYTES_MAX:
         raise _too_large()
     chunks: list[bytes] = []
     size = 0
-    while chunk := await response.content.readany():
+    while chunk := await reply.next():
         chunks.append(chunk)
         size += len(chunk)
         if size > REPLY_BYTES_MAX:
@@ -216,16 +227,16 @@ def _too_large() -> ProviderFault:
     return ProviderFault(ErrorClass.TOO_LARGE, f"the reply is longer than {REPLY_BYTES_MAX} bytes")
 
 
-def _fault_of(error: aiohttp.ClientError | TimeoutError, clock: _Clock) -> ProviderFault:
+def _fault_of(error: aiohttp.ClientError | OSError, clock: _Clock) -> ProviderFault:
     kind, reason = _class_of(error, clock)
     return ProviderFault(kind, shorten(reason))
 
 
 def _class_of(  # noqa: PLR0911  # a table of exceptions, which must be matched: subclasses stand before their bases
-    error: aiohttp.ClientError | TimeoutError, clock: _Clock
+    error: aiohttp.ClientError | OSError, clock: _Clock
 ) -> tuple[ErrorClass, str]:
     match error:
-        case aiohttp.ConnectionTimeoutError():
+        case ConnectTimeout():
             return ErrorClass.CONNECT, clock.no_connection()
         case TimeoutError():
             return clock.words()
@@ -237,9 +248,9 @@ def _class_of(  # noqa: PLR0911  # a table of exceptions, which must be matched:
             return ErrorClass.TRUNCATED, "the connection was closed without a reply"
         case aiohttp.ClientPayloadError():
             return ErrorClass.TRUNCATED, "the connection was closed in the middle of the reply"
-        case aiohttp.ClientResponseError():
-            return ErrorClass.GARBAGE, f"the reply is not HTTP: {error.message}"
-        case aiohttp.ClientOSError():
+        case NotHttp():
+            return ErrorClass.GARBAGE, f"the reply is not HTTP: {error}"
+        case OSError():
             return ErrorClass.TRUNCATED, f"the connection broke: {error.strerror}"
         case _:
             return ErrorClass.CONNECT, f"{type(error).__name__}: {error}"

@@ -238,11 +238,14 @@ def choose(  # noqa: PLR0917  # all that the choice rests on
     """
     if time_left_s < options.attempt_min_s:
         return GiveUp("the deadline leaves no time for another attempt")
-    hopeless = {past.provider for past in attempted if not CONSEQUENCES[past.error].is_retryable}
-    ordered = in_order(candidates, options.policy, attempted, jitter)
-    hopeful = [one for one in ordered if one.is_enabled and not one.unfit and one.name not in hopeless]
-    tried_now = {past.provider for past in attempted if past.round == round_}
-    ready = [one for one in hopeful if one.is_admitted and one.name not in tried_now]
+    ordered = candidates if options.policy == "ordered" else in_order(candidates, options.policy, attempted, jitter)
+    hopeful = [one for one in ordered if one.is_enabled and not one.unfit]
+    ready = [one for one in hopeful if one.is_admitted]
+    if attempted:
+        hopeless = {past.provider for past in attempted if not CONSEQUENCES[past.error].is_retryable}
+        hopeful = [one for one in hopeful if one.name not in hopeless]
+        tried_now = {past.provider for past in attempted if past.round == round_} | hopeless
+        ready = [one for one in ready if one.name not in tried_now]
     if ready and ready[0].is_busy:
         return Queue(ready[0].name, time_left_s - options.attempt_min_s)
     if ready:
@@ -321,6 +324,8 @@ def _drawn_first(candidates: Sequence[Candidate], attempted: Sequence[Attempted]
 
 def _limit(one: Candidate, later: Sequence[Candidate], time_left_s: float) -> float:
     """How long this attempt may take: those that may have to follow get what they need, if half the time allows it."""
+    if not later:
+        return min(one.timeout_s, time_left_s)
     needed_s = min(sum(other.needed_s for other in later), time_left_s / 2.0)
     return min(one.timeout_s, time_left_s - needed_s)
 
@@ -374,6 +379,10 @@ def breaker_snapshot(record: Standing, now_us: Microseconds) -> Snapshot:
 def apply(cascade: Cascade, event: Event) -> None:
     """Fold an event of the router; events that do not concern a provider change nothing."""
     match event:
+        case CompletionCompleted():
+            record = _kept(cascade, event.provider)
+            record.completed += 1
+            record.spent_usd_micros += event.answer_cost_usd_micros
         case BreakerOpened() | BreakerHalfOpened() | BreakerClosed():
             _apply_breaker(_kept(cascade, event.provider), event)
         case CascadeReordered(providers):
@@ -396,10 +405,6 @@ def apply(cascade: Cascade, event: Event) -> None:
             if event.error not in BLAMELESS:
                 record.failed += 1
                 record.last_error = f"{event.error}: {event.reason}"
-        case CompletionCompleted(provider=provider):
-            record = _kept(cascade, provider)
-            record.completed += 1
-            record.spent_usd_micros += event.answer_cost_usd_micros
         case _:
             pass
 
@@ -420,4 +425,7 @@ def _apply_breaker(record: Standing, event: BreakerOpened | BreakerHalfOpened | 
 
 
 def _kept(cascade: Cascade, provider: str) -> Standing:
-    return cascade.providers.setdefault(provider, Standing())
+    record = cascade.providers.get(provider)
+    if record is None:
+        record = cascade.providers[provider] = Standing()
+    return record

@@ -7,7 +7,7 @@ newest stay, and those that are pinned, and the others go. Money, work and decis
 Pure: no clock, no disk.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 import msgspec
@@ -86,9 +86,9 @@ def left_out(patterns: Sequence[str], addresses: Iterable[Address]) -> tuple[Add
     return tuple(sorted(found))
 
 
-def includes(fields: Mapping[Address, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    """What is held of each kind of actor: `agents/scout` is one of the `agents`."""
-    return {address.partition("/")[0]: fields[address] for address in sorted(fields)}
+def kind_of(address: Address) -> str:
+    """Those whose states are made of the same: `agents/scout` is one of the `agents`."""
+    return address.partition("/")[0]
 
 
 def find(newest_first: Sequence[CheckpointView], wanted: str, time_us: Microseconds | None = None) -> CheckpointView:

@@ -158,7 +158,7 @@ def decide_held(board: Board, task: TaskId, now_us: Microseconds, terms: Terms) 
 
 def decide_followers(board: Board, ended: TaskId, now_us: Microseconds, terms: Terms) -> tuple[Event, ...]:
     """A task has ended: what becomes of those that come after it and wait."""
-    followers = [board.tasks[follower] for follower in board.followers.get(ended, ())]
+    followers = [board.tasks[follower] for follower in dict.fromkeys(board.followers.get(ended, ()))]
     return tuple(
         event
         for follower in followers

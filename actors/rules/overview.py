@@ -24,10 +24,16 @@ class Overview:
     """The overview and what changed in it since when. `apply` events in order; read `view` and `patch` between."""
 
     def __init__(
-        self, state: OverviewState | None = None, *, providers: tuple[str, ...] = (), budget_run_usd_micros: int = 0
+        self,
+        state: OverviewState | None = None,
+        *,
+        providers: tuple[str, ...] = (),
+        budget_run_usd_micros: int = 0,
+        budget_day_usd_micros: int = 0,
     ) -> None:
         self.state = state if state is not None else OverviewState()
         self._budget_usd_micros = budget_run_usd_micros
+        self._budget_day_usd_micros = budget_day_usd_micros
         self._draft = Draft(self.state)
         for state_name in TaskState:
             self.state.counts.setdefault(state_name.value, 0)
@@ -115,6 +121,7 @@ class Overview:
             "budget_run_usd_micros": self._budget_usd_micros
             if state.budget_usd_micros < 0
             else state.budget_usd_micros,
+            "budget_day_usd_micros": self._budget_day_usd_micros,
         }
 
     def _of(self, part: str) -> Position:

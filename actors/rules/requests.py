@@ -15,7 +15,10 @@ STOPS_MAX = 16
 
 def check(request: Complete) -> None:
     """Raises InvalidField."""
-    if not any(message.role == "user" for message in request.messages):
+    for message in request.messages:
+        if message.role == "user":
+            break
+    else:
         raise InvalidField("messages", "must hold a message of the user")
     if request.tokens_max < 1:
         raise InvalidField("tokens_max", "must be at least 1")

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from actors.rules import idempotency, tasks
+from actors.rules import idempotency, standing
 from actors.rules.fields import check_seconds
 from actors.rules.idempotency import Keys
 from bus.messages.base import Event, Microseconds
@@ -26,7 +26,7 @@ from bus.messages.schedules import (
     ScheduleSpec,
     ScheduleView,
 )
-from bus.refusals import IdempotencyConflict, InvalidField, NotFound, Overloaded
+from bus.refusals import InvalidField, Overloaded
 
 OPEN_MAX = 10_000
 LATE_US = 60_000_000
@@ -35,8 +35,6 @@ RUNS_MAX = 100
 COUNTED_MAX = 10_000
 """Missed times that are counted one by one; a schedule of each second has that many in three hours."""
 DELAY_S_MAX = 366 * 86_400.0
-KEPT_MAX = 1_000
-"""Schedules that are over and still shown."""
 
 Calendar = Callable[[ScheduleSpec, Microseconds], Microseconds]
 """The first time of a cron expression after another one, or 0."""
@@ -69,18 +67,16 @@ def apply(state: Schedules, event: Event) -> None:
         case ScheduleFired(schedule=name) if name in state.schedules:
             state.schedules[name].next_us = event.next_us
             state.schedules[name].posted += len(event.dues)
-            _forget(state)
+            standing.forget(state.schedules, _is_over)
         case ScheduleCancelled(schedule=name) if name in state.schedules:
             state.schedules[name].next_us, state.schedules[name].is_cancelled = 0, True
-            _forget(state)
+            standing.forget(state.schedules, _is_over)
         case _:
             pass
 
 
-def _forget(state: Schedules) -> None:
-    over = [name for name, one in state.schedules.items() if not one.next_us]
-    for name in over[: max(0, len(over) - KEPT_MAX)]:
-        del state.schedules[name]
+def _is_over(one: Schedule) -> bool:
+    return not one.next_us
 
 
 def sound(spec: ScheduleSpec) -> ScheduleSpec:
@@ -90,17 +86,12 @@ def sound(spec: ScheduleSpec) -> ScheduleSpec:
     check_seconds("spec.delay_s", spec.delay_s, DELAY_S_MAX)
     if spec.at_us < 0:
         raise InvalidField("spec.at_us", "is before 1970")
-    if spec.task.after:
-        raise InvalidField("spec.task.after", "a task that is posted later comes after none that is there now")
-    return msgspec.structs.replace(spec, task=tasks.sound(spec.task))
+    return msgspec.structs.replace(spec, task=standing.sound_task("spec.task", spec.task))
 
 
 def repeated(state: Schedules, command: CreateSchedule, now_us: Microseconds) -> str:
     """The schedule that the command's key has made, or empty; `IdempotencyConflict` if it was for another spec."""
-    known = idempotency.subject_of(state.keys, command.idempotency_key, now_us)
-    if known and (known not in state.schedules or state.schedules[known].spec != sound(command.spec)):
-        raise IdempotencyConflict(f"key {command.idempotency_key}")
-    return known
+    return standing.repeated(state.schedules, state.keys, command.idempotency_key, sound(command.spec), now_us)
 
 
 def decide_create(
@@ -151,10 +142,7 @@ def decide_fire(state: Schedules, name: str, now_us: Microseconds, calendar: Cal
 
 def schedule_of(state: Schedules, name: str) -> Schedule:
     """The schedule, or `NotFound`."""
-    found = state.schedules.get(name)
-    if found is None:
-        raise NotFound("schedule", name)
-    return found
+    return standing.order_of("schedule", state.schedules, name)
 
 
 def view(state: Schedules, name: str) -> ScheduleView:

@@ -2,8 +2,9 @@
 
 Rules: a trace is a task, from its creation to its end; a completion that belongs to no task is a trace of its own. Ids
 are made from what a span is about, so that a span's parent is right even when it began in another process. What was
-open when the projection began has no start and becomes no span. At most `OPEN_MAX` are open; the oldest goes unseen.
-Names and attributes follow OpenTelemetry's conventions for generative AI; words of tasks and prompts are never in them.
+open when the projection began has no start and becomes no span; of a completion its outcome says when it began. At most
+`OPEN_MAX` are open; the oldest goes unseen. Names and attributes follow OpenTelemetry's conventions for generative AI;
+words of tasks and prompts are never in them.
 
 Source: https://opentelemetry.io/docs/specs/semconv/gen-ai/. Pure: events in, ended spans out.
 """
@@ -143,19 +144,10 @@ class Spans:
         at_us = record.time_us
         match record.event:
             case CompletionRequested() as event:
-                parent = self._leases.get(event.task, event.task)
-                self._begin(event.completion, event.task or event.completion, parent, "chat", at_us, kind="client")
-                self._say(
-                    event.completion,
-                    {
-                        "gen_ai.operation.name": "chat",
-                        "gen_ai.agent.name": event.agent,
-                        "gen_ai.request.max_tokens": event.tokens_max,
-                        "agora.completion": event.completion,
-                    },
-                    record,
-                )
+                self._begin_completion(event, record, at_us)
+                self._say(event.completion, {"gen_ai.request.max_tokens": event.tokens_max})
             case CompletionAttemptFailed() as event:
+                self._begin_completion(event, record, _before(at_us, event.elapsed_s))
                 self._note(
                     event.completion,
                     SpanEvent(
@@ -165,6 +157,7 @@ class Spans:
                     ),
                 )
             case CompletionCompleted() as event:
+                self._begin_completion(event, record, _before(at_us, event.elapsed_s))
                 self._say(
                     event.completion,
                     {
@@ -178,12 +171,31 @@ class Spans:
                 )
                 yield from self._end(event.completion, at_us, "", f"chat {event.model}".rstrip())
             case CompletionFailed() as event:
+                self._begin_completion(event, record, at_us)
                 self._say(event.completion, {"error.type": event.error})
                 yield from self._end(event.completion, at_us, event.reason or event.error)
             case CompletionUnknown() as event:
                 yield from self._end(event.completion, at_us, "what became of it is unknown")
             case _:
                 return
+
+    def _begin_completion(
+        self,
+        event: CompletionRequested | CompletionAttemptFailed | CompletionCompleted | CompletionFailed,
+        record: Recorded,
+        start_us: Microseconds,
+    ) -> None:
+        """One begins with its intent, or, where it cost nothing and had none, with the first that is heard of it."""
+        if event.completion in self._open:
+            return
+        parent = self._leases.get(event.task, event.task)
+        self._begin(event.completion, event.task or event.completion, parent, "chat", start_us, kind="client")
+        attributes: dict[str, Value] = {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.agent.name": event.agent,
+            "agora.completion": event.completion,
+        }
+        self._say(event.completion, attributes, record)
 
     def _begin(
         self, about: str, trace: str, parent: str, name: str, start_us: Microseconds, *, kind: Kind = "internal"
@@ -237,3 +249,7 @@ class Spans:
 
     def _span_id(self, about: str) -> str:
         return hashlib.sha256(f"agora/span/{self._epoch}/{about}".encode()).hexdigest()[:16]
+
+
+def _before(at_us: Microseconds, elapsed_s: float) -> Microseconds:
+    return at_us - round(elapsed_s * 1_000_000)

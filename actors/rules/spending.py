@@ -12,6 +12,7 @@ Pure: the day and the limits are handed in.
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Final
 
 import msgspec
 
@@ -35,6 +36,7 @@ from bus.messages.routing import (
     AllowanceLost,
     AllowanceRefused,
     AllowanceReturned,
+    CompletionsNumbered,
     ReconcileSpending,
     SpendingReconciled,
 )
@@ -53,6 +55,8 @@ TOKENS_PER_MESSAGE = 4
 TOKENS_PER_IMAGE = 1_600
 """What the largest providers count for the largest image that they do not scale down."""
 MICROS = 1_000_000
+NUMBERED: Final = "m-"
+"""What a completion's id begins with; its number follows."""
 
 
 AllowanceEvent = AllowanceAsked | AllowanceRefused | AllowanceDrawn | AllowanceReturned | AllowanceLost
@@ -74,7 +78,7 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Intent(msgspec.Struct):
-    """A completion that was begun and has no outcome yet."""
+    """A completion that was begun, may cost money and has no outcome yet."""
 
     agent: AgentId
     task: TaskId
@@ -87,7 +91,7 @@ class Spending(msgspec.Struct):
     """The books, folded from events."""
 
     requested: int = 0
-    """How many completions there ever were; the last one's number."""
+    """The highest number that a completion may have been given."""
     run: int = 0
     day: int = 0
     day_number: int = 0
@@ -139,7 +143,8 @@ def cost(price: Price, tokens_in: int, tokens_out: int) -> int:
 
 def estimate_tokens(text: str) -> int:
     """About how many tokens a text has; rather too many."""
-    return -(-len(text.encode()) // BYTES_PER_TOKEN)
+    size = len(text) if text.isascii() else len(text.encode())
+    return -(-size // BYTES_PER_TOKEN)
 
 
 def estimate_prompt(messages: Sequence[ChatMessage]) -> int:
@@ -168,12 +173,13 @@ def budgets(spending: Spending, limits: Limits, agent: AgentId, now_us: Microsec
 
 def shared_budgets(spending: Spending, limits: Limits, now_us: Microseconds) -> tuple[Budget, ...]:
     """The budgets that every call draws on, those without a limit left out."""
-    day = f"{DAY}/{_day_number(spending, now_us)}"
-    both = (
-        Budget(RUN, run_limit(spending, limits), spending.run, spending.reserved),
-        Budget(day, limits.day, today(spending, now_us), spending.reserved),
-    )
-    return tuple(budget for budget in both if budget.limit)
+    drawn: list[Budget] = []
+    if limit := run_limit(spending, limits):
+        drawn.append(Budget(RUN, limit, spending.run, spending.reserved))
+    if limits.day:
+        day = f"{DAY}/{_day_number(spending, now_us)}"
+        drawn.append(Budget(day, limits.day, today(spending, now_us), spending.reserved))
+    return tuple(drawn)
 
 
 def is_shared(budget: str) -> bool:
@@ -275,18 +281,17 @@ def reconcile(spending: Spending, command: ReconcileSpending, now_us: Microsecon
 def apply(spending: Spending, event: Event) -> None:
     """Fold an event of the router; events that do not concern money change nothing."""
     match event:
+        case CompletionCompleted():
+            _settle(spending, event.completion, event.cost_usd_micros, event.completed_us)
         case CompletionRequested():
-            spending.requested += 1
-            spending.open[event.completion] = Intent(event.agent, event.task, event.reserved_usd_micros)
-            spending.reserved += event.reserved_usd_micros
-            _begin_day(spending, event.requested_us)
+            _reserve(spending, event)
+        case CompletionsNumbered():
+            spending.requested = max(spending.requested, event.upto)
         case CompletionAttemptFailed():
             intent = spending.open.get(event.completion)
             if intent is not None:
                 intent.lost += event.cost_usd_micros
                 _spend(spending, intent.agent, event.cost_usd_micros)
-        case CompletionCompleted(completed_us=time_us):
-            _settle(spending, event.completion, event.cost_usd_micros, time_us)
         case CompletionFailed(failed_us=time_us) | CompletionUnknown(found_us=time_us):
             _settle(spending, event.completion, event.cost_usd_micros, time_us)
             spending.unknown += event.cost_usd_micros
@@ -297,6 +302,14 @@ def apply(spending: Spending, event: Event) -> None:
             spending.run -= event.unspent_usd_micros
             if event.unspent_usd_micros:
                 spending.spent.pop(RUN, None)
+        case BudgetWarned() | BudgetSpent() | BudgetRaised():
+            _apply_budget(spending, event)
+        case _:
+            pass
+
+
+def _apply_budget(spending: Spending, event: BudgetWarned | BudgetSpent | BudgetRaised) -> None:
+    match event:
         case BudgetWarned():
             spending.warned[_key(spending.warned, event.budget)] = event.limit_usd_micros
         case BudgetSpent():
@@ -305,8 +318,6 @@ def apply(spending: Spending, event: Event) -> None:
             spending.run_limit = event.limit_usd_micros
             spending.spent.pop(RUN, None)
             spending.warned.pop(RUN, None)
-        case _:
-            pass
 
 
 def _apply_allowance(spending: Spending, event: AllowanceEvent) -> None:
@@ -331,6 +342,20 @@ def _apply_allowance(spending: Spending, event: AllowanceEvent) -> None:
 def _day_number(spending: Spending, now_us: Microseconds) -> int:
     """Days since 1970. A clock that was set back does not give a day's budget anew."""
     return max(now_us // DAY_US, spending.day_number)
+
+
+def _reserve(spending: Spending, event: CompletionRequested) -> None:
+    """A completion may cost so much from now on, whatever it was thought to cost before."""
+    number = event.completion.removeprefix(NUMBERED)
+    spending.requested = max(spending.requested, int(number) if number.isdecimal() else 0)
+    before = spending.open.get(event.completion)
+    if before is None:
+        spending.open[event.completion] = Intent(event.agent, event.task, event.reserved_usd_micros)
+        spending.reserved += event.reserved_usd_micros
+    else:
+        spending.reserved += event.reserved_usd_micros - before.reserved
+        before.reserved = event.reserved_usd_micros
+    _begin_day(spending, event.requested_us)
 
 
 def _settle(spending: Spending, completion: CompletionId, total: int, time_us: Microseconds) -> None:

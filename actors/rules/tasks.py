@@ -119,7 +119,7 @@ class Task(msgspec.Struct, gc=False):
 
 
 def sound(spec: TaskSpec) -> TaskSpec:
-    """The spec with a trimmed title, or `InvalidField` naming the field that makes no sense."""
+    """The spec with a trimmed title and each task before it once, or `InvalidField` naming what makes no sense."""
     check_text("spec.instructions", spec.instructions, INSTRUCTIONS_BYTES_MAX)
     check_text("spec.capability", spec.capability, CAPABILITY_BYTES_MAX)
     check_integer("spec.reward_msat", spec.reward_msat, 1, REWARD_MSAT_MAX)
@@ -138,7 +138,8 @@ def sound(spec: TaskSpec) -> TaskSpec:
     check_integer("the length of spec.after", len(spec.after), 0, AFTER_MAX)
     for index, task in enumerate(spec.after):
         check_id(f"spec.after[{index}]", task)
-    return msgspec.structs.replace(spec, title=check_line("spec.title", spec.title, TITLE_CHARS_MAX))
+    title = check_line("spec.title", spec.title, TITLE_CHARS_MAX)
+    return msgspec.structs.replace(spec, title=title, after=tuple(dict.fromkeys(spec.after)))
 
 
 def check_move(task: Task, event: type[Event], verb: str) -> None:

@@ -9,7 +9,7 @@ Pure: no clock, no disk.
 
 import msgspec
 
-from actors.rules import idempotency, tasks
+from actors.rules import idempotency, standing
 from actors.rules.fields import check_integer, check_line
 from actors.rules.idempotency import Keys
 from bus.envelope import Recorded
@@ -24,7 +24,7 @@ from bus.messages.triggers import (
     TriggerSpec,
     TriggerView,
 )
-from bus.refusals import IdempotencyConflict, InvalidField, NotFound, Overloaded
+from bus.refusals import InvalidField, Overloaded
 from bus.topics import is_valid_pattern, matches_any
 
 OPEN_MAX = 1_000
@@ -34,8 +34,6 @@ PAUSE_S_MIN = 0.1
 """Ten times a second is the most that anybody could want to be woken."""
 PAUSE_S_MAX = 86_400.0
 FIRES_MAX = 1_000_000_000
-KEPT_MAX = 1_000
-"""Triggers that are over and still shown."""
 NAME_CHARS_MAX = 200
 
 
@@ -70,18 +68,16 @@ def apply(state: Triggers, event: Event) -> None:
             one.fired, one.last, one.fired_us = one.fired + 1, event.position, event.fired_us
             if one.spec.at or one.fired == one.spec.fires_max:
                 one.is_over = True
-                _forget(state)
+                standing.forget(state.triggers, _is_over)
         case TriggerCancelled(trigger=name) if name in state.triggers:
             state.triggers[name].is_over = True
-            _forget(state)
+            standing.forget(state.triggers, _is_over)
         case _:
             pass
 
 
-def _forget(state: Triggers) -> None:
-    over = [name for name, one in state.triggers.items() if one.is_over]
-    for name in over[: max(0, len(over) - KEPT_MAX)]:
-        del state.triggers[name]
+def _is_over(one: Trigger) -> bool:
+    return one.is_over
 
 
 def sound(spec: TriggerSpec) -> TriggerSpec:
@@ -106,17 +102,12 @@ def sound(spec: TriggerSpec) -> TriggerSpec:
     check_integer("spec.fires_max", spec.fires_max, 0, FIRES_MAX)
     if spec.post is None:
         return spec
-    if spec.post.after:
-        raise InvalidField("spec.post.after", "a task that is posted later comes after none that is there now")
-    return msgspec.structs.replace(spec, post=tasks.sound(spec.post))
+    return msgspec.structs.replace(spec, post=standing.sound_task("spec.post", spec.post))
 
 
 def repeated(state: Triggers, command: CreateTrigger, now_us: Microseconds) -> str:
     """The trigger that the command's key has made, or empty; `IdempotencyConflict` if it was for another spec."""
-    known = idempotency.subject_of(state.keys, command.idempotency_key, now_us)
-    if known and (known not in state.triggers or state.triggers[known].spec != sound(command.spec)):
-        raise IdempotencyConflict(f"key {command.idempotency_key}")
-    return known
+    return standing.repeated(state.triggers, state.keys, command.idempotency_key, sound(command.spec), now_us)
 
 
 def decide_create(
@@ -176,10 +167,7 @@ def living(state: Triggers) -> dict[str, Trigger]:
 
 def trigger_of(state: Triggers, name: str) -> Trigger:
     """The trigger, or `NotFound`."""
-    found = state.triggers.get(name)
-    if found is None:
-        raise NotFound("trigger", name)
-    return found
+    return standing.order_of("trigger", state.triggers, name)
 
 
 def view(state: Triggers, name: str) -> TriggerView:

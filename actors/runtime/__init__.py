@@ -5,7 +5,7 @@ It knows nothing of tasks, money or models, and can be used alone with `bus`.
 
 from actors.runtime.actor import Actor, ChildSpec
 from actors.runtime.cell import ActorStatistics
-from actors.runtime.copying import Copy, Stamp
+from actors.runtime.copying import Copies, Copy
 from actors.runtime.deferred import Deferred
 from actors.runtime.job import Job
 from actors.runtime.log import Checkpointed, EventWriter, GroupCommitLog, History, Log, Snapshot, Stand
@@ -19,6 +19,7 @@ __all__ = [
     "ActorSystem",
     "Checkpointed",
     "ChildSpec",
+    "Copies",
     "Copy",
     "Deferred",
     "EventWriter",
@@ -29,7 +30,6 @@ __all__ = [
     "PersistentActor",
     "Restart",
     "Snapshot",
-    "Stamp",
     "Stand",
     "Strategy",
     "Subscription",

@@ -134,11 +134,11 @@ class Actor:
         return self._context.subscribe(interest, size_max, overflow)
 
     def start_timer(self, key: str, delay_s: float, message: Message) -> None:
-        """Tell oneself later. The same key replaces an earlier timer. Timers end with a restart."""
+        """Tell oneself later. The same key replaces an earlier timer; timers end with a restart. See `cancel_timer`."""
         self._context.start_timer(key, delay_s, message)
 
     def cancel_timer(self, key: str) -> None:
-        """Forget a timer; unknown keys are fine."""
+        """Forget a timer: it tells nothing any more, even if its time has passed. Unknown keys are fine."""
         self._context.cancel_timer(key)
 
     def watch(self, address: Address) -> None:

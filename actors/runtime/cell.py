@@ -11,6 +11,7 @@ from actors.runtime.context import Context
 from actors.runtime.lifecycle import Lifecycle, moved
 from actors.runtime.pace import Pace
 from actors.runtime.persistent import PersistentActor, Subscription
+from actors.runtime.timers import told
 from bus.address import NOBODY, Address
 from bus.bus import BusSubscription
 from bus.envelope import Envelope, Failure
@@ -222,8 +223,10 @@ class Cell:
 
     def next_envelope(self) -> Envelope | None:
         """What to handle next: control, then messages, then what the bus has."""
-        queue = self.next_queue()
-        return queue.take() if queue is not None else None
+        while (queue := self.next_queue()) is not None and (envelope := queue.take()) is not None:
+            if (live := told(envelope)) is not None:
+                return live
+        return None
 
     def next_queue(self) -> Mailbox | None:
         """Where the next message is: its mailbox comes before what the bus has, and subscriptions take turns."""

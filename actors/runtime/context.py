@@ -12,11 +12,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec
 
-from actors.runtime.deadlines import Deadline, Deadlines
+from actors.runtime.deadlines import Deadlines
 from actors.runtime.deferred import Deferred
 from actors.runtime.job import Job
 from actors.runtime.log import Blobs, Log
 from actors.runtime.roads import Roads
+from actors.runtime.timers import TimerPassed, Timers
 from bus.address import Address
 from bus.bus import BusSubscription, Interest
 from bus.clock import Clock
@@ -94,7 +95,7 @@ class Context:
         """Whether there is something to look at after this turn: what it has left, or what comes before the next."""
         self._stash: deque[Envelope] | None = None
         self._stash_size_max = stash_size_max
-        self._timers: dict[str, Deadline] | None = None
+        self._timers: Timers | None = None
 
     def begin(self, origin: Origin) -> None:
         """A turn begins: what came in is what may be rested on."""
@@ -219,9 +220,8 @@ class Context:
         self.output(lambda: self._disarm_timer(key))
 
     def cancel_all_timers(self) -> None:
-        for deadline in (self._timers or {}).values():
-            deadline.cancel()
-        self._timers = None
+        if self._timers is not None:
+            self._timers.cancel_all()
 
     def perform(
         self,
@@ -317,22 +317,15 @@ class Context:
         return records[0].position
 
     def _arm_timer(self, key: str, delay_s: float, message: Message) -> None:
-        self._disarm_timer(key)
         if self._timers is None:
-            self._timers = {}
+            self._timers = Timers(self.core.deadlines)
         cause, correlation = self.cause, self.correlation
 
-        def pass_by() -> None:
-            self._timer_passed(key, (message, Origin(self.address, self.after, cause, correlation)))
+        def tell(passed: TimerPassed) -> None:
+            self.core.delivery.deliver(self.address, (passed, Origin(self.address, self.after, cause, correlation)))
 
-        self._timers[key] = self.core.deadlines.after(delay_s, pass_by)
+        self._timers.start(key, delay_s, message, tell)
 
     def _disarm_timer(self, key: str) -> None:
-        deadline = self._timers.pop(key, None) if self._timers else None
-        if deadline is not None:
-            deadline.cancel()
-
-    def _timer_passed(self, key: str, envelope: Envelope) -> None:
-        if self._timers:
-            self._timers.pop(key, None)
-        self.core.delivery.deliver(self.address, envelope)
+        if self._timers is not None:
+            self._timers.cancel(key)

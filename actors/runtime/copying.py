@@ -1,9 +1,9 @@
 """Copies of the actors' states for a checkpoint, taken while everything goes on.
 
 Rules: the loop is never held for longer than a slice. Actors are copied one after another, each between two of its own
-turns and as of its own position; one whose state is what it was at the last copy is restamped and not encoded. A state
-that takes longer than a slice is encoded piece by piece, and only its own actor waits meanwhile. An actor that was
-restarted under the copier's hands is copied again.
+turns and as of its own position. Only those are looked at that were touched since the last copies: the price is that of
+what has changed, however many actors there are. A state that takes longer than a slice is encoded piece by piece, and
+only its own actor waits meanwhile. An actor that was restarted under the copier's hands is copied again.
 """
 
 import asyncio
@@ -14,16 +14,19 @@ import msgspec
 
 from actors.runtime.cell import Cell
 from actors.runtime.lifecycle import Lifecycle
-from actors.runtime.log import Checkpointed, Stand
+from actors.runtime.log import Checkpointed, Log, Stand
 from bus.address import Address
 from bus.canonical import pieces
 from bus.messages.base import Position
 
 SLICE_S = 0.002
 """Of the loop at a time: others are held up no longer than by a batch of messages."""
+TURNS_BETWEEN = 3
+"""Of the loop, from one slice to the next: who waits for a timer runs two turns after it has passed."""
 CELLS_PER_LOOK = 32
-"""Actors that did not change take half a microsecond each; the clock is looked at once in so many."""
-
+"""Actors that did not change take a microsecond each; the clock is looked at once in so many."""
+TOUCHED_MAX = 100_000
+"""Actors that are remembered between two checkpoints; past that the next one looks at all there are."""
 
 COPIED = (Lifecycle.RUNNING, Lifecycle.PAUSED)
 
@@ -40,9 +43,8 @@ class Copy(msgspec.Struct, frozen=True, gc=False):
 
     position: Position
     cursor: Position
-    stamp: Stamp
     pieces: tuple[bytes, ...] | None
-    """Canonical JSON, cut; None when nothing has changed since the copy with the same stamp."""
+    """Canonical JSON, cut; None when it is what it was at the last copy."""
     follows: bool = False
     """Whether it stands where it was last changed, and not where it was copied."""
     fields: tuple[str, ...] = ()
@@ -51,31 +53,96 @@ class Copy(msgspec.Struct, frozen=True, gc=False):
     """Whether facts up to the position may wait for it; else nothing before the position is news to it."""
 
 
+class Copies(msgspec.Struct, frozen=True):
+    """What is not as it was at the copies before."""
+
+    number: int
+    """Given with the next wish, it says that these have arrived."""
+    position: Position
+    """Where all those stand that are not named, as they were copied before; no facts wait for any of them."""
+    copies: dict[Address, Copy]
+    """Of those that may have changed."""
+    absent: tuple[Address, ...] = ()
+    """Those that do not run now: what stands of them is the copy before, as of its own position."""
+    gone: tuple[Address, ...] = ()
+    """Those that have stopped for good."""
+    is_whole: bool = False
+    """Whether everyone was copied, and none of the copies before is needed."""
+
+
 class Copier:
     """Takes the copies of one system."""
 
-    def __init__(self, cells: Callable[[], Iterable[Cell]], wake: Callable[[Cell], None]) -> None:
+    def __init__(self, log: Log, cells: Callable[[], Iterable[Cell]], wake: Callable[[Cell], None]) -> None:
+        self._log = log
         self._cells = cells
         self._wake = wake
         self._loop = asyncio.get_running_loop()
         self._slice_ends_s = 0.0
+        self._touched: dict[Cell, None] = {}
+        """Those that may not be what they were at the last copies."""
+        self._stamps: dict[Cell, Stamp] = {}
+        self._number = 0
+        self._is_following = False
+        """Whether whoever was touched since the last copies is known."""
 
-    async def copy(self, known: Mapping[Address, Stamp]) -> dict[Address, Copy]:
-        """Copies of all actors that checkpoints hold; `known` is what the last copies were stamped with."""
-        copies: dict[Address, Copy] = {}
+    def touch(self, cell: Cell) -> None:
+        """The actor has recorded something, or facts wait for it, or it is another one now: look at it next time."""
+        if self._is_following:
+            self._touched[cell] = None
+            if len(self._touched) > TOUCHED_MAX:
+                self._is_following = False
+                self._touched, self._stamps = {}, {}
+
+    async def copy(self, since: int) -> Copies:
+        """Copies of the actors that checkpoints hold and that have changed since the copies of that number.
+
+        Of all of them, where other copies have been taken since, or none.
+        """
+        is_whole = not self._is_following or since != self._number
+        self._is_following = True
+        touched, self._touched = self._touched, {}
+        if is_whole:
+            touched = dict.fromkeys(self._cells())
+        position = self._log.head
+        try:
+            looked = await self._look({} if is_whole else self._stamps, touched)
+        except BaseException:
+            self._is_following = False  # nobody has got them
+            self._touched, self._stamps = {}, {}
+            raise
+        self._touched |= dict.fromkeys(looked.again)
+        if is_whole:
+            self._stamps = {}
+        self._stamps.update(looked.stamps)
+        for cell in looked.gone:
+            self._stamps.pop(cell, None)
+        self._number += 1
+        taken = looked.copies.keys()
+        absent = tuple(cell.address for cell in looked.absent if cell.address not in taken)
+        gone = tuple(cell.address for cell in looked.gone if cell.address not in {*taken, *absent})
+        return Copies(self._number, position, looked.copies, absent, gone, is_whole)
+
+    async def _look(self, known: Mapping[Cell, Stamp], cells: Iterable[Cell]) -> "_Looked":
+        looked = _Looked()
         self._begin_slice()
-        for number, cell in enumerate(tuple(self._cells())):
+        for number, cell in enumerate(cells):
             if number % CELLS_PER_LOOK == 0:
                 await self._pause_if_due()
-            stamp = known.get(cell.address)
-            copy = _unchanged(cell, stamp) if stamp is not None else None
-            if copy is None:
-                copy = await self._copy(cell)
-            if copy is not None:
-                copies[cell.address] = copy
-        return copies
+            found = _unchanged(cell, known.get(cell)) or await self._copy(cell)
+            if found is not None:
+                copy, looked.stamps[cell] = found
+                looked.copies[cell.address] = copy
+                if copy.is_behind or copy.follows:  # a projection changes without anybody's touch
+                    looked.again.append(cell)
+            elif cell.state is Lifecycle.STOPPED:
+                looked.gone.append(cell)
+            elif _has_state(cell.actor):
+                looked.absent.append(cell)
+                looked.again.append(cell)
+        return looked
 
-    async def _copy(self, cell: Cell) -> Copy | None:
+    async def _copy(self, cell: Cell) -> tuple[Copy, Stamp] | None:
         """A copy as of one moment; None of an actor that has no state, or does not run now."""
         is_patient = True
         while cell.state in COPIED:
@@ -86,7 +153,7 @@ class Copier:
             is_behind = _is_behind(cell)
             found = await self._encode(cell, actor, stand) if is_patient else tuple(pieces(stand.state))
             if found:
-                return _copied(stand, Stamp(actor, stand.changes), found, is_behind=is_behind)
+                return _copied(stand, found, is_behind=is_behind), Stamp(actor, stand.changes)
             is_patient = False  # once at most: it is better to be held up than never to get there
         return None
 
@@ -111,25 +178,37 @@ class Copier:
 
     async def _pause_if_due(self) -> None:
         if self._loop.time() > self._slice_ends_s:
-            await asyncio.sleep(0)
+            for _ in range(TURNS_BETWEEN):
+                await asyncio.sleep(0)
             self._begin_slice()
 
     def _begin_slice(self) -> None:
         self._slice_ends_s = self._loop.time() + SLICE_S
 
 
-def _unchanged(cell: Cell, stamp: Stamp) -> Copy | None:
+class _Looked:
+    """What a look at some actors came to."""
+
+    def __init__(self) -> None:
+        self.copies: dict[Address, Copy] = {}
+        self.stamps: dict[Cell, Stamp] = {}
+        self.absent: list[Cell] = []
+        self.gone: list[Cell] = []
+        self.again: list[Cell] = []
+        """Those that are to be looked at next time, touched or not."""
+
+
+def _unchanged(cell: Cell, stamp: Stamp | None) -> tuple[Copy, Stamp] | None:
     """The stamp again, at the price of a look, where the very same incarnation has not changed its state since."""
     actor: object = cell.actor
-    if actor is not stamp.actor or cell.state not in COPIED:
+    if stamp is None or actor is not stamp.actor or cell.state not in COPIED:
         return None
     stand = stamp.actor.stand()
-    return _copied(stand, stamp, None, is_behind=_is_behind(cell)) if stand.changes == stamp.changes else None
+    return (_copied(stand, None, is_behind=_is_behind(cell)), stamp) if stand.changes == stamp.changes else None
 
 
-def _copied(stand: Stand, stamp: Stamp, found: tuple[bytes, ...] | None, *, is_behind: bool) -> Copy:
-    fields = stand.state.__struct_fields__
-    return Copy(stand.position, stand.cursor, stamp, found, stand.follows, fields, is_behind)
+def _copied(stand: Stand, found: tuple[bytes, ...] | None, *, is_behind: bool) -> Copy:
+    return Copy(stand.position, stand.cursor, found, stand.follows, stand.state.__struct_fields__, is_behind)
 
 
 def _is_behind(cell: Cell) -> bool:

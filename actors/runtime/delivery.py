@@ -13,6 +13,7 @@ from actors.runtime.deadlines import Deadlines
 from actors.runtime.dispatcher import Dispatcher
 from actors.runtime.log import Log
 from actors.runtime.reply import ReplyBox
+from actors.runtime.timers import told
 from bus.address import Address
 from bus.bus import Bus, BusSubscription, Interest
 from bus.envelope import HOPS_MAX, Answer, Envelope, Failure, Origin, Outcome
@@ -119,6 +120,11 @@ class Delivery:
         elif cell.may_run and not cell.is_queued:
             self._dispatcher.wake(cell)
 
+    def hand_over(self, to: Address, envelope: Envelope) -> bool:
+        """Have an idle actor handle a message now, on this stack; False, and nothing has happened, when it is busy."""
+        cell = self._cells.get(to)
+        return cell is not None and cell.is_open and self._dispatcher.run_in_place(cell, envelope)
+
     async def send(self, to: Address, envelope: Envelope, *, timeout_s: float) -> None:
         """Queue a message, waiting for room. Raises Undeliverable."""
         cell = self.cell(to)
@@ -220,8 +226,11 @@ class Delivery:
         self.dead_letter(cell.address, envelope, reason)
 
     def dead_letter(self, to: Address, envelope: Envelope, reason: str) -> None:
-        """Count and publish a message that no handler took."""
-        message, origin = envelope
+        """Count and publish a message that no handler took. A timer that stands no more is nobody's loss."""
+        live = told(envelope)
+        if live is None:
+            return
+        message, origin = live
         self.dead_letters += 1
         if isinstance(message, DeadLettered):
             return

@@ -21,6 +21,7 @@ from actors.runtime.deadlines import Deadlines
 from actors.runtime.log import Log
 from actors.runtime.pace import Pace
 from actors.runtime.tasks import Tasks
+from actors.runtime.timers import TimerPassed, told
 from actors.runtime.turns import (
     ACTOR_BUDGET,
     BLOCKING_S,
@@ -241,8 +242,12 @@ class Dispatcher:
             self._reports.faulted(cell, envelope, fault)
 
     def _other(self, cell: Cell, envelope: Envelope) -> None:
-        """A message whose handler is asynchronous, or that has none."""
-        if type(envelope[0]) in cell.asynchronous:
+        """A timer, a message whose handler is asynchronous, or one that has none."""
+        if isinstance(envelope[0], TimerPassed):
+            cell.handled -= 1  # its message counts, if it still has one to tell
+            if (live := told(envelope)) is not None:
+                self._handle(cell, live)
+        elif type(envelope[0]) in cell.asynchronous:
             burst = Burst(cell, self._deadlines, self._reports)
             cell.begin_burst(self._tasks.spawn(burst.run, f"{cell.address} burst"), envelope)
         else:

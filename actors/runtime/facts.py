@@ -30,10 +30,12 @@ class _Route(msgspec.Struct):
 class FactRoutes:
     """All durable subscriptions of a system, matched once per event type."""
 
-    def __init__(self, lag: Callable[[Cell], None]) -> None:
+    def __init__(self, lag: Callable[[Cell], None], touch: Callable[[Cell], None]) -> None:
+        """`lag` hears of an actor that cannot keep up, and `touch` of every one that a fact is for."""
         self._cells: dict[Cell, None] = {}
         self._routes: dict[type[Event], _Route] = {}
         self._lag = lag
+        self._touch = touch
 
     def register(self, cell: Cell) -> None:
         """Route facts to the cell from now on, by its subscriptions."""
@@ -109,7 +111,10 @@ class FactRoutes:
         return True
 
     def _queue(self, cell: Cell, envelope: Envelope) -> bool:
-        if cell.address == envelope[1].sender or cell.is_lagging:
+        if cell.address == envelope[1].sender:
+            return False
+        self._touch(cell)
+        if cell.is_lagging:
             return False
         if cell.state in (Lifecycle.STOPPING, Lifecycle.STOPPED, Lifecycle.RESTARTING):
             return False

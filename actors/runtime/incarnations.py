@@ -23,6 +23,7 @@ from actors.runtime.persistent import PersistentActor
 from actors.runtime.supervisor import Supervisor
 from actors.runtime.tasks import Tasks, Work
 from actors.runtime.timeline import Timeline
+from actors.runtime.timers import apart
 from actors.runtime.turns import Reports
 from bus.address import NOBODY, Address
 from bus.clock import Clock
@@ -92,7 +93,8 @@ class Incarnations:
         """Make an actor and open its address. Raises ValueError when the address is taken."""
         actor = spec.factory()
         _check(actor)
-        cell = Cell(spec, Mailbox(actor.mailbox_size_max, actor.overflow, type(actor).coalesce_key), supervisor, parent)
+        mailbox = Mailbox(actor.mailbox_size_max, actor.overflow, apart(type(actor).coalesce_key))
+        cell = Cell(spec, mailbox, supervisor, parent)
         cell.last_append = self._log.head  # an earlier actor of that address may have events in flight
         self._bind(cell, actor)
         self._delivery.open(cell)
@@ -150,6 +152,7 @@ class Incarnations:
     def forget(self, cell: Cell, reason: str) -> None:
         """A cell has stopped for good."""
         self._timeline.facts.unregister(cell)
+        self._timeline.touch(cell)
         self._delivery.close(cell, reason)
         self._dispatcher.rested(cell)
 
@@ -208,6 +211,7 @@ class Incarnations:
         context = Context(cell.address, self._core, self._dice.split(cell.address), actor.mailbox_size_max)
         cell.adopt(actor, context)
         actor.bind(context, self)
+        self._timeline.touch(cell)
 
     def _living(self, address: Address) -> Cell:
         """An actor that may start something. Raises NoSuchActor, or ActorStopped when it is ending."""
@@ -220,10 +224,7 @@ class Incarnations:
         """Run a child task; a persistent actor's begins after the commit of `after`. Returns what cancels it."""
         cell = self._living(address)
         jobs = cell.jobs = {} if cell.jobs is None else cell.jobs
-        task = self._tasks.spawn(lambda: self._run_job(cell, after, begin), f"{address} job")
-        jobs[task] = None
-        # A callback, since a task that is cancelled early runs no line of its own.
-        task.add_done_callback(lambda ended: jobs.pop(ended, None))
+        task = self._tasks.spawn(lambda: self._run_job(cell, after, begin), f"{address} job", jobs)
 
         def cancel() -> None:
             task.cancel()

@@ -42,6 +42,10 @@ class Job:
         self.after = max(self.after, answer.after)
         return cast(R, answer.message)  # the request's type parameter is the contract of its handler
 
+    def report(self, message: Message) -> bool:
+        """Have one's own actor take a message in one turn, now; False, and nothing has happened, while it is busy."""
+        return self._roads.hand_over(self._address, (message, self._origin()))
+
     def tell(self, to: Address, message: Message) -> None:
         """Tell without waiting; what cannot be delivered becomes a dead letter."""
         self._roads.deliver(to, (message, self._origin()))

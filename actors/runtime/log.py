@@ -11,14 +11,14 @@ import asyncio
 import heapq
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import msgspec
 
 from bus.address import Address
 from bus.clock import Clock
-from bus.envelope import EncodedEvent, Recorded, StoredEvent
+from bus.envelope import EncodedEvent, OwnEvents, Recorded, StoredEvent
 from bus.errors import StorageError, SystemStopping
 from bus.messages.base import BlobId, Position
 
@@ -94,8 +94,8 @@ class History(Protocol):
         """The actor's state in the checkpoint that this start goes on from."""
         ...
 
-    def own_events(self, address: Address, after: Position) -> AsyncIterator[Sequence[Recorded]]:
-        """The events that `address` recorded after a position, in order."""
+    def own_events(self, address: Address, after: Position) -> AsyncGenerator[OwnEvents, None]:
+        """The events that `address` recorded after a position, in order, some at a time."""
         ...
 
     def facts(

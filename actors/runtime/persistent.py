@@ -9,6 +9,7 @@ position of the last fact that its actor had handled, so cursor and effects move
 
 import hashlib
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
@@ -109,11 +110,13 @@ class PersistentActor(Actor, Generic[S]):
             self._cursor = snapshot.cursor
             position = snapshot.position
         has_past = snapshot is not None
-        async for batch in history.own_events(self.address, position):
-            has_past = True
-            for record in batch:
-                self.apply(record.event)
-            self._cursor = max(self._cursor, batch[-1].cursor)
+        apply = self.apply
+        async with aclosing(history.own_events(self.address, position)) as past:
+            async for own in past:
+                has_past = True
+                for event in own.events:
+                    apply(event)
+                self._cursor = max(self._cursor, own.cursor)
         if not has_past and not self.reads_past:
             self._cursor = self._context.core.log.head
 

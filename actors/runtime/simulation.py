@@ -6,13 +6,13 @@ restart; `truncated` is a crash that lost a tail.
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 
 from actors.runtime.log import Blobs, GroupCommitLog, Snapshot
 from bus.address import Address
 from bus.clock import Clock, SystemClock
 from bus.codec import Catalogue
-from bus.envelope import EncodedEvent, Recorded, StoredEvent
+from bus.envelope import EncodedEvent, OwnEvents, Recorded, StoredEvent
 from bus.errors import StorageError
 from bus.messages.base import BlobId, Event, Position
 from bus.topics import matches_any
@@ -77,9 +77,9 @@ class MemoryJournal:
     async def snapshot(self, address: Address) -> Snapshot | None:
         return self.snapshots.get(address)
 
-    async def own_events(self, address: Address, after: Position) -> AsyncIterator[Sequence[Recorded]]:
+    async def own_events(self, address: Address, after: Position) -> AsyncGenerator[OwnEvents, None]:
         async for batch in self._batches([s for s in self.stored if s.source == address and s.position > after]):
-            yield batch
+            yield OwnEvents([record.event for record in batch], batch[-1].position, batch[-1].cursor)
 
     async def facts(
         self, topics: tuple[str, ...], agent: str | None, after: Position, upto: Position

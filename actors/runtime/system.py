@@ -6,13 +6,13 @@ the one gate between inside and outside, and there is no way around it.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Self, TypeVar, cast
 
 from actors.runtime.actor import ChildSpec
 from actors.runtime.cell import ActorStatistics
-from actors.runtime.copying import Copier, Copy, Stamp
+from actors.runtime.copying import Copier, Copies
 from actors.runtime.deadlines import Deadlines
 from actors.runtime.delivery import Delivery
 from actors.runtime.dispatcher import Dispatcher
@@ -78,7 +78,8 @@ class ActorSystem:
         self._tasks = Tasks(self._crash)
         self._dispatcher = Dispatcher(self._log, self._tasks, self._deadlines, self._order)
         self._delivery = self._new_delivery()
-        self._timeline = Timeline(self._log, self._clock, self._delivery, self._dispatcher)
+        self._copier = Copier(self._log, lambda: self._delivery.cells, self._dispatcher.wake)
+        self._timeline = Timeline(self._log, self._clock, self._delivery, self._dispatcher, self._copier.touch)
         self._incarnations = Incarnations(
             clock=self._clock,
             deadlines=self._deadlines,
@@ -90,7 +91,6 @@ class ActorSystem:
             tasks=self._tasks,
             dice=self._dice,
         )
-        self._copier = Copier(lambda: self._delivery.cells, self._dispatcher.wake)
         self._dispatcher.report_to(self._incarnations.reports, self._crash)
         self._root = Supervisor(self._incarnations, self._supervision, self._dice.split("root"), self._fail)
         self._log_task = self._loop.create_task(self._run_log(), name="log")
@@ -151,7 +151,7 @@ class ActorSystem:
                 raise IntakePaused(stalled.code.replace("_", " "))
             correlation = correlation or self._dice.token(CORRELATION_BYTES)
         answer = await self._delivery.exchange(to, request, Origin(correlation=correlation), timeout_s=timeout_s)
-        return cast(Answer[R], answer)  # the request's type parameter is the contract of its handler
+        return cast("Answer[R]", answer)  # the request's type parameter is the contract of its handler
 
     async def ask_inside(self, to: Address, request: Request[R], *, timeout_s: float) -> R:
         """Ask on behalf of the system itself, while it stops too."""
@@ -180,9 +180,9 @@ class ActorSystem:
                 snapshots[cell.address] = actor.snapshot()
         return snapshots
 
-    async def copies(self, known: Mapping[Address, Stamp]) -> dict[Address, Copy]:
-        """As `snapshots`, but the loop goes on meanwhile, and what is stamped as in `known` is not encoded."""
-        return await self._copier.copy(known)
+    async def copies(self, since: int = 0) -> Copies:
+        """As `snapshots`, but the loop goes on meanwhile, and only of what has changed since the copies of a number."""
+        return await self._copier.copy(since)
 
     def kill(self, address: Address) -> None:
         """Let an actor fail now, as if it had a bug: its supervisor decides. For the simulation, and for operators."""

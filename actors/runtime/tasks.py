@@ -31,12 +31,30 @@ class Tasks:
         """The tasks that run now."""
         return tuple(sorted(task.get_name() for task in self._running))
 
-    def spawn(self, work: Work, name: str) -> "asyncio.Task[None]":
-        """Run a task that `end` waits for."""
-        task = self._loop.create_task(self._tracked(work), name=name)
+    def spawn(
+        self, work: Work, name: str, register: "dict[asyncio.Task[None], None] | None" = None
+    ) -> "asyncio.Task[None]":
+        """Run a task that `end` waits for; it stands in `register` too as long as it runs."""
+
+        def forget(ended: "asyncio.Task[None]") -> None:
+            self._running.pop(ended, None)
+            if register is not None:
+                register.pop(ended, None)
+
+        async def tracked() -> None:
+            try:
+                await work()
+            except Exception as error:  # noqa: BLE001  # the top of every task: what nobody took ends the system
+                self._crashed(error)
+            finally:
+                forget(task)
+                task.remove_done_callback(forget)
+
+        task = self._loop.create_task(tracked(), name=name)
         self._running[task] = None
-        # A callback, since a task that is cancelled early runs no line of its own.
-        task.add_done_callback(lambda ended: self._running.pop(ended, None))
+        if register is not None:
+            register[task] = None
+        task.add_done_callback(forget)  # for a task that is cancelled early: it runs no line of its own
         return task
 
     async def end(self) -> None:
@@ -48,9 +66,3 @@ class Tasks:
             _, stuck = await asyncio.wait(rest, timeout=END_MAX_S)
             if stuck:
                 logger.warning("tasks did not end in time", extra={"tasks": sorted(task.get_name() for task in stuck)})
-
-    async def _tracked(self, work: Work) -> None:
-        try:
-            await work()
-        except Exception as error:  # noqa: BLE001  # the top of every task: what nobody took ends the system
-            self._crashed(error)

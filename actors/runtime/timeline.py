@@ -1,7 +1,7 @@
 """Where events join the one timeline, and those who must react are told at once."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from actors.runtime.cell import Cell
 from actors.runtime.delivery import Delivery
@@ -26,12 +26,16 @@ FAULT_TEXT_MAX = 2_000
 class Timeline:
     """The log with its durable subscribers."""
 
-    def __init__(self, log: Log, clock: Clock, delivery: Delivery, dispatcher: Dispatcher) -> None:
+    def __init__(
+        self, log: Log, clock: Clock, delivery: Delivery, dispatcher: Dispatcher, touch: Callable[[Cell], None]
+    ) -> None:
+        """`touch` hears of every actor that the next checkpoint has to look at."""
         self._log = log
         self._clock = clock
         self._delivery = delivery
         self._dispatcher = dispatcher
-        self.facts = FactRoutes(_warn_of_lag)
+        self.touch = touch
+        self.facts = FactRoutes(_warn_of_lag, touch)
 
     def append(self, records: Sequence[Recorded], blobs: Blobs, hops: int) -> None:
         """Append events of one source and tell those who must react. Raises StorageError."""
@@ -39,6 +43,7 @@ class Timeline:
         cell = self._delivery.find(records[0].source)
         if cell is not None:
             cell.last_append = records[-1].position
+            self.touch(cell)
         for told in self.facts.route(records, hops):
             self._dispatcher.wake(told)
 

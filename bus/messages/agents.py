@@ -13,10 +13,12 @@ from bus.messages.base import (
     CompletionId,
     Done,
     Event,
+    Fields,
     Microseconds,
     Query,
     Reply,
     TaskId,
+    Upcaster,
 )
 
 VISITORS: Final = Address("visitors")
@@ -54,6 +56,8 @@ class Persona(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many tasks it works on at once."""
     model: str = ""
     """A model that it prefers, where a provider has it; empty takes the provider's default."""
+    remembers: bool = False
+    """Whether it looks into the memory before it thinks, and remembers what it has finished."""
 
 
 class Outcomes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -138,11 +142,18 @@ class AgentRegistered(Event, frozen=True):
     concurrency_max: int
 
 
+def without_memory(fields: Fields) -> Fields:
+    """Personas of version 1 of `agent.joined` remembered nothing."""
+    return {**fields, "persona": {**fields["persona"], "remembers": False}}
+
+
 class AgentJoined(Event, frozen=True):
     """Recorded when an agent enters the society, or enters again with a changed persona."""
 
     wire_name = "agent.joined"
+    version: ClassVar[int] = 2
     about = "agent"
+    upcasters: ClassVar[tuple[Upcaster, ...]] = (without_memory,)
 
     agent: AgentId
     persona: Persona

@@ -76,6 +76,8 @@ class Event(Message, frozen=True):
     personal: ClassVar[tuple[str, ...]] = ()
     is_kept: ClassVar[bool] = False
     upcasters: ClassVar[tuple[Upcaster, ...]] = ()
+    nothing: ClassVar[str] = ""
+    """What stands where an event has no such field."""
 
 
 class Done(Reply, frozen=True):

@@ -242,7 +242,10 @@ class SetBudget(Command[Done], frozen=True):
 
 
 class CompletionRequested(Event, frozen=True):
-    """Recorded before anything is sent: the intent, and the cost that is reserved for it."""
+    """Recorded before anything is sent that may cost money: the intent, and the cost that is reserved for it.
+
+    What is free has no intent: nothing of it could be left to own up to, and its outcome says it all.
+    """
 
     wire_name = "completion.requested"
     about = "completion"

@@ -81,6 +81,14 @@ class WordsSaid(Message, frozen=True):
     is_over: bool
 
 
+class CompletionsNumbered(Event, frozen=True):
+    """Recorded before completions get their numbers: none up to this one is given again, whatever a crash forgets."""
+
+    wire_name = "completions.numbered"
+
+    upto: int
+
+
 class AllowanceAsked(Event, frozen=True):
     """Recorded before the ledger is asked for a slice: its number names the transfer, so that it is drawn once."""
 

@@ -8,12 +8,14 @@ import pytest
 
 from actors.providers.discovery import EXTRACTIVE
 from actors.providers.settings import RouterOptions
+from actors.purse import NUMBERS
 from actors.rules.allowance import ROOM_SHARE
 from actors.rules.breaker import BreakerOptions
 from actors.rules.cascade import CONSEQUENCES, ErrorClass
 from actors.runtime.simulation import MemoryJournal
 from bus.clock import VirtualClock
 from bus.errors import AgoraError
+from bus.messages.base import Position
 from bus.messages.completions import (
     ROUTER,
     BreakerClosed,
@@ -263,7 +265,7 @@ async def test_providers_are_asked_in_the_order_that_an_operator_gives_across_a_
 
 
 async def test_an_agent_that_asks_for_many_answers_at_once_slows_down_only_itself() -> None:
-    async with FaultServer(Sickness.HELD) as held, routing(behind(held.url, concurrency_max=1)) as router:
+    async with FaultServer(Sickness.HELD) as held, routing(behind(held.url, price="1", concurrency_max=1)) as router:
         ended: list[str] = []
 
         async def ask(agent: str) -> None:
@@ -336,7 +338,7 @@ async def test_a_busy_provider_is_waited_for_in_the_order_of_asking() -> None:
 
 
 async def test_who_waits_for_a_busy_provider_until_the_deadline_is_refused() -> None:
-    async with FaultServer(Sickness.HELD) as held, routing(behind(held.url, concurrency_max=1)) as router:
+    async with FaultServer(Sickness.HELD) as held, routing(behind(held.url, price="1", concurrency_max=1)) as router:
         first = asyncio.create_task(router.complete())
         await held.called(1)
         second = asyncio.create_task(router.complete(deadline_s=0.1))
@@ -514,7 +516,7 @@ async def test_an_intent_without_an_outcome_is_unknown_after_a_restart_and_count
             assert [lost.cost_usd_micros for lost in router.events(CompletionUnknown)] == [reserved]
             assert (view.spent_run_usd_micros, view.reserved_usd_micros) == (reserved, 0)
             held.release()
-            assert (await router.complete()).completion == "m-2"
+            assert (await router.complete()).completion == f"m-{NUMBERS + 1}"
         assert held.calls == 2
 
 
@@ -576,12 +578,24 @@ async def test_where_agents_have_budgets_each_paid_call_waits_for_its_own_commit
 
 
 async def test_every_completion_has_its_intent_recorded_before_its_outcome() -> None:
-    async with FaultServer() as well, routing(behind(well.url)) as router:
+    async with FaultServer() as well, routing(behind(well.url, price="2")) as router:
         for _ in range(3):
             await router.complete()
-        names = [record.event.wire_name for record in router.journal.events]
+        names = [record.event.wire_name for record in router.journal.events if record.event.about == "completion"]
         assert names == ["completion.requested", "completion.completed"] * 3
         assert [done.completion for done in router.events(CompletionCompleted)] == ["m-1", "m-2", "m-3"]
+
+
+async def test_a_completion_that_costs_nothing_leaves_its_outcome_alone_and_no_number_twice() -> None:
+    journal = MemoryJournal()
+    async with FaultServer() as well:
+        async with routing(behind(well.url), journal=journal) as router:
+            for _ in range(2):
+                await router.complete()
+        names = [record.event.wire_name for record in router.journal.events]
+        assert names == ["completions.numbered", "completion.completed", "completion.completed"]
+        async with routing(behind(well.url), journal=journal.truncated(Position(2))) as router:
+            assert (await router.complete()).completion == f"m-{NUMBERS + 1}"
 
 
 def test_two_providers_of_one_name_are_refused() -> None:

@@ -229,7 +229,7 @@ async def test_who_watches_reads_along_and_hears_the_end_and_the_journal_hears_n
         assert (await pending).text == TEXT
         assert heard[-1].is_over
         assert {type(record.event).__name__ for record in router.journal.events} == {
-            "CompletionRequested",
+            "CompletionsNumbered",
             "CompletionCompleted",
         }
 

@@ -7,23 +7,23 @@ What is measured is the whole way: the copies, the chunks, the transaction with 
 import asyncio
 import gc
 import random
-import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import msgspec
 
-from actors.composition import SWITCH_INTERVAL_S
-from actors.runtime import ActorSystem, ChildSpec, Copy, PersistentActor
+from actors import interpreter
+from actors.last_copies import LastCopies
+from actors.runtime import ActorSystem, ChildSpec, PersistentActor
 from actors.runtime.simulation import MemoryJournal
 from bus.address import Address
 from bus.messages.base import AgentId, Command, Done, Event, RunId, TaskId
 from bus.messages.tasks import BidSubmitted
 from storage.checkpoints import CheckpointStore
-from storage.manifests import ActorState, Description
+from storage.manifests import Description
 from tests.bench.harness import Aim, Figure, Scale, figure, median
 
 ACTORS = 10_000
@@ -86,8 +86,7 @@ class Society:
         self.system = system
         self._store = store
         self._actors = actors
-        self._copies: Mapping[Address, Copy] = {}
-        self._states: dict[Address, ActorState] = {}
+        self._last = LastCopies()
 
     async def change(self, one_in: int, round_: int) -> None:
         """Let some of the actors change a little."""
@@ -97,26 +96,17 @@ class Society:
     async def save(self) -> Saved:
         """A checkpoint of all, as the journal's actor makes one."""
         began_s = time.perf_counter()
-        copies = await self.system.copies({address: copy.stamp for address, copy in self._copies.items()})
-        unchanged = frozenset(address for address, copy in copies.items() if copy.pieces is None)
-        self._states = {
-            address: ActorState(
-                copy.position,
-                copy.cursor,
-                self._states[address].pieces if copy.pieces is None else copy.pieces,
-                copy.follows,
-            )
-            for address, copy in copies.items()
-        }
-        view = await self._store.save(DESCRIPTION, self._states, keep=(), unchanged=unchanged)
+        last = self._last
+        await last.take(await self.system.copies(last.number), {})
+        view = await self._store.save(DESCRIPTION, last.states, keep=(), changes=last.changes)
+        last.were_saved()
         elapsed_s = time.perf_counter() - began_s
-        self._copies = copies
         return Saved(elapsed_s, view.written_bytes, view.size_bytes, sum(view.actors.values()))
 
 
 async def figures(scale: Scale) -> AsyncIterator[Figure]:
     """Whole, with little changed, and read again."""
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    interpreter.share()  # as when it is served
     with TemporaryDirectory() as directory:
         wholes: list[Saved] = []
         lags: list[tuple[float, float]] = []

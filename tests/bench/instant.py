@@ -5,7 +5,6 @@ once, so that what is measured is the market itself. `OPEN` tasks are posted and
 """
 
 import gc
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,7 +17,7 @@ import anyio
 import anyio.lowlevel
 import msgspec
 
-from actors.composition import SWITCH_INTERVAL_S
+from actors import interpreter
 from actors.coordinator import Coordinator
 from actors.floor import CoordinatorOptions
 from actors.history import JournalHistory
@@ -198,7 +197,7 @@ class Filler(Actor):
 @asynccontextmanager
 async def market(agents: int = AGENTS, *, hands: int = OPEN) -> AsyncIterator[ActorSystem]:
     """The real market on a real journal in a fresh directory, its agents ready."""
-    sys.setswitchinterval(SWITCH_INTERVAL_S)  # as when it is served
+    interpreter.share()  # as when it is served
     clock = SystemClock()
     with TemporaryDirectory() as directory:
         async with EventStore.open(Path(directory), Catalogue(EVENTS), clock) as store:

@@ -8,7 +8,6 @@ callback in every turn.
 
 import asyncio
 import sqlite3
-import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
@@ -16,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from actors.composition import SWITCH_INTERVAL_S
+from actors import interpreter
 from actors.runtime import GroupCommitLog
 from bus.clock import SystemClock
 from bus.codec import Catalogue
@@ -42,7 +41,7 @@ Row = tuple[Value, ...]
 
 async def figures(scale: Scale) -> AsyncIterator[Figure]:
     """The burst, with an idle and with a saturated loop; then the checkpoints."""
-    sys.setswitchinterval(SWITCH_INTERVAL_S)  # as when it is served
+    interpreter.share()  # as when it is served
     catalogue = Catalogue(EVENTS)
     events = records(scale.count(BURST))
     rows = rows_of(catalogue, events)

@@ -8,7 +8,6 @@ import asyncio
 import gc
 import os
 import sqlite3
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from functools import partial
@@ -16,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from actors.composition import SWITCH_INTERVAL_S
+from actors import interpreter
 from actors.runtime import GroupCommitLog
 from bus.clock import SystemClock
 from bus.codec import Catalogue
@@ -42,7 +41,7 @@ LAG_EVERY_S = 0.002
 
 async def figures(scale: Scale) -> AsyncIterator[Figure]:
     """Producers, acknowledgements, lag."""
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    interpreter.share()  # as when it is served
     catalogue = Catalogue(EVENTS)
     rows = rows_of(catalogue, records(scale.count(COMMITS, at_least=PRODUCERS)))
     for name, is_saturated in LOOPS:

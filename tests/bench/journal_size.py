@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from actors.composition import SWITCH_INTERVAL_S
+from actors import interpreter
 from actors.history import JournalHistory
 from actors.runtime import ActorSystem, ChildSpec, GroupCommitLog, PersistentActor
 from bus.address import Address
@@ -81,7 +81,7 @@ async def _writing(store: EventStore) -> AsyncIterator[GroupCommitLog]:
 
 async def figures(scale: Scale) -> AsyncIterator[Figure]:
     """Size, questions, recovery, prune."""
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    interpreter.share()  # as when it is served
     catalogue = Catalogue(EVENTS)
     count = scale.count(MILLION)
     with TemporaryDirectory() as name:

@@ -6,7 +6,6 @@ disk's own flush of a small write: what an answer costs that can never be undone
 """
 
 import os
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -17,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 import anyio
 
-from actors.composition import SWITCH_INTERVAL_S
+from actors import interpreter
 from actors.history import JournalHistory
 from actors.ledger import Ledger, LedgerOptions
 from actors.runtime import ActorSystem, ChildSpec, GroupCommitLog
@@ -84,7 +83,7 @@ def p99(times: list[float]) -> float:
 @asynccontextmanager
 async def bank() -> AsyncIterator[ActorSystem]:
     """The real ledger on a real journal in a fresh directory."""
-    sys.setswitchinterval(SWITCH_INTERVAL_S)  # as when it is served
+    interpreter.share()  # as when it is served
     clock = SystemClock()
     with TemporaryDirectory() as directory:
         async with EventStore.open(Path(directory), Catalogue(EVENTS), clock) as store:

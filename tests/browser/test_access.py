@@ -60,7 +60,7 @@ async def test_no_page_and_nothing_over_it_breaks_a_rule(tmp_path: Path, width: 
         proposal = await propose(server)
         await page.evaluate(AXE)
         found: dict[str, list[str]] = {}
-        places = (f"tasks/{task}", "agents/scout", "tasks?new=1", "approvals", f"approvals/{proposal}")
+        places = (f"tasks/{task}", "agents/scout", "tasks?new=1", f"approvals/{proposal}", "router/m-1")
         for where in (*PAGES, *places):
             await page.goto(f"{server.url}/#/{where}")
             await expect(page.locator(f"main.page-{re.split('[/?]', where)[0]} h1")).to_have_count(1)

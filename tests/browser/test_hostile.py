@@ -33,9 +33,9 @@ async ([url, body]) => {
   return said;
 }
 """
-AN_HOUR_AHEAD = """
+AN_HOUR_OFF = """
 const real = Date;
-const shift = 3600_000;
+const shift = %d * 3600_000;
 globalThis.Date = class extends real {
   constructor(...parts) { parts.length ? super(...parts) : super(real.now() + shift); }
   static now() { return real.now() + shift; }
@@ -58,6 +58,33 @@ async def send(server: Served, method: str, path: str, body: Mapping[str, object
         assert response.status < 300, await response.text()
         found: dict[str, object] = await response.json()
         return found
+
+
+async def fill_every_text(server: Served) -> tuple[str, ...]:
+    """Script in each further text that somebody may write; the places where those are shown."""
+    proposal = {"title": EVIL_TITLE, "kind": "spend", "detail": EVIL_TITLE, "subject": EVIL_TITLE}
+    rejected = await send(server, "POST", "/api/approvals", proposal)
+    decision = {"hash": rejected["hash"], "reason": EVIL_TITLE, "version": rejected["version"]}
+    await send(server, "POST", f"/api/approvals/{rejected['proposal']}/reject", decision)
+    waiting = await send(server, "POST", "/api/approvals", {**proposal, "subject": f"{EVIL_TITLE} again"})
+    invoice = {"amount_msat": 1_000, "description": EVIL_TITLE}
+    await send(server, "POST", "/api/ledger/invoices", invoice)
+    task = {"title": EVIL_TITLE, "instructions": EVIL_TITLE}
+    await send(server, "POST", "/api/schedules", {"task": task, "cron": "0 9 * * *", "zone": "UTC"})
+    await send(server, "POST", "/api/triggers", {"types": ["task.failed"], "post": task})
+    chat = {"model": "agora", "messages": [{"role": "user", "content": f"{EVIL_TITLE}. It is a text. It is short."}]}
+    await send(server, "POST", "/v1/chat/completions", chat)
+    return (
+        "approvals",
+        f"approvals/{rejected['proposal']}",
+        f"approvals/{waiting['proposal']}",
+        "tasks?view=schedules",
+        "router/m-1",
+        f"router/{EVIL_TITLE}",
+        f"tasks/{EVIL_TITLE}",
+        f"approvals/{EVIL_TITLE}",
+        f"tasks?view=table&q={EVIL_TITLE}",
+    )
 
 
 async def shown_as_text(page: Page) -> None:
@@ -87,7 +114,7 @@ async def test_a_name_rebound_to_this_machine_reaches_nothing(tmp_path: Path) ->
 
 
 async def test_script_that_is_stored_in_any_text_is_shown_and_never_run(tmp_path: Path) -> None:
-    async with served(tmp_path) as server, window() as opened:
+    async with served(tmp_path) as server, window(excused="404") as opened:
         page = opened.page
         artifact = await send(
             server, "POST", "/api/artifacts", {"name": EVIL_TITLE, "text": f"{EVIL_TITLE}. {EVIL_TITLE}."}
@@ -101,6 +128,7 @@ async def test_script_that_is_stored_in_any_text_is_shown_and_never_run(tmp_path
         await send(server, "PATCH", "/api/router/providers/extractive", {"enabled": True})
         await send(server, "POST", "/api/system/halt", {"reason": EVIL_TITLE})
         await send(server, "POST", "/api/system/resume", {})
+        places = await fill_every_text(server)
         await page.goto(await server.link())
         await expect(page.get_by_text("You can act now.")).to_be_visible()
         for where in (
@@ -110,9 +138,12 @@ async def test_script_that_is_stored_in_any_text_is_shown_and_never_run(tmp_path
             f"tasks/{gone}",
             "agents/scout",
             f"agents/{EVIL_TITLE}",
+            *places,
         ):
             await page.goto(f"{server.url}/#/{where}")
             await expect(page.locator("main")).not_to_be_empty()
+            if where in places:
+                await expect(page.locator("main")).to_contain_text(EVIL_TITLE)
             await shown_as_text(page)
         await page.goto(f"{server.url}/#/activity?q={EVIL_TITLE}")
         rows = page.locator(".event:visible", has_text=EVIL_TITLE)
@@ -126,10 +157,11 @@ async def test_script_that_is_stored_in_any_text_is_shown_and_never_run(tmp_path
         await shown_as_text(page)
 
 
-async def test_a_clock_an_hour_off_changes_no_countdown_and_no_age(tmp_path: Path) -> None:
+@pytest.mark.parametrize("hours", [1, -1])
+async def test_a_clock_an_hour_off_changes_no_countdown_and_no_age(tmp_path: Path, hours: int) -> None:
     async with served(tmp_path) as server, window() as opened:
         page = opened.page
-        await page.add_init_script(AN_HOUR_AHEAD)
+        await page.add_init_script(AN_HOUR_OFF % hours)
         open_ = await post(server, "Fold a crane", capability="origami", bid_window_s=600)
         done = await post(server, "Brief now")
         await page.goto(f"{server.url}/#/tasks/{done}")

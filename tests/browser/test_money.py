@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 expect.set_options(timeout=PATIENCE_MS)
 
-PAGES = ("activity", "tasks", "agents", "ledger", "approvals", "router", "system")
+PAGES = ("activity", "tasks", "agents", "ledger", "approvals", "router", "memory", "system")
 
 
 async def opened_by_an_operator(page: Page, server: Served) -> None:

@@ -93,7 +93,7 @@ async def test_a_checkpoint_is_saved_with_its_label(tmp_path: Path) -> None:
         await page.get_by_label("Label of the checkpoint").fill("before the change")
         await page.get_by_role("button", name="Save a checkpoint").click()
         await expect(page.get_by_role("cell", name="before the change")).to_be_visible()
-        await expect(page.locator(".checkpoint-track i")).not_to_have_count(0)
+        await expect(page.locator(".checkpoint-track button")).not_to_have_count(0)
 
 
 async def test_the_whole_conversation_of_an_event_is_a_click_away(tmp_path: Path) -> None:

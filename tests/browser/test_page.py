@@ -30,7 +30,19 @@ INSTRUCTIONS = (
     "Read this and say what it is about. Agora is a society of agents. They bid for tasks and are paid for results. "
     "Every event is kept in one journal. Nothing that was acknowledged is ever lost."
 )
-PAGES = ("activity", "tasks", "tasks?view=table", "agents", "agents?view=table", "ledger", "router", "system")
+PAGES = (
+    "activity",
+    "tasks",
+    "tasks?view=table",
+    "tasks?view=schedules",
+    "agents",
+    "agents?view=table",
+    "ledger",
+    "approvals",
+    "router",
+    "memory",
+    "system",
+)
 WIDTHS = (1440, 1024, 390)
 
 expect.set_options(timeout=PATIENCE_MS)

@@ -77,6 +77,13 @@ def test_an_older_version_is_lifted_step_by_step() -> None:
 def test_a_type_or_version_that_is_not_known_is_an_error(type_: str, version: int) -> None:
     with pytest.raises(UnknownEvent):
         CATALOGUE.decode(type_, version, b"{}")
+    with pytest.raises(UnknownEvent):
+        CATALOGUE.decoder(type_, version)(b"{}")
+
+
+def test_a_decoder_reads_one_type_in_one_version_whichever_that_is() -> None:
+    assert CATALOGUE.decoder("test.noted", 1)(CATALOGUE.encode(NOTED)[0]) == NOTED
+    assert CATALOGUE.decoder("test.renamed", 1)(b'{"name":"abc"}') == Renamed("abc", 3)
 
 
 def test_fields_that_are_not_the_events_are_an_error() -> None:

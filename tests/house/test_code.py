@@ -19,6 +19,7 @@ MESSAGES_NAMED_SO = {"SystemInfo"}
 BROAD_EXCEPTS: dict[str, str] = {
     "actors/runtime": "the actor loop turns any fault into a typed one and restarts the actor",
     "web/app.py": "the ASGI boundary turns any fault into a problem document without a traceback",
+    "web/connection.py": "the same boundary for a live socket, which no request stands around any more",
     "actors/main.py": "the command line's last resort: no traceback reaches a user",
 }
 """Where `except Exception` may stand, and why."""

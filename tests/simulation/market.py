@@ -60,7 +60,7 @@ RECOVERIES_MAX = 60
 
 PERSONAS = (
     Persona("scout", ("summarise",), "You are brief.", 300, price_per_1000_characters_msat=100),
-    Persona("editor", ("summarise", "review"), "You are exact.", 350, concurrency_max=2),
+    Persona("editor", ("summarise", "review"), "You are exact.", 350, concurrency_max=2, remembers=True),
 )
 AGENTS = tuple(AgentId(persona.name) for persona in PERSONAS)
 PAINTER, READER = AgentId("painter"), AgentId("reader")

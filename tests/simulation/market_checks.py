@@ -29,6 +29,7 @@ from bus.messages.ledger import (
     TransferPosted,
     TransferVoided,
 )
+from bus.messages.memory import FactId, MemoryCorrected, MemoryEnded, MemoryRemembered
 from bus.messages.monitor import SystemHalted, SystemResumed
 from bus.messages.schedules import ScheduleFired
 from bus.messages.tasks import (
@@ -224,6 +225,34 @@ class Times:
                 pass
 
 
+class Sayings:
+    """The memory: versions are numbered without a gap, and each has one end at most."""
+
+    def __init__(self) -> None:
+        self._said: list[FactId] = []
+        self._standing: set[FactId] = set()
+
+    def see(self, event: Event) -> None:
+        """Take in the next event."""
+        match event:
+            case MemoryRemembered():
+                self._add(event.fact)
+            case MemoryCorrected():
+                assert event.supersedes in self._standing, "only what stands is corrected"
+                self._standing.discard(event.supersedes)
+                self._add(event.fact)
+            case MemoryEnded():
+                assert event.fact in self._standing, "only what stands ends"
+                self._standing.discard(event.fact)
+            case _:
+                pass
+
+    def _add(self, fact: FactId) -> None:
+        self._said.append(fact)
+        self._standing.add(fact)
+        assert fact == f"f-{len(self._said)}", "no version is lost and none comes twice"
+
+
 def check_leases(
     records: Sequence[Recorded],
     committed_s: Mapping[Position, float],
@@ -246,7 +275,7 @@ def check_leases(
 def check_events(records: Sequence[Recorded]) -> tuple[Lives, Purse]:
     """What must hold in any journal, wherever it was cut."""
     lives, purse = Lives(), Purse()
-    others = (Halts(), Words(), Times())
+    others = (Halts(), Words(), Times(), Sayings())
     requested: set[CompletionId] = set()
     ended: set[CompletionId] = set()
     for position, record in enumerate(records, start=1):
@@ -263,8 +292,10 @@ def check_events(records: Sequence[Recorded]) -> tuple[Lives, Purse]:
                 assert completion not in requested, f"{completion} is requested once"
                 requested.add(completion)
             case CompletionCompleted() | CompletionFailed() | CompletionUnknown():
-                assert record.event.completion in requested - ended, f"{record.event.completion} ends once"
-                ended.add(record.event.completion)
+                completion = record.event.completion
+                assert completion not in ended, f"{completion} ends once"
+                assert completion in requested or not record.event.cost_usd_micros, f"{completion} had an intent"
+                ended.add(completion)
             case _:
                 pass
     return lives, purse

@@ -17,7 +17,7 @@ from bus.messages.base import Position
 from tests.simulation.market_parts import Disk
 from tests.web.support import Response, bearer, call
 from web.app import INTERNAL_ERROR
-from web.feed import EXTENSION
+from web.door import EXTENSION, Listener, LiveDoor
 from web.frames import SUBPROTOCOL
 from web.framing import ReadyFrame
 from web.wire import encode
@@ -116,6 +116,10 @@ class Line:
         self._said.put_nowait({"type": "websocket.connect"})
         self._takes = asyncio.Event()
         self._takes.set()
+        self._may_say = asyncio.Event()
+        self._may_say.set()
+        self._listener: Listener | None = None
+        """Who has taken the socket over, if the server has let go of it."""
         self.ended = asyncio.Event()
         self.code = 0
         """What the server has closed it with."""
@@ -142,6 +146,8 @@ class Line:
         }
         try:
             await app(scope, self._said.get, self._receive)
+            if self._listener is not None:
+                await self._carry(self._listener)
         finally:
             self.ended.set()
 
@@ -160,6 +166,8 @@ class Line:
         """Whether the client takes what it is sent."""
         if is_taking:
             self._takes.set()
+            if self._listener is not None and not self.ended.is_set():
+                self._listener.resumed()
         else:
             self._takes.clear()
 
@@ -177,25 +185,47 @@ class Line:
 
     # The door for frames that are ready
 
+    def hand_over(self, answer: Callable[[LiveDoor], Listener]) -> None:
+        self._listener = answer(self)
+
+    async def _carry(self, listener: Listener) -> None:
+        while True:
+            await self._may_say.wait()
+            message = await self._said.get()
+            if message["type"] == "websocket.disconnect":
+                listener.lost()
+                return
+            listener.received(message["text"])
+
     @property
     def is_writable(self) -> bool:
         return self._takes.is_set() and not self.ended.is_set()
+
+    @property
+    def waiting_bytes(self) -> int:
+        return 0 if self._takes.is_set() else 1
 
     def write(self, frame: ReadyFrame) -> None:
         if not self.ended.is_set() and not self._door.is_shut:
             self._hear(_frames.decode(frame.payload))
 
-    async def drain(self) -> None:
-        await self._takes.wait()
-        if self.ended.is_set():
-            raise anyio.BrokenResourceError
+    def hold(self, *, is_held: bool) -> None:
+        if is_held:
+            self._may_say.clear()
+        else:
+            self._may_say.set()
 
-    def farewell(self, texts: Sequence[str], code: int, reason: str) -> None:
+    def look(self, now_s: float) -> None:
+        """It lives for as long as it is there."""
+
+    def farewell(self, frames: Sequence[ReadyFrame], code: int, reason: str) -> None:
         self._end(code)
 
     def _end(self, code: int) -> None:
         self.code = code
         self.ended.set()
+        self._may_say.set()
+        self._said.put_nowait({"type": "websocket.disconnect", "code": code})
 
 
 class Guest:

@@ -19,12 +19,14 @@ from actors.rules.spending import Spending
 from actors.rules.tasks import Task, WorkCommand
 from actors.runtime import GroupCommitLog
 from actors.runtime.log import Blobs
+from actors.timetable import Timetable
 from bus.envelope import EncodedEvent, StoredEvent
 from bus.messages.base import Event, Microseconds, Position, TransferId
 from bus.messages.completions import CompletionUnknown
 from bus.messages.ledger import MoneyCommand, TransferPosted
-from bus.messages.tasks import StartWork, TaskCompleted, TaskStarted
+from bus.messages.tasks import StartWork, TaskCompleted, TaskStarted, TaskState
 from tests.simulation.mutants import Mutant
+from web import cursors
 from web.frames import Horizon, Subscription
 from web.protocol import Session
 
@@ -82,7 +84,7 @@ def start_at_the_head(self: Session, start: object, horizon: Horizon) -> Positio
     return Position(horizon.head + 1)
 
 
-def run_ahead(self: Session, subscription: Subscription, last: Position) -> None:
+def run_ahead(subscription: Subscription, last: Position) -> None:
     subscription.next = Position(last + 2) if subscription.wanted is not None else last
 
 
@@ -90,8 +92,8 @@ def patch_from_one_later(self: Overview, after: Position) -> dict[str, object] |
     return _patch(self, Position(after + 1))
 
 
-def renew_nothing(self: Floor, task: Task) -> None:
-    if task.task not in self._leases_s:
+def renew_nothing(self: Timetable, task: Task) -> None:
+    if task.state is TaskState.ASSIGNED:
         _await_heartbeat(self, task)
 
 
@@ -99,16 +101,16 @@ def recover_and_go(self: Monitor) -> None:
     return
 
 
-_await_heartbeat = Floor.await_heartbeat
+_await_heartbeat = Timetable.await_heartbeat
 _write = GroupCommitLog._write
 _patch = Overview.patch
 
 EDGE_MUTANTS = (
     Mutant("a frame leaves before its commit", GroupCommitLog, "_write", show_and_then_write),
     Mutant("a feed that comes back has lost its cursor", Session, "_start", start_at_the_head),
-    Mutant("a feed skips what follows a batch", Session, "scanned", run_ahead),
+    Mutant("a feed skips what follows a batch", cursors, "scanned", run_ahead),
     Mutant("the page is not told of a change", Overview, "patch", patch_from_one_later),
-    Mutant("a heartbeat renews no lease", Floor, "await_heartbeat", renew_nothing),
+    Mutant("a heartbeat renews no lease", Timetable, "await_heartbeat", renew_nothing),
     Mutant("a restart forgets that all is halted", Monitor, "on_recovered", recover_and_go),
 )
 """Bugs at the edge: what a client sees, what a program is promised, what an operator has stopped."""

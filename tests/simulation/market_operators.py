@@ -1,4 +1,4 @@
-"""What people do in the simulated market: they post, look, cancel, approve, schedule, halt and resume.
+"""What people do in the simulated market: they post, look, cancel, approve, remember, schedule, halt and resume.
 
 What they were told must be so for ever: it is checked when they are told it again, and at the end of the run.
 """
@@ -23,6 +23,7 @@ from bus.messages.approvals import (
 from bus.messages.artifacts import ARTIFACTS, ReadArtifactContent, WriteArtifact
 from bus.messages.base import AgentId, ArtifactId, Command, Message, Request, TaskId
 from bus.messages.ledger import LEDGER, CheckConservation
+from bus.messages.memory import MEMORY, CorrectFact, EndFact, FactId, FactView, ReadFact, Remember
 from bus.messages.monitor import MONITOR, HaltSystem, ResumeSystem
 from bus.messages.schedules import SCHEDULER, CancelSchedule, CreateSchedule, ListSchedules, ScheduleSpec
 from bus.messages.tasks import COORDINATOR, CancelTask, CreateTask, ReadTask, TaskSpec, TaskState
@@ -46,6 +47,8 @@ class Operators:
         self._agents = agents
         self._wanted: dict[str, TaskSpec] = {}
         self._decided: dict[str, ProposalState] = {}
+        self._told: dict[FactId, str] = {}
+        """What they were told is remembered."""
         self._asked = 0
         self._input = ArtifactId("")
         self.accepted: dict[str, TaskId] = {}
@@ -59,8 +62,10 @@ class Operators:
         try:
             if drawn < 0.45 or not self.accepted:
                 await self._post(system)
-            elif drawn < 0.62:
+            elif drawn < 0.59:
                 await self.look(system, self._dice.choice(tuple(self.accepted.values())))
+            elif drawn < 0.62:
+                await self._remember(system)
             elif drawn < 0.66:
                 await self.ask(system, COORDINATOR, CancelTask(self._dice.choice(tuple(self.accepted.values()))))
             elif drawn < 0.71:
@@ -144,6 +149,24 @@ class Operators:
         assert set(self._decided) <= {view.proposal for view in page.proposals}, "what was decided is there"
         if page.proposals:
             await self.ask(system, APPROVALS, self._decision(self._dice.choice(page.proposals)))
+
+    async def _remember(self, system: ActorSystem) -> None:
+        """Say something, put something in its place, or end it: every version stays as it was told."""
+        self._asked += 1
+        key, drawn = f"fact {self._asked}", self._dice.random()
+        command: Command[FactView] = Remember(f"thing {self._dice.index(3)}", key, "ann", idempotency_key=key)
+        if self._told and drawn < 0.6:
+            fact = self._dice.choice(tuple(self._told))
+            command = CorrectFact(fact, key, "ben", is_operator=True, idempotency_key=key)
+            if drawn < 0.1:
+                command = EndFact(fact, "ann", "no more")
+        elif drawn > 0.8:
+            command = Remember("a secret", key, "ben", "owner", idempotency_key=key)
+        view = await self.ask(system, MEMORY, command)
+        self._told[view.fact] = view.text
+        for fact, text in self._told.items():
+            versions = (await self.ask(system, MEMORY, ReadFact(fact, "ann", is_operator=True))).versions
+            assert text in [version.text for version in versions if version.fact == fact], "what was told stays"
 
     def _decision(self, view: ProposalView) -> Command[ProposalView]:
         by, drawn = self._dice.choice(PEOPLE), self._dice.random()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bus.envelope import StoredEvent
 from storage import queries
-from storage.columns import events_of
+from storage.columns import events_of, own_of
 from storage.database import connect
 from storage.queries import Selection
 from storage.schema import SEGMENT, create_or_check
@@ -49,6 +49,16 @@ def test_a_column_that_misses_a_row_is_no_page() -> None:
     texts = '[["a"],["b"],[""],[""],[""],[""],[""]]'
     with pytest.raises(ValueError, match="zip"):
         events_of("[[1,2],[1,2],[1,1],[0,0],[0,0],[1,1],[-1,-1]]", texts, b"{}", None, "00" * 64)
+
+
+def test_own_events_come_out_as_they_are_stored_and_sealed_fields_with_theirs() -> None:
+    numbers = "[[3,4],[1,2],[2,7],[-1,3]]"
+    assert list(own_of(numbers, b'{}{"a":1}', b"{!}")) == [(3, 1, b"{}", None), (4, 2, b'{"a":1}', b"{!}")]
+    assert list(own_of("[[3],[1],[2],[-1]]", b"{}", None)) == [(3, 1, b"{}", None)]
+    with pytest.raises(ValueError, match="zip"):
+        list(own_of("[[3,4],[1],[2,2],[-1,-1]]", b"{}{}", None))
+    with pytest.raises(ValueError, match="truncated"):
+        own_of("[[3", b"", None)
 
 
 def test_what_is_no_number_is_no_page(tmp_path: Path) -> None:

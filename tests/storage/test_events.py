@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -59,16 +60,26 @@ async def test_own_events_and_facts_are_read_in_batches_in_order(tmp_path: Path)
     async with opened(tmp_path) as store:
         await write(store, records(1, 9_000), {})
         own = [batch async for batch in store.own_events(Address("ledger"), Position(100))]
-        assert [event for batch in own for event in batch] == [
-            event for event in records(101, 8_900) if event.source == "ledger"
-        ]
-        assert max(len(batch) for batch in own) == 2_000
+        recorded = [event for event in records(101, 8_900) if event.source == "ledger"]
+        assert [event for batch in own for event in batch.events] == [record.event for record in recorded]
+        assert (own[-1].position, own[-1].cursor) == (recorded[-1].position, recorded[-1].cursor)
+        assert max(len(batch.events) for batch in own) == 2_000
         facts = [batch async for batch in store.facts(("step.*", "task.#"), "scout", Position(10), Position(4_000))]
         assert [event for batch in facts for event in batch] == [
             event
             for event in records(11, 3_990)
             if event.event.wire_name.split(".")[0] in ("step", "task") and getattr(event.event, "agent", "") == "scout"
         ]
+
+
+async def test_own_events_that_nobody_reads_to_the_end_are_let_go(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await write(store, records(1, 9_000), {})
+        async with aclosing(store.own_events(Address("agents/scout"), Position(0))) as own:
+            async for batch in own:
+                assert len(batch.events) == 2_000
+                break
+        assert await everything(store) == records(1, 9_000)
 
 
 async def test_history_without_a_match_ends_at_once(tmp_path: Path) -> None:

@@ -79,6 +79,6 @@ async def test_an_event_of_an_older_version_has_the_fields_of_today_in_queries_r
             chained = (await store.chain(ReadChain(Position(1)))).event
             for event in (read, found, chained):
                 assert (event.version, CATALOGUE.decode(event.type, 2, event.data)) == (2, today)
-            (recovered,) = [one async for batch in store.own_events(Address(read.source), Position(0)) for one in batch]
-            assert recovered.event == today
+            (own,) = [batch async for batch in store.own_events(Address(read.source), Position(0))]
+            assert own.events == [today]
             assert (await store.verify()).problem == ""

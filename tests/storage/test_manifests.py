@@ -114,19 +114,20 @@ def test_an_actor_that_did_not_change_keeps_its_entry_and_is_restamped_unless_it
     }
     first = manifests.pack(one)
     later = {
-        a: ActorState.of(Position(30), Position(9), b"not looked at"),
+        a: ActorState.of(Position(10), Position(9), b"not looked at"),
         b: ActorState(Position(7), Position(7), (b"nor this",), follows=True),
-        Address("c"): ActorState.of(Position(20), Position(1), b"[]"),
+        Address("c"): ActorState.of(Position(30), Position(1), b"[]"),
     }
-    second = manifests.pack(later, (a, b), first.actors)
+    changes = manifests.Changes((Address("c"),), Position(20))
+    second = manifests.pack(later, changes.addresses, first.actors)
     assert second.actors[a] is first.actors[a]
     assert set(second.chunks.values()) == {b"[]"}
-    manifest = manifests.describe(description(), later, _listing_of(second.actors), 0)
+    manifest = manifests.describe(description(), later, _listing_of(second.actors), 0, changes)
     content, hash_, entries = _encoded(manifest)
     states = manifests.unpack(
         manifests.decode("c-30", content, hash_, entries.get), {**first.chunks, **second.chunks}.get
     )
-    assert {address: state.position for address, state in states.items()} == {a: 20, b: 7, "c": 20}
+    assert {address: state.position for address, state in states.items()} == {a: 20, b: 7, "c": 30}
     assert states[a].state == b"{}"
 
 

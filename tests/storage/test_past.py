@@ -26,8 +26,8 @@ async def test_what_was_written_is_read_beside_the_writer_and_without_it(tmp_pat
         assert not past.holds(1, Position(2_502))
         facts = [record async for batch in past.facts(("#",), None, Position(0), Position(2_500)) for record in batch]
         assert facts == written
-        own = [record async for batch in past.own_events(Address("ledger"), Position(9)) for record in batch]
-        assert own == [record for record in written if record.source == "ledger" and record.position > 9]
+        own = [event async for batch in past.own_events(Address("ledger"), Position(9)) for event in batch.events]
+        assert own == [record.event for record in written if record.source == "ledger" and record.position > 9]
         rows = [event async for page in past.stored(Position(10), Position(2_400)) for event in page.events]
         assert [row.position for row in rows] == list(range(11, 2_401))
         assert len(encoded(rows[0])) == 14

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bus.address import Address
 from bus.envelope import StoredEvent
-from bus.messages.base import Position
+from bus.messages.base import Event, Position
 from bus.messages.system import EventPage, ReadEvents
 from bus.refusals import InvalidField
 from bus.topics import matches_any
@@ -232,6 +233,24 @@ def test_what_cannot_be_decoded_is_named_by_its_position(tmp_path: Path) -> None
         with pytest.raises(reading.UndecodableEvent) as damage:
             reading.read_recorded(journal.view, CATALOGUE, ReadEvents(limit=100))
         assert damage.value.position == 9
+        with pytest.raises(reading.UndecodableEvent) as damage:
+            reading.read_own(journal.view, CATALOGUE, records(9, 1)[0].source, Position(0), 100)
+        assert damage.value.position == 9
+
+
+def test_own_events_come_from_all_segments_some_at_a_time(journal: Journal) -> None:
+    view, _ = journal
+    wanted = [record for record in records(1, EVENTS) if record.source == "ledger"]
+    found: list[Event] = []
+    after = Position(0)
+    while (own := reading.read_own(view, CATALOGUE, Address("ledger"), after, 7)) is not None:
+        assert len(own.events) <= 7
+        found += own.events
+        last = wanted[len(found) - 1]
+        assert (own.position, own.cursor) == (last.position, last.cursor)
+        after = own.position
+    assert found == [record.event for record in wanted]
+    assert reading.read_own(view, CATALOGUE, Address("nobody"), Position(0), 7) is None
 
 
 def test_a_count_is_of_all_segments(journal: Journal) -> None:

@@ -122,8 +122,8 @@ async def test_what_was_redacted_is_read_nowhere_and_the_journal_still_proves_it
         with pytest.raises(NotFound):
             await store.blob(BlobId(sha256(CONTENT).hexdigest()))
         assert await store.blob(BlobId(sha256(SHARED).hexdigest())) == SHARED
-        recorded = [one async for batch in store.own_events(COORDINATOR, Position(0)) for one in batch]
-        assert recorded[0].event == TaskCreated(TaskId("t-1"), TaskSpec("[redacted]", "[redacted]"), 1)
+        own = [event async for batch in store.own_events(COORDINATOR, Position(0)) for event in batch.events]
+        assert own[0] == TaskCreated(TaskId("t-1"), TaskSpec("[redacted]", "[redacted]"), 1)
     lines = mirror.read_text()
     assert (SECRET in lines, OTHER in lines, len(lines.splitlines())) == (False, True, 18)
     assert await anyio.to_thread.run_sync(_found, tmp_path, SECRET) == []

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from web.asyncapi import asyncapi_document
 from web.documents import SERVER_FRAMES
-from web.feed import EXTENSION, LiveDoor
+from web.door import EXTENSION, Listener, LiveDoor, Offer
 from web.framing import ReadyFrame
 from web.openapi import openapi_document
 
@@ -106,9 +106,9 @@ class Checked:
         if scope["type"] == "http" and scope["method"] in CHECKED_METHODS:
             await self._app(scope, receive, self._checking_answer(scope, send))
         elif scope["type"] == "websocket":
-            door = scope.get("extensions", {}).get(EXTENSION, {}).get("socket")
-            if door is not None:
-                checked = {"socket": _CheckedDoor(door, self.check_frame)}
+            offer = scope.get("extensions", {}).get(EXTENSION, {}).get("socket")
+            if offer is not None:
+                checked = {"socket": _CheckedOffer(offer, self.check_frame)}
                 scope = {**scope, "extensions": {**scope["extensions"], EXTENSION: checked}}
             await self._app(scope, receive, self._checking_frames(send))
         else:
@@ -159,6 +159,17 @@ class Checked:
         return checking
 
 
+class _CheckedOffer:
+    """The offer of a door whose frames are checked."""
+
+    def __init__(self, offer: Offer, check: Callable[[str], None]) -> None:
+        self._offer = offer
+        self._check = check
+
+    def hand_over(self, answer: Callable[[LiveDoor], Listener]) -> None:
+        self._offer.hand_over(lambda door: answer(_CheckedDoor(door, self._check)))
+
+
 class _CheckedDoor:
     """A live door whose frames are checked."""
 
@@ -170,17 +181,24 @@ class _CheckedDoor:
     def is_writable(self) -> bool:
         return self._door.is_writable
 
+    @property
+    def waiting_bytes(self) -> int:
+        return self._door.waiting_bytes
+
     def write(self, frame: ReadyFrame) -> None:
         self._check(frame.text)
         self._door.write(frame)
 
-    async def drain(self) -> None:
-        await self._door.drain()
+    def hold(self, *, is_held: bool) -> None:
+        self._door.hold(is_held=is_held)
 
-    def farewell(self, texts: Sequence[str], code: int, reason: str) -> None:
-        for text in texts:
-            self._check(text)
-        self._door.farewell(texts, code, reason)
+    def look(self, now_s: float) -> None:
+        self._door.look(now_s)
+
+    def farewell(self, frames: Sequence[ReadyFrame], code: int, reason: str) -> None:
+        for frame in frames:
+            self._check(frame.text)
+        self._door.farewell(frames, code, reason)
 
 
 @cache

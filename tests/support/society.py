@@ -8,6 +8,7 @@ from typing import Self, TypeVar
 import msgspec
 
 from actors.agent import Agent
+from actors.memory import Memory
 from actors.quotas import Quotas
 from actors.rules.quotas import QuotasOptions
 from actors.runtime import Actor, ActorSystem, ChildSpec, PersistentActor
@@ -25,6 +26,7 @@ from bus.messages.artifacts import (
 )
 from bus.messages.base import AgentId, ArtifactId, BlobId, Command, CompletionId, Done, Event, Message, Request, TaskId
 from bus.messages.completions import ROUTER, CancelCompletion, Complete, Completion, ReadRouter, RouterView
+from bus.messages.memory import MEMORY
 from bus.messages.quotas import QUOTAS
 from bus.messages.tasks import (
     COORDINATOR,
@@ -223,6 +225,7 @@ class Society:
             ChildSpec(ARTIFACTS, lambda: ScriptedArtifacts(heard)),
             ChildSpec(ROUTER, lambda: ScriptedRouter(heard)),
             ChildSpec(QUOTAS, lambda: Quotas(quotas or QuotasOptions())),
+            ChildSpec(MEMORY, Memory),
             ChildSpec(agent_address(agent), lambda: Agent(agent, persona, options, has_quotas=quotas is not None)),
         )
         return self
@@ -260,6 +263,14 @@ class Society:
         """Ask the agent."""
         return await self._system.ask(agent_address(self.agent), request)
 
+    async def ask_memory(self, request: Request[R]) -> R:
+        """Ask the memory."""
+        return await self._system.ask(MEMORY, request)
+
+    def pause_memory(self) -> None:
+        """Let the memory answer nobody."""
+        self._system.pause(MEMORY)
+
     async def tell_and_wait(self, request: Request[Message]) -> None:
         """Ask the agent for the sake of its refusal."""
         await self._system.ask(agent_address(self.agent), request)
@@ -282,6 +293,7 @@ FLAT = Persona(name="scout", capabilities=("summarise",), prompt="You read.", pr
 BY_LENGTH = Persona(
     name="scout", capabilities=("summarise",), prompt="", price_msat=300, price_per_1000_characters_msat=100
 )
+REMEMBERING = Persona(name="scout", capabilities=("summarise",), prompt="You read.", price_msat=300, remembers=True)
 QUICK = AgentOptions(retry_wait_s=0.01, budget_retry_s=30.0, heartbeat_s=0.02, backlog_max=1)
 
 

@@ -451,8 +451,10 @@ async def test_the_feed_is_the_same_behind_a_server_without_the_door() -> None:
             assert seen(await client.batches(600)) == list(range(1, 601))
             await client.say("nonsense")
             assert "error" in await client.hear(id_=3)
+            await world.hub.say_goodbye()
+            assert (await client.hear("bye"))["reason"] == "the server is stopping"
+            assert (await client.closed())[0] == RESTART
         server.should_exit = True
-        world.hub.is_closing = True
         while listener.fileno() >= 0 and server.servers:
             await anyio.lowlevel.checkpoint()
         group.cancel_scope.cancel()

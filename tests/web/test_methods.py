@@ -7,6 +7,7 @@ from bus.messages.approvals import APPROVALS, Approve, ProposalId, Reject
 from bus.messages.base import Position, TaskId
 from bus.messages.completions import ROUTER, ReadRouter
 from bus.messages.ledger import LEDGER, ReadBalances
+from bus.messages.memory import MEMORY, CorrectFact, EndFact, FactId, ListFacts, Recall, Remember
 from bus.messages.schedules import SCHEDULER, CancelSchedule, CreateSchedule, ListSchedules, ScheduleSpec
 from bus.messages.system import JOURNAL, ReadEvents
 from bus.messages.tasks import COORDINATOR, CancelTask, CreateTask, ListTasks, ReadTask, TaskSpec
@@ -51,6 +52,18 @@ def framed(method: str, idem: str = "", **params: object) -> Frame:
             ),
         ),
         (framed("schedule.cancel", schedule="s-1"), Wish("task", SCHEDULER, CancelSchedule("s-1"))),
+        (
+            framed("memory.remember", "k", subject="a", text="b", audience="named", readers=["ann"], task="t-1"),
+            Wish("agent", MEMORY, Remember("a", "b", "operator", "named", ("ann",), 0, 0, TaskId("t-1"), "k")),
+        ),
+        (
+            framed("memory.correct", "k", fact="f-1", text="c", reason="d", valid_from_us=7),
+            Wish("agent", MEMORY, CorrectFact(FactId("f-1"), "c", "operator", "d", 7, 0, TaskId(""), True, "k")),
+        ),
+        (
+            framed("memory.end", fact="f-1", reason="d"),
+            Wish("agent", MEMORY, EndFact(FactId("f-1"), "operator", "d", is_operator=True)),
+        ),
     ],
 )
 def test_a_command_names_its_actor_and_its_scope(frame: Frame, wish: Wish) -> None:
@@ -100,6 +113,12 @@ def test_a_query_goes_to_who_knows(look: Look, wish: Wish | None) -> None:
 def test_a_query_out_of_bounds_is_refused(look: Look) -> None:
     with pytest.raises(InvalidField):
         query(look)
+
+
+def test_the_memory_is_looked_at_by_who_asks() -> None:
+    reader = Principal("ann", frozenset(("read",)))
+    assert query(Look("memory", words="the key"), reader) == Wish("read", MEMORY, Recall("the key", "ann", 50))
+    assert query(Look("memory"), OPERATOR) == Wish("read", MEMORY, ListFacts("operator", is_operator=True))
 
 
 def test_schedules_can_be_looked_at() -> None:

@@ -13,6 +13,7 @@ from bus.messages.system import JOURNAL, ReadEvents
 from bus.messages.tasks import COORDINATOR, CancelTask, CreateTask
 from bus.refusals import InsufficientFunds, Overloaded
 from web.auth import ANONYMOUS, SCOPES, Principal
+from web.cursors import CONFLATED_KEPT, LAG_EVENTS, scanned
 from web.frames import (
     FORBIDDEN,
     NO_HELLO,
@@ -35,7 +36,7 @@ from web.frames import (
     Send,
     ShowState,
 )
-from web.protocol import CONFLATED_KEPT, LAG_EVENTS, REFUSALS_MAX, Session
+from web.protocol import REFUSALS_MAX, Session
 from web.wire import encode
 
 EPOCH = 7
@@ -327,7 +328,7 @@ def test_what_is_older_than_the_ring_is_due_from_storage() -> None:
     due = session.due(horizon(head=50, ring_first=20))
     assert isinstance(due, ReadStorage)
     assert due.first == 5
-    session.scanned(due.subscription, Position(30))
+    scanned(due.subscription, Position(30))
     assert isinstance(session.due(horizon(head=50, ring_first=20)), ReadRing)
 
 
@@ -382,7 +383,7 @@ def test_the_state_is_due_whole_first_and_then_what_changed() -> None:
     due = session.due(horizon(head=0))
     assert isinstance(due, ReadState)
     assert due.after == -1
-    session.scanned(due.subscription, Position(0))
+    scanned(due.subscription, Position(0))
     assert session.due(horizon(head=0)) is None
     due = session.due(horizon(head=3))
     assert isinstance(due, ReadState)
@@ -398,7 +399,7 @@ def test_subscriptions_take_turns() -> None:
         due = session.due(horizon(head=10_000))
         assert isinstance(due, ReadRing)
         names.append(due.subscription.name)
-        session.scanned(due.subscription, due.last)
+        scanned(due.subscription, due.last)
     assert names == ["a", "b", "a", "b"]
 
 
@@ -454,7 +455,7 @@ class Resuming(RuleBasedStateMachine):
             last = due.last
         else:
             last = Position(min(len(self.types), due.first + found - 1))
-        self.session.scanned(due.subscription, last)
+        scanned(due.subscription, last)
         if is_lost:  # the frame was written, and the connection broke before it came
             self.connect()
             return

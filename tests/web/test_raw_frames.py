@@ -250,16 +250,16 @@ async def test_each_sequence_of_frames_ends_as_it_should() -> None:
     ],
 )
 async def test_an_upgrade_is_taken_or_refused_in_the_words_of_http(changed: dict[str, str | None], status: int) -> None:
-    async with served(World()) as url, _connected(url) as stream:
-        await stream.send(_upgrade(url, changed))
+    async with served(World()) as url, connected(url) as stream:
+        await stream.send(upgrade(url, changed))
         with anyio.fail_after(DEADLINE_S):
             head = (await stream.receive()).partition(b"\r\n")[0]
     assert int(head.split()[1]) == status
 
 
 async def test_a_forbidden_origin_learns_nothing() -> None:
-    async with served(World()) as url, _connected(url) as stream:
-        await stream.send(_upgrade(url, {"Origin": "https://evil.example"}))
+    async with served(World()) as url, connected(url) as stream:
+        await stream.send(upgrade(url, {"Origin": "https://evil.example"}))
         with anyio.fail_after(DEADLINE_S):
             answer = await stream.receive()
     assert b"not_permitted" in answer or str(FORBIDDEN).encode() in answer
@@ -268,8 +268,8 @@ async def test_a_forbidden_origin_learns_nothing() -> None:
 
 async def outcome(url: str, sent: bytes, pace: int) -> tuple[int | str, list[bytes]]:
     """The close code or `open`, and the texts that came before."""
-    async with _connected(url) as stream:
-        await stream.send(_upgrade(url, {}))
+    async with connected(url) as stream:
+        await stream.send(upgrade(url, {}))
         reader = Reader(stream)
         assert b" 101 " in await reader.until(b"\r\n\r\n")
         texts: list[bytes] = []
@@ -329,12 +329,12 @@ class Reader:
 
 
 @asynccontextmanager
-async def _connected(url: str) -> AsyncIterator[SocketStream]:
+async def connected(url: str) -> AsyncIterator[SocketStream]:
     async with await anyio.connect_tcp("127.0.0.1", int(url.rpartition(":")[2])) as stream:
         yield stream
 
 
-def _upgrade(url: str, changed: dict[str, str | None]) -> bytes:
+def upgrade(url: str, changed: dict[str, str | None]) -> bytes:
     usual: dict[str, str | None] = {
         "Host": url.removeprefix("http://"),
         "Upgrade": "websocket",

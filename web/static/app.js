@@ -17,6 +17,7 @@ const VIEWS = {
   approvals: lazy(() => import("./pages/approvals.js"), "Approvals"),
   ledger: lazy(() => import("./pages/ledger.js"), "Ledger"),
   router: lazy(() => import("./pages/router.js"), "Router"),
+  memory: lazy(() => import("./pages/memory.js"), "Memory"),
   system: lazy(() => import("./pages/system.js"), "System"),
 };
 const Drawer = lazy(() => import("./drawer.js"), "Drawer");

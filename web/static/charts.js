@@ -7,6 +7,9 @@ import { html, useEffect, useRef, useState } from "./vendor/htm-preact-standalon
 const HEIGHT = 148;
 const DAY_S = 86_400;
 const CHARACTER_PX = 6.2; // of the axes' font, on average
+const LABEL_PX = 13; // between the names of two lines
+const SECONDS = [1, 5, 10, 15, 30, 60, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, DAY_S, 2 * DAY_S, 5 * DAY_S, 10 * DAY_S, 30 * DAY_S, 90 * DAY_S];
+const WHOLE = [0, 1, 2, 3, 4, 5, 6, 7, 8].flatMap((power) => [1, 2, 5].map((step) => step * 10 ** power));
 
 /** @type {Promise<any> | undefined} */
 let library;
@@ -47,22 +50,53 @@ const say = (value, format) => (value === null ? "–" : format(value));
 /** A moment, with its day where the chart shows more than one. */
 const when = (plot, seconds) => (plot.data[0].at(-1) - plot.data[0][0] > DAY_S ? moment : time)(seconds * 1000);
 
-/** @typedef {{label: string, hue: string, dash?: number[], isFilled?: boolean, isStepped?: boolean}} Series */
+/** The nearest of 1, 2 and 5 times a power of ten that is not above a value, or not below it. */
+function round(value, isUp) {
+  const power = 10 ** Math.floor(Math.log10(value));
+  const steps = [1, 2, 5, 10].map((step) => step * power);
+  return (isUp ? steps.find((step) => step >= value * 0.999) : steps.findLast((step) => step <= value * 1.001)) ?? value;
+}
 
-/** @param {any} uPlot @param {HTMLElement} element @param {Series[]} series @param {(value: number) => string} format @param {boolean} isLog */
-function options(uPlot, element, series, format, isLog) {
+/** Each line's name at its end, for lines that are told apart by their names alone. */
+function names(font, ink) {
+  return (plot) => {
+    const { ctx, bbox: { left, width, top, height } } = plot;
+    const scale = devicePixelRatio;
+    const ends = plot.series.slice(1).map(({ label }, index) => ({ label, y: plot.valToPos(lastOf(plot.data[index + 1]) ?? 0, "y", true) }));
+    ends.sort((a, b) => b.y - a.y);
+    let free = top + height + LABEL_PX * scale;
+    ctx.save();
+    ctx.font = font.replace(/^\d+/, (size) => String(size * scale));
+    ctx.fillStyle = ink;
+    ctx.textAlign = "left";
+    ctx.textBaseline = "middle";
+    for (const { label, y } of ends) {
+      free = Math.min(y, free - LABEL_PX * scale);
+      ctx.fillText(label, left + width + 6 * scale, free);
+    }
+    ctx.restore();
+  };
+}
+
+/** @typedef {{label: string, hue: string, dash?: number[], isFilled?: boolean, isStepped?: boolean}} Series */
+/** @typedef {{isLog: boolean, isWhole: boolean, isNamed: boolean}} Manner whether values are drawn by their logarithm, are counts, and stand at the end of lines of one hue */
+
+/** @param {any} uPlot @param {HTMLElement} element @param {Series[]} series @param {(value: number) => string} format @param {Manner} manner */
+function options(uPlot, element, series, format, { isLog, isWhole, isNamed }) {
   const [faint, line, surface] = ["faint", "line", "surface"].map((name) => colour(element, name));
-  const axis = { stroke: faint, font: "11px system-ui, sans-serif", grid: { stroke: line, width: 1 }, ticks: { show: false } };
+  const font = "11px system-ui, sans-serif";
+  const axis = { stroke: faint, font, grid: { stroke: line, width: 1 }, ticks: { show: false } };
   return {
     width: Math.max(120, element.clientWidth),
     height: HEIGHT,
-    padding: [8, 24, 0, 0],
+    padding: [8, isNamed ? 16 + CHARACTER_PX * Math.max(...series.map(({ label }) => label.length)) : 30, 0, 0],
+    hooks: isNamed ? { draw: [names(font, colour(element, "dim"))] } : {},
     cursor: { drag: { x: false, y: false }, points: { fill: surface } },
     legend: { live: true },
-    scales: { y: isLog ? { distr: 3 } : { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.08 : 1] } },
+    scales: { y: isLog ? { distr: 3, range: (_, low, high) => (low > 0 ? [round(low, false), Math.max(round(high, true), 2 * round(low, false))] : [0.01, 1]) } : { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.08 : 1] } },
     axes: [
-      { ...axis, size: 24, values: (plot, ticks) => ticks.map((tick) => when(plot, tick)), space: 110 },
-      { ...axis, size: (_, labels) => 16 + CHARACTER_PX * Math.max(4, ...(labels ?? []).map((each) => each.length)), values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : format(tick))), space: 34 },
+      { ...axis, size: 24, values: (plot, ticks) => ticks.map((tick) => when(plot, tick)), space: 110, incrs: SECONDS },
+      { ...axis, size: (_, labels) => 16 + CHARACTER_PX * Math.max(4, ...(labels ?? []).map((each) => each.length)), values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : format(tick))), space: 34, ...(isWhole && { incrs: WHOLE }) },
     ],
     series: [
       { label: "at", value: (plot, value) => when(plot, value ?? plot.data[0].at(-1)) },
@@ -98,9 +132,9 @@ function useScheme() {
 
 /**
  * Lines over time: first the times in seconds, then one list of values per series.
- * @param {{label: string, data: (number | null)[][], series: Series[], format?: (value: number) => string, isLog?: boolean, empty?: string}} props what differs a thousandfold is drawn by its logarithm
+ * @param {{label: string, data: (number | null)[][], series: Series[], format?: (value: number) => string, isLog?: boolean, isWhole?: boolean, isNamed?: boolean, empty?: string}} props what differs a thousandfold is drawn by its logarithm
  */
-export function Chart({ label, data, series, format = number, isLog = false, empty = "Nothing has been measured yet." }) {
+export function Chart({ label, data, series, format = number, isLog = false, isWhole = false, isNamed = false, empty = "Nothing has been measured yet." }) {
   const element = useRef(/** @type {any} */ (null));
   const plot = useRef(/** @type {any} */ (null));
   const latest = useRef(data); // it may have grown while the library was being fetched
@@ -115,7 +149,7 @@ export function Chart({ label, data, series, format = number, isLog = false, emp
     const resize = new ResizeObserver(() => plot.current?.setSize({ width: element.current.clientWidth, height: HEIGHT }));
     fetchLibrary().then((uPlot) => {
       if (!isOpen) return;
-      plot.current = new uPlot(options(uPlot, element.current, series, format, isLog), latest.current, element.current);
+      plot.current = new uPlot(options(uPlot, element.current, series, format, { isLog, isWhole, isNamed }), latest.current, element.current);
       resize.observe(element.current);
     }, (fault) => setError(fault.message));
     return () => {

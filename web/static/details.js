@@ -1,6 +1,7 @@
 // The pieces of the pages behind the first one: times, countdowns, choices, facts, dialogs, and what is read over HTTP.
 
-import { money } from "./format.js";
+import { read } from "./api.js";
+import { duration, money } from "./format.js";
 import { ago, moment } from "./times.js";
 import { Icon, ICONS } from "./parts.js";
 import { isStale, may, now_ms, serverNow, session } from "./store.js";
@@ -24,7 +25,9 @@ export function Ago({ us }) {
 
 export const Money = ({ amount, currency = "msat" }) => html`<span class="money">${money(amount, currency)}</span>`;
 
-/** An auction's time: a ring that empties, driven by the style sheet; the seconds are beside it for who sees no motion. */
+const isStill = matchMedia("(prefers-reduced-motion: reduce)");
+
+/** An auction's time: a ring that empties, driven by the style sheet; for who wants no motion, it steps with the seconds beside it. */
 export function Countdown({ opened_us, closes_us }) {
   useSignal(now_ms);
   const start = useRef({ closes_us: 0, delay: 0 });
@@ -33,14 +36,15 @@ export function Countdown({ opened_us, closes_us }) {
     start.current = { closes_us, delay: opened_us / 1e6 - serverNow() / 1000 };
   }
   const left_s = Math.max(0, closes_us / 1e6 - serverNow() / 1000);
+  const gone = 100 * Math.min(1, 1 - left_s / window_s);
+  const style = isStill.matches ? { strokeDashoffset: gone, animation: "none" }
+    : { animationDuration: `${window_s}s`, animationDelay: `${Math.min(0, start.current.delay)}s` };
   return html`
     <span class="countdown" role="timer" aria-label=${`Closes in ${Math.ceil(left_s)} seconds`}>
       <svg key=${closes_us} viewBox="0 0 20 20" width="18" height="18" aria-hidden="true">
-        <circle cx="10" cy="10" r="8" />
-        <circle class="left" cx="10" cy="10" r="8" pathLength="100"
-          style=${{ animationDuration: `${window_s}s`, animationDelay: `${Math.min(0, start.current.delay)}s` }} />
+        <circle cx="10" cy="10" r="8" /><circle class="left" cx="10" cy="10" r="8" pathLength="100" style=${style} />
       </svg>
-      <span>${left_s > 0 ? `${Math.ceil(left_s)} s` : "closing"}</span>
+      <span>${left_s > 0 ? duration(Math.ceil(left_s)).replace(".0", "") : "closing"}</span>
     </span>`;
 }
 
@@ -90,6 +94,18 @@ export function useLoad(load, when) {
     return () => void turn.current++;
   }, when);
   return { ...result, again };
+}
+
+const REFRESH_MS = 5_000;
+
+/** What is read, and read again while somebody looks and the server is there. */
+export function useRefreshed(path, every_ms = REFRESH_MS) {
+  const loaded = useLoad(() => read(path), [path]);
+  useEffect(() => {
+    const timer = setInterval(() => document.hidden || isStale.peek() || loaded.again(), every_ms);
+    return () => clearInterval(timer);
+  }, []);
+  return loaded;
 }
 
 /** Whether the session may do something; false too while the server cannot be reached. @param {string} scope */

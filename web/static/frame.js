@@ -45,16 +45,17 @@ function Rate() {
     </span>`;
 }
 
-/** The run's money against its budget: the part that is spent is drawn. */
+/** Today's money against the day's budget, or the run's where a day has none: the part that is spent is drawn. */
 function Spend() {
   const [money] = useSignals(spend);
   if (!money) return null;
-  const budget = money.budget_run_usd_micros;
-  const share = budget ? Math.min(1, money.run_usd_micros / budget) : 0;
+  const { run_usd_micros: run, today_usd_micros: today, budget_run_usd_micros: limit, budget_day_usd_micros: daily } = money;
+  const [spent, budget, span] = daily || !limit ? [today, daily, "today"] : [run, limit, "this run"];
+  const share = budget ? Math.min(1, spent / budget) : 0;
   return html`
-    <span class="spend" title=${`Spent today: ${dollars(money.today_usd_micros)}. This run: ${dollars(money.run_usd_micros)}.`}>
+    <span class="spend" title=${`Spent today: ${dollars(today)}${daily ? ` of ${dollars(daily)}` : ""}. This run: ${dollars(run)}${limit ? ` of ${dollars(limit)}` : ""}.`}>
       ${budget > 0 && html`<span class="meter" data-high=${share >= 0.8 ? "" : undefined} aria-hidden="true"><i style=${{ width: `${share * 100}%` }}></i></span>`}
-      <span><b>${dollars(money.run_usd_micros)}</b> ${budget ? `of ${dollars(budget)}` : "spent"}</span>
+      <span><b>${dollars(spent)}</b><span class="of">${budget ? ` of ${dollars(budget)}` : ""} ${span}</span></span>
     </span>`;
 }
 

@@ -41,6 +41,11 @@ function escape() {
 
 export function listen() {
   let chord = 0;
+  // What lies over a page goes with it: on a phone it would hide where the reader went.
+  addEventListener("hashchange", () => {
+    overlay.value = "";
+    opened.value = null;
+  });
   document.addEventListener("keydown", (event) => {
     if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
       event.preventDefault();

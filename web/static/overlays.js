@@ -2,13 +2,14 @@
 
 import { Dialog } from "./details.js";
 import { toggleTheme } from "./frame.js";
+import { number } from "./format.js";
 import { overlay } from "./keys.js";
 import { Command, LINK_COMMAND } from "./parts.js";
 import { address, go, PAGES, setQuery } from "./route.js";
-import { agents, may, tasks } from "./store.js";
+import { agents, head, isHalted, may, tasks } from "./store.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact-standalone.module.js";
 
-const FOUND_MAX = 12; // what fits under the palette without scrolling
+const FOUND_MAX = 11; // what fits under the palette without scrolling, beside the search of the journal
 const close = () => (overlay.value = "");
 
 const ROWS = [
@@ -37,7 +38,17 @@ function choices() {
     { kind: "do", name: "Keys and help", act: () => (overlay.value = "help") },
   ];
   if (may("task")) deeds.unshift({ kind: "do", name: "Post a task", act: () => go("#/tasks?new=1") });
+  if (may("admin") && !isHalted.peek()) deeds.push({ kind: "do", name: "Stop everything", act: () => /** @type {HTMLElement | null} */ (document.querySelector("button.halt"))?.click() });
   return [...pages, ...deeds, ...people, ...work];
+}
+
+/** What any words can be used for: a search of the whole journal, or a way to a position. @param {string} text */
+function searches(text) {
+  if (!text) return [];
+  const position = Number(text.replaceAll(/[,\s]/g, ""));
+  const journal = { kind: "find", name: `“${text}” in the whole journal`, act: () => go(`#/activity?w=${encodeURIComponent(text)}`) };
+  if (!Number.isInteger(position) || position < 1 || position > head.peek()) return [journal];
+  return [{ kind: "find", name: `Position ${number(position)} and what stood before it`, act: () => go(`#/activity?at=${position}`) }, journal];
 }
 
 export function Palette() {
@@ -49,6 +60,7 @@ export function Palette() {
   const found = choices().filter(({ kind, name }) => words.every((word) => `${kind} ${name}`.toLowerCase().includes(word)));
   const isMissed = ({ name }) => Number(!name.toLowerCase().includes(text.trim().toLowerCase())); // as it was typed comes first
   found.sort((a, b) => isMissed(a) - isMissed(b)).splice(FOUND_MAX);
+  found.push(...searches(text.trim()));
   const take = (choice) => {
     close();
     choice?.act();
@@ -68,6 +80,5 @@ export function Palette() {
       <ul id="found" role="listbox" aria-label="Found">${found.map((choice, index) => html`
         <li key=${choice.kind + choice.name} id=${`found-${index}`} role="option" aria-selected=${String(index === at)} onClick=${() => take(choice)}>
           <span class="faint">${choice.kind}</span><span>${choice.name}</span></li>`)}</ul>
-      ${!found.length && html`<p class="faint">Nothing is called that.</p>`}
     <//>`;
 }

@@ -12,6 +12,7 @@ export const ICONS = {
   approvals: "M3 8.500l3.500 3.500L13 4.500",
   ledger: "M2.5 3.500h11M2.5 8h11M2.5 12.500h7M12 10.500v4M10 12.500h4",
   router: "M2 8h4M6 8c2 0 2-4.5 4-4.500h4M6 8h8M6 8c2 0 2 4.5 4 4.500h4",
+  memory: "M4 2.500h8v11l-4-3-4 3z",
   system: "M2.5 3h11v4h-11zM2.5 9h11v4h-11zM5 5h.01M5 11h.01",
   copy: "M5.5 5.500h8v8h-8zM10.5 5.500v-3h-8v8h3",
   close: "M4 4l8 8M12 4l-8 8",

@@ -3,6 +3,12 @@
 import { bytes, dollars, duration, number, plural } from "./format.js";
 import { agent, because, learn, name, paid, quoted, say } from "./sentences.js";
 
+/** Who speaks: agents are known by their short names. */
+const speaker = (who) => (String(who).startsWith("agents/") ? agent(who.slice("agents/".length)) : name(who));
+/** What a fact is about, where everyone may know. */
+const fact = (d) => (d.subject ? [quoted(d.subject), d.text ? `: ${d.text}` : ""] : "something that is not for everyone");
+const forWhom = (d) => (d.audience === "named" ? ` for ${(d.readers ?? []).join(", ")}` : "");
+
 learn({
   "proposal.proposed": (d) => say`${name(d.proposer)} proposed ${name(d.proposal)}: ${quoted(d.title)}`,
   "proposal.checking": (d) => say`Checks of ${name(d.proposal)} began: ${plural(d.change?.files ?? 0, "file")} change`,
@@ -21,6 +27,9 @@ learn({
   "proposal.rolling_back": (d) => say`${name(d.by)} rolls back ${name(d.proposal)}${because(d.reason)}`,
   "proposal.rolled_back": (d) => say`${name(d.proposal)} was rolled back`,
   "proposal.not_rolled_back": (d) => say`${name(d.proposal)} stays${because(d.reason)}`,
+  "memory.remembered": (d) => say`${speaker(d.owner)} remembered ${fact(d)}${forWhom(d)}`,
+  "memory.corrected": (d) => say`${speaker(d.by)} corrected ${fact(d)}${d.owner === d.by ? "" : [" of ", speaker(d.owner)]}${because(d.reason)}`,
+  "memory.ended": (d) => say`${speaker(d.by)} ended ${fact(d)}${d.owner === d.by ? "" : [" of ", speaker(d.owner)]}${because(d.reason)}`,
   "schedule.created": (d) => say`Schedule ${d.schedule} will post “${d.spec?.task?.title}”`,
   "schedule.fired": (d) => say`Schedule ${d.schedule} posted ${plural((d.dues ?? []).length, "task")}: “${d.task?.title}”`,
   "schedule.cancelled": (d) => say`Schedule ${d.schedule} was cancelled`,
@@ -34,6 +43,7 @@ learn({
   "agent.registered": (d) =>
     say`${agent(d.agent)} registered from outside: ${(d.capabilities ?? []).join(", ")}, ${plural(d.concurrency_max, "task")} at once`,
   "agent.left": (d) => say`${agent(d.agent)} left${because(d.reason)}`,
+  "completions.numbered": (d) => say`Completions have numbers up to ${number(d.upto)}`,
   "completion.failed": (d) => say`No provider answered ${agent(d.agent)} (${d.error})${because(d.reason)}`,
   "completion.unknown": (d) =>
     say`What became of ${name(d.completion)} is unknown after a restart; ${paid(d.cost_usd_micros, "usd_micros")} count as spent`,

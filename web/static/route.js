@@ -7,8 +7,9 @@ export const PAGES = [
   { id: "tasks", name: "Tasks", key: "t" },
   { id: "agents", name: "Agents", key: "e" },
   { id: "ledger", name: "Ledger", key: "l" },
-  { id: "approvals", name: "Approvals", key: "p" },
   { id: "router", name: "Router", key: "r" },
+  { id: "approvals", name: "Approvals", key: "p" },
+  { id: "memory", name: "Memory", key: "m" },
   { id: "system", name: "System", key: "s" },
 ];
 

@@ -41,7 +41,7 @@ class Words {
     const [kind, ...rest] = String(transfer).split("/");
     const id = rest.join("/");
     if (["hold", "post", "void"].includes(kind) && id) return [" for ", this.task(id)];
-    if (kind === "cost") return ` for completion ${id}`;
+    if (kind === "cost" && rest.length === 1) return ` for completion ${id}`;
     return because(reason);
   }
 }
@@ -133,10 +133,11 @@ const FAULTS = new Set(["system.error", "tool.failed", "task.failed", "completio
   "checkpoint.failed", "breaker.opened", "transfer.refused", "invoice.failed", "budget.spent", "alert.raised", "alert.undelivered", "page.gap"]);
 const SUBJECTS = {
   task: "tasks", bid: "tasks", bidder: "tasks", auction: "tasks", artifact: "tasks",
-  agent: "agents", step: "agents", action: "agents", tool: "agents",
-  transfer: "money", account: "money", invoice: "money", quota: "money", budget: "money",
-  completion: "models", thinking: "models", breaker: "models", provider: "models",
-  approval: "approvals",
+  agent: "agents", step: "agents", action: "agents", tool: "agents", memory: "agents",
+  schedule: "tasks", trigger: "tasks",
+  transfer: "money", account: "money", invoice: "money", quota: "money", budget: "money", allowance: "money", spending: "money",
+  completion: "models", thinking: "models", breaker: "models", provider: "models", router: "models",
+  proposal: "approvals", approvals: "approvals",
 };
 
 /** The subject whose hue a type's chip has. */

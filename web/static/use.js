@@ -2,6 +2,7 @@
 // modules that are fetched when they are first wanted.
 
 import { Trouble } from "./parts.js";
+import { connection } from "./store.js";
 import { html, useEffect, useReducer, useRef, useState } from "./vendor/htm-preact-standalone.module.js";
 import { effect } from "./vendor/signals-core.module.js";
 
@@ -90,8 +91,10 @@ export function lazy(load, name, when = NOW) {
         if (when === NOW) isShown();
       }, setError);
     };
+    const { phase } = useSignal(connection);
     useEffect(() => void (found || fetchIt()), []);
+    useEffect(() => void (error && phase === "live" && fetchIt()), [phase]);
     if (found) return html`<${found} ...${props} />`;
-    return error ? html`<${Trouble} error=${new Error(`This part of the page could not be fetched: ${error.message}`)} retry=${fetchIt} />` : null;
+    return error ? html`<${Trouble} error=${new Error(`This part of the page could not be fetched${phase === "live" ? `: ${error.message}` : ": the server does not answer. What was read is kept, and it is fetched when the server is there again"}.`)} retry=${fetchIt} />` : null;
   };
 }

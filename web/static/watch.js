@@ -14,12 +14,16 @@ Object.assign(ICONS, { alert: "M8 2.500l6.5 11h-13zM8 6.500v3.500M8 12h.01", sto
 /** Where to look into an alert. */
 const PLACES = { breaker: "router", budget: "router", stuck: "system", disk: "system", dead_letters: "activity" };
 
+/** Alerts, each with its cause and the way to where it can be looked into. */
+export const AlertList = ({ list, close = () => {} }) => html`
+  <ul class="alert-list">${list.map((each) => html`
+    <li key=${each.alert}><a href=${`#/${PLACES[each.kind] ?? "system"}`} onClick=${close}><b>${each.alert}</b></a><span class="faint"><${Ago} us=${each.raised_us} /></span><p>${each.cause}</p></li>`)}</ul>`;
+
 function Alerts({ list, close }) {
   return html`
     <${Dialog} title=${plural(list.length, "alert")} close=${close} name="alerts">
       ${!list.length && html`<p>All is well again.</p>`}
-      <ul class="alert-list">${list.map((each) => html`
-        <li key=${each.alert}><a href=${`#/${PLACES[each.kind] ?? "system"}`} onClick=${close}><b>${each.alert}</b></a><span class="faint"><${Ago} us=${each.raised_us} /></span><p>${each.cause}</p></li>`)}</ul>
+      <${AlertList} list=${list} close=${close} />
       <footer><${Notify} /></footer>
     <//>`;
 }
@@ -61,7 +65,7 @@ async function resume() {
 /** Money over Lightning is not real where no node is configured: said on every page. */
 function Lightning() {
   const [{ phase }] = useSignals(connection);
-  const { value } = useLoad(() => (phase === "live" ? read("/api/ledger/invoices?limit=1") : Promise.resolve(undefined)), [phase]);
+  const { value } = useLoad(() => (phase === "live" ? read("/api/ledger/invoices?limit=1") : Promise.reject(new Error(phase))), [phase]); // what was known stays
   return value?.is_simulated ? html`<a class="badge simulated" href="#/ledger" title="No Lightning node is configured: invoices are simulated and bring no real money">simulated<span> Lightning</span></a>` : null;
 }
 
@@ -75,7 +79,7 @@ export function Watch() {
     <${Lightning} />
     ${list.length > 0 && html`<button class="quiet alarm" title=${list.map((each) => `${each.alert}: ${each.cause}`).join("\n")} onClick=${() => show("alerts")}><${Icon} name="alert" /><span>${plural(list.length, "alert")}</span></button>`}
     ${halted && html`<span class="badge halted">halted</span>`}
-    ${mayAct && (halted ? html`<button onClick=${resume}><${Icon} name="play" />Resume</button>`
+    ${mayAct && (halted ? html`<button class="resume" onClick=${resume}><${Icon} name="play" /><span>Resume</span></button>`
       : html`<button class="quiet halt" title="Stop everything; asks once" onClick=${() => show("halt")}><${Icon} name="stop" /><span>Halt</span></button>`)}
     ${shown === "alerts" && html`<${Alerts} list=${list} close=${close} />`}
     ${shown === "halt" && html`<${Halt} close=${close} />`}`;

@@ -60,6 +60,17 @@ def test_words_for_people_leave_stdout_to_the_machine(tmp_path: Path, capsys: py
     assert said.err == "aside\n"
 
 
+def test_a_command_ends_with_a_document_for_machines_or_words_for_people(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for is_json in (False, True):
+        assert shell_at(tmp_path, is_json=is_json).answer({"task": "t-1"}, "t-1 is posted") is ExitCode.DONE
+    said = capsys.readouterr()
+    assert said.out.startswith("t-1 is posted\n{")
+    assert decoded(said.out.removeprefix("t-1 is posted\n")) == {"task": "t-1"}
+    assert said.err == ""
+
+
 def test_a_process_is_alive_until_it_has_ended() -> None:
     assert console.is_alive(os.getpid())
     assert console.is_alive(1)

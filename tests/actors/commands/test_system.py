@@ -18,7 +18,7 @@ from web.client import AgoraClient
 from web.system_client import ActorAnswer, MailboxAnswer
 
 DEADLINE_S = 30.0
-NEW_WORK = ("task.assigned", "step.started", "completion.requested")
+NEW_WORK = ("task.assigned", "step.started", "completion.completed")
 SPEC = TaskSpec("Say what Agora is", instructions="Agora keeps a journal. Agents bid for tasks.", reward_msat=1_000)
 
 

@@ -1,5 +1,8 @@
 """Programs outside are bounded and leave nothing behind."""
 
+import asyncio
+import gc
+import os
 import sys
 from pathlib import Path
 
@@ -59,3 +62,23 @@ async def test_what_a_program_says_is_heard_as_it_says_it() -> None:
     code = "import sys; print('one', flush=True); print('two', file=sys.stderr, flush=True)"
     ended = await run((sys.executable, "-c", code), cwd=Path("/"), timeout_s=20.0, heard=heard.append)
     assert b"".join(sorted(heard)) == ended.output + ended.errors == b"one\ntwo\n"
+
+
+async def test_a_run_that_is_cancelled_leaves_nothing_behind_wherever_it_stands() -> None:
+    """As a job is cancelled, which no shield of its task keeps off; the second time is its actor's end."""
+    for steps in range(60):
+        at_work = asyncio.create_task(run(("cat",), cwd=Path("/"), timeout_s=20.0, stdin=b"x" * 1_000_000))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        for _ in range(3):
+            at_work.cancel()
+            await asyncio.sleep(0)
+        with pytest.raises(asyncio.CancelledError):
+            await at_work
+        assert children() == [], f"cancelled after {steps} steps"
+    gc.collect()  # what was left open warns when it is let go, and a warning is an error
+
+
+def children() -> list[str]:
+    """The processes that this one has begun and that are there still."""
+    return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()

@@ -48,16 +48,18 @@ def test_a_failed_attempt_is_remembered_with_its_round() -> None:
 
 def test_an_answers_cost_is_its_own_and_what_failed_attempts_lost() -> None:
     call, flight = begun()
-    completed = call.completed(flight, REPLY, 4, Times(1.5, None, 103.0), 7)
+    call.attempt_failed(call.begin(flight.seat, PERMIT, 100.5, is_hedge=True), Failure(ErrorClass.TIMEOUT, "", 4))
+    completed = call.completed(flight, REPLY, Times(1.5, None, 103.0), 7)
     assert (completed.answer_cost_usd_micros, completed.cost_usd_micros) == (120, 124)
     assert (completed.elapsed_s, completed.completed_us) == (3.0, 7)
     answer = call.reply(completed, REPLY)
-    assert (answer.text, answer.cost_usd_micros, answer.attempts) == ("Fine.", 124, ("a: answered in 1.50 s",))
+    assert (answer.text, answer.cost_usd_micros, answer.attempts) == ("Fine.", 124, tuple(call.lines))
 
 
 def test_a_failed_completion_keeps_what_was_lost() -> None:
-    call, _ = begun()
-    failed = call.failed("timeout", "nobody answered", 9, 7)
+    call, flight = begun()
+    call.attempt_failed(flight, Failure(ErrorClass.TIMEOUT, "no reply", 9))
+    failed = call.failed("timeout", "nobody answered", 7)
     assert (failed.error, failed.reason, failed.cost_usd_micros, failed.agent) == (
         "timeout",
         "nobody answered",

@@ -291,8 +291,9 @@ def test_spend_is_counted_by_run_and_by_utc_day() -> None:
 
 
 def test_the_status_follows_the_budget() -> None:
-    overview = Overview(budget_run_usd_micros=10)
+    overview = Overview(budget_run_usd_micros=10, budget_day_usd_micros=7)
     assert part(overview, "spend", "budget_run_usd_micros") == 10
+    assert part(overview, "spend", "budget_day_usd_micros") == 7
     applied(thought(10), BudgetSpent("run", 10, 10), overview=overview)
     assert part(overview, "status") == "budget_exhausted"
     applied(BudgetRaised("run", 8), overview=overview)

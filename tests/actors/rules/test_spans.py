@@ -118,7 +118,17 @@ def test_a_tool_call_is_a_span_under_the_lease() -> None:
 
 
 def test_what_was_open_before_it_listened_becomes_no_span() -> None:
-    assert told(answered(), TaskCompleted(TASK, SCOUT, 1, 5, ArtifactId("a-1"), "said")) == []
+    assert told(closed(), TaskCompleted(TASK, SCOUT, 1, 5, ArtifactId("a-1"), "said")) == []
+
+
+def test_a_completion_that_cost_nothing_and_had_no_intent_began_as_long_before_its_end_as_it_took() -> None:
+    failed = CompletionAttemptFailed(CALL, SCOUT, TASK, "ollama", "timeout", "no reply", 0.05)
+    (span,) = told(assigned(), *(bidding() for _ in range(200)), failed, answered())[1:]
+    assert (span.name, span.start_us, span.end_us) == ("chat tiny", 202_000 - 50_000, 203_000)
+    assert [event.name for event in span.events] == ["attempt failed"]
+    assert span.attributes["agora.completion"] == CALL
+    (alone,) = told(*(closed() for _ in range(200)), answered())
+    assert (alone.start_us, alone.end_us) == (201_000 - 100_000, 201_000)
 
 
 def test_ids_are_the_same_in_every_process_and_others_in_every_epoch() -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.rules import standing
 from actors.rules import triggers as rules
 from actors.rules.triggers import Triggers
 from bus.address import Address
@@ -157,7 +158,7 @@ def test_there_are_no_more_triggers_than_events_can_be_held_against_and_those_th
                 rules.apply(state, event)
         for number in range(10):
             rules.apply(state, TriggerCreated(f"h-{state.made}-{number}", SPEC, HEAD, 0))
-    assert len(state.triggers) <= rules.KEPT_MAX + 10
+    assert len(state.triggers) <= standing.KEPT_MAX + 10
 
 
 def test_the_key_of_a_task_says_which_trigger_has_posted_it() -> None:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from actors.rules import market, tasks
 from actors.rules.tasks import PRIORITY_AGE_S, Task
 from bus.messages.base import TaskId
-from bus.messages.tasks import CreateTask, TaskSpec, TaskState, TaskWaiting
+from bus.messages.tasks import CreateTask, TaskCreated, TaskSpec, TaskState, TaskWaiting
 from bus.refusals import InvalidField, NotFound
 from tests.support.market import NOW_US, TERMS, Desk, complete, fail, spec, start
 
@@ -38,6 +38,21 @@ def test_a_task_waits_for_all_that_it_comes_after() -> None:
         assert desk.record(market.decide_followers(desk.board, one, NOW_US, TERMS)) == left
     assert desk.state(third) is TaskState.BIDDING
     assert desk.folded() == desk.board == desk.through_json()
+
+
+def test_a_task_that_names_another_twice_comes_after_it_once() -> None:
+    desk = Desk()
+    desk.join("scout")
+    first = desk.assigned()
+    second = desk.post(after(first, first).spec)
+    assert desk.board.tasks[second].spec.after == (first,)
+    (created,) = (event for event in desk.events if isinstance(event, TaskCreated) and event.task == second)
+    stored = replace(created, task=TaskId("t-3"), spec=replace(created.spec, after=(first, first)))
+    desk.record((stored,))  # as it was recorded before names were looked at
+    desk.record(market.decide_held(desk.board, stored.task, NOW_US, TERMS))
+    desk.record(market.decide_work(desk.board, complete(first, "scout"), NOW_US, TERMS))
+    assert desk.record(market.decide_followers(desk.board, first, NOW_US, TERMS)) == ["task.bidding"] * 2
+    assert (desk.state(second), desk.state(stored.task)) == (TaskState.BIDDING, TaskState.BIDDING)
 
 
 def test_a_delay_doubles_with_each_lost_attempt_and_the_last_is_the_end() -> None:

@@ -77,30 +77,66 @@ def _system() -> ActorSystem:
     return ActorSystem(log=journal.log, history=journal)
 
 
-async def test_a_copy_is_the_state_and_one_that_did_not_change_is_only_restamped() -> None:
+async def test_a_copy_is_the_state_and_one_that_was_not_touched_is_not_copied_again() -> None:
     async with _system() as system:
         await system.start(ChildSpec(SMALL, Keeper), ChildSpec(BIG, Keeper))
         await system.ask(SMALL, Put(0, 3))
-        first = await system.copies({})
-        assert b"".join(first[SMALL].pieces or ()) == system.snapshots()[SMALL].state
-        assert first[SMALL].fields == ("texts",)
+        first = await system.copies()
+        assert first.is_whole
+        assert b"".join(first.copies[SMALL].pieces or ()) == system.snapshots()[SMALL].state
+        assert first.copies[SMALL].fields == ("texts",)
         await system.ask(BIG, Put(0, 1))
         await system.ask(SMALL, Count())
-        second = await system.copies({address: copy.stamp for address, copy in first.items()})
-        assert second[SMALL].pieces is None
-        assert (first[SMALL].position, second[SMALL].position) == (1, 2)
-        assert second[BIG].pieces is not None
+        second = await system.copies(first.number)
+        assert (second.is_whole, second.position) == (False, 2)
+        assert second.copies.keys() == {BIG}
+        assert second.copies[BIG].pieces is not None
+        assert (await system.copies(second.number)).copies == {}
 
 
-async def test_a_restarted_actor_is_copied_again() -> None:
+async def test_copies_that_nobody_got_are_taken_again_of_everyone() -> None:
+    async with _system() as system:
+        await system.start(ChildSpec(SMALL, Keeper), ChildSpec(BIG, Keeper))
+        await system.ask(SMALL, Put(0, 3))
+        first = await system.copies()
+        await system.ask(BIG, Put(0, 100_000))
+        lost = asyncio.create_task(system.copies(first.number))
+        await asyncio.sleep(0)
+        lost.cancel()
+        await asyncio.wait({lost})
+        assert lost.cancelled()
+        second = await system.copies(first.number)
+        assert second.is_whole
+        assert second.copies.keys() == {SMALL, BIG}
+        assert (await system.copies(first.number)).is_whole, "others were taken since those"
+
+
+async def test_an_actor_that_restarts_is_absent_and_copied_once_it_runs_again() -> None:
     async with _system() as system:
         await system.start(ChildSpec(SMALL, Keeper))
         await system.ask(SMALL, Put(0, 3))
-        first = await system.copies({})
+        first = await system.copies()
+        await system.ask(SMALL, Put(3, 1))
+        system.kill(SMALL)
+        second = await system.copies(first.number)
+        assert (second.copies, second.absent) == ({}, (SMALL,))
+        assert (await system.ask(SMALL, Count())).entries == 4
+        third = await system.copies(second.number)
+        assert b"".join(third.copies[SMALL].pieces or ()) == system.snapshots()[SMALL].state
+        assert third.absent == ()
+
+
+async def test_an_actor_that_has_stopped_is_gone_and_one_at_its_address_is_copied() -> None:
+    async with _system() as system:
+        await system.start(ChildSpec(SMALL, Keeper), ChildSpec(BIG, Keeper))
+        await system.ask(SMALL, Put(0, 3))
+        first = await system.copies()
         await system.stop_actor(SMALL)
+        await system.stop_actor(BIG)
         await system.start(ChildSpec(SMALL, Keeper))
-        second = await system.copies({SMALL: first[SMALL].stamp})
-        assert second[SMALL].pieces == first[SMALL].pieces
+        second = await system.copies(first.number)
+        assert second.copies[SMALL].pieces == first.copies[SMALL].pieces
+        assert second.gone == (BIG,)
 
 
 async def test_while_a_large_state_is_copied_the_others_go_on_and_its_own_actor_waits() -> None:
@@ -108,14 +144,14 @@ async def test_while_a_large_state_is_copied_the_others_go_on_and_its_own_actor_
         await system.start(ChildSpec(BIG, Keeper), ChildSpec(SMALL, Keeper))
         await system.ask(BIG, Put(0, 100_000))
         before = canonical(Entries({f"entry {n}": f"text {n} " * 20 for n in range(100_000)}))
-        copying = asyncio.create_task(system.copies({}))
+        copying = asyncio.create_task(system.copies())
         changing = asyncio.create_task(system.ask(BIG, Put(0, 100_001)))
         asks = 0
         while not copying.done():
             await system.ask(SMALL, Count())
             asks += 1
         assert asks > 5
-        copy = (await copying)[BIG]
+        copy = (await copying).copies[BIG]
         await changing
         assert b"".join(copy.pieces or ()) == before
         assert (await system.ask(BIG, Count())).entries == 100_001
@@ -125,8 +161,8 @@ async def test_a_copy_says_whether_facts_may_wait_for_its_actor() -> None:
     async with _system() as system:
         await system.start(ChildSpec(SMALL, Keeper))
         await system.ask(SMALL, Put(1, 1))
-        assert not (await system.copies({}))[SMALL].is_behind
+        assert not (await system.copies()).copies[SMALL].is_behind
         system.pause(SMALL)
         system.tell(SMALL, Put(2, 1))
-        assert (await system.copies({}))[SMALL].is_behind
+        assert (await system.copies()).copies[SMALL].is_behind
         system.resume(SMALL)

@@ -29,10 +29,8 @@ async def found(journal: MemoryJournal, topics: tuple[str, ...], agent: str | No
 async def test_events_come_back_as_they_were(simulation: Simulation) -> None:
     journal = MemoryJournal(PAST)
     assert journal.events == PAST
-    assert [record.position async for batch in journal.own_events(Address("one"), Position(1)) for record in batch] == [
-        3,
-        4,
-    ]
+    (own,) = [batch async for batch in journal.own_events(Address("one"), Position(1))]
+    assert (own.events, own.position, own.cursor) == ([PAST[2].event, PAST[3].event], 4, PAST[3].cursor)
 
 
 @in_virtual_time

@@ -4,7 +4,7 @@ import { call, read, send } from "../api.js";
 import { Ago, Choice, Facts, useLoad, useMay } from "../details.js";
 import { duration, number, plural } from "../format.js";
 import { Notify } from "../notify.js";
-import { Copy, Empty, Panel, State, Trouble } from "../parts.js";
+import { Copy, Empty, Icon, Panel, State, Trouble } from "../parts.js";
 import { address, setQuery } from "../route.js";
 import { proposed, session, tell } from "../store.js";
 import { moment } from "../times.js";
@@ -24,7 +24,7 @@ const RISKY = /[\u202a-\u202e\u2066-\u2069\u200b-\u200f]/g; // signs that show a
 export function files(text) {
   const found = [];
   let hunk = false;
-  for (const line of text.split("\n")) {
+  for (const line of text.replace(/\n$/, "").split("\n")) {
     if (line.startsWith("diff --git ")) {
       found.push({ name: line.slice(11).replace(/^.* b\//, ""), lines: [], added: 0, removed: 0 });
       hunk = false;
@@ -78,7 +78,7 @@ function File({ file, view }) {
           ? pairs(shown).map(([left, right]) => (WIDE.includes(left?.kind) ? html`<${Line} line=${left} />` : html`<${Line} line=${left} /><${Line} line=${right} />`))
           : shown.map((line) => html`<${Line} line=${line} />`)}
       </div>`}
-      ${file.lines.length > LINES_SHOWN_MAX && html`<p class="faint">${number(file.lines.length - LINES_SHOWN_MAX)} more lines: read them with the command line.</p>`}
+      ${file.lines.length > LINES_SHOWN_MAX && html`<p class="faint pad">${number(file.lines.length - LINES_SHOWN_MAX)} more lines: read them with the command line.</p>`}
     </details>`;
 }
 
@@ -133,7 +133,14 @@ function Checks({ view }) {
     <//>`;
 }
 
-/** The bar with the hash: what is decided on is what was shown. */
+/** What the policy still asks for. */
+function asked({ approvers, votes = [] }) {
+  const left = approvers - votes.length;
+  if (!approvers) return "needs nobody's word";
+  return votes.length ? `needs ${plural(left, "more approver")}, has ${number(votes.length)}` : `needs ${plural(left, "approver")}`;
+}
+
+/** The bar at the foot with the hash: what is decided on is what was shown. */
 function Decide({ view, decided }) {
   const [reason, write] = useState("");
   const [isBusy, busy] = useState(false);
@@ -165,7 +172,8 @@ function Decide({ view, decided }) {
   const off = !mayDecide || isBusy || !reason.trim();
   return html`
     <form class="decide" onSubmit=${(event) => { event.preventDefault(); void decide(isReady ? "approve" : "rollback"); }}>
-      <span class="id" title="The hash of exactly what is shown">${view.hash.slice(0, 12)}<${Copy} text=${view.hash} label="Copy hash" /></span>
+      <span class="what"><span class="id" title="The hash of exactly what is shown">${view.hash.slice(0, 12)}<${Copy} text=${view.hash} label="Copy hash" /></span>
+        <span class="faint">${isReady ? asked(view) : "is applied"}${isReady && isOwn ? "; nobody approves their own" : ""}</span></span>
       <input data-search aria-label="Reason" placeholder=${mayDecide ? "The reason, which is kept for ever" : "Deciding needs the scope approve"} maxlength="2000"
         value=${reason} disabled=${!mayDecide} onInput=${(event) => write(event.target.value)} onKeyDown=${keyed} aria-keyshortcuts=${isReady ? "Enter Shift+Enter" : "Enter"} />
       ${isReady && html`<button class="primary" disabled=${off || isOwn} title=${isOwn ? "Nobody approves what they proposed themselves" : "Enter"}>Approve</button>
@@ -177,7 +185,7 @@ function Decide({ view, decided }) {
 function Proposal({ id, query }) {
   const [turn] = useSignals(proposed);
   const { value: view, error, again } = useLoad(() => read(`/api/approvals/${encodeURIComponent(id)}`), [id, turn]);
-  if (!view) return error ? html`<${Trouble} error=${error} retry=${again} />` : null;
+  if (!view) return error ? html`<div class="proposal"><header class="page-head"><h1>Proposal ${id}</h1></header><${Trouble} error=${error} retry=${again} /></div>` : null;
   return html`
     <div class="proposal">
       <header class="page-head"><h1>${view.title}</h1><${State} state=${view.state} /></header>
@@ -190,11 +198,11 @@ function Proposal({ id, query }) {
         ["Commit", view.commit?.slice(0, 12) ?? ""], ["Revert", view.revert ? html`<a href=${address("approvals", view.revert)}>${view.revert}</a>` : ""],
       ]} />
       ${view.detail && html`<p class="prose">${view.detail}</p>`}
-      <${Decide} key=${`${view.proposal}/${view.hash}`} view=${view} decided=${again} />
       <${Checks} view=${view} />
       ${view.change && html`<${Diff} proposal=${view.proposal} hash=${view.hash} query=${query} />`}
       <${Panel} title="History"><ol class="steps">${(view.history ?? []).map((step, index) => html`
-        <li key=${index}><${Ago} us=${step.at_us} /> ${step.what.split(".")[1].replaceAll("_", " ")}${step.by ? ` by ${step.by}` : ""}${step.reason ? `: ${step.reason}` : ""}</li>`)}</ol><//>
+        <li key=${index}><${Ago} us=${step.at_us} /><span>${step.what.split(".")[1].replaceAll("_", " ")}${step.by ? ` by ${step.by}` : ""}${step.reason ? `: ${step.reason}` : ""}</span></li>`)}</ol><//>
+      <${Decide} key=${`${view.proposal}/${view.hash}`} view=${view} decided=${again} />
     </div>`;
 }
 
@@ -202,10 +210,11 @@ export function Approvals({ id, query }) {
   const [turn] = useSignals(proposed);
   const state = query.get("state") ?? "";
   const { value: page, error, again } = useLoad(() => read(`/api/approvals?limit=${LISTED_MAX}${state ? `&state=${state}` : ""}`), [turn, state]);
-  if (error && !page) return html`<${Trouble} error=${error} retry=${again} />`;
+  if (error && !page) return html`<header class="page-head"><h1>Approvals</h1></header><${Trouble} error=${error} retry=${again} />`;
   const list = page?.proposals ?? [];
   return html`
-    <header class="page-head"><h1>Approvals</h1>
+    ${id && html`<a class="back narrow" href="#/approvals"><${Icon} name="back" />Approvals</a>`}
+    <header class="page-head" data-open=${id ? "" : undefined}><${id ? "p" : "h1"} class="title">Approvals<//>
       <span class="faint">${page ? `${number(page.pending)} waiting for a decision` : ""}</span>
       <select aria-label="State" value=${state} onChange=${(event) => setQuery({ state: event.target.value })}>
         ${STATES.map((each) => html`<option value=${each}>${each ? each.replaceAll("_", " ") : "every state"}</option>`)}
@@ -214,12 +223,12 @@ export function Approvals({ id, query }) {
     </header>
     ${page && !list.length && !id
       ? html`<${Empty} command="python -m actors.main approvals list">Whatever needs a person's word appears here: changes to git repositories, spending, tools, new agents.<//>`
-      : html`<div class="approvals">
+      : html`<div class="approvals" data-open=${id ? "" : undefined}>
           <ul class="proposals">${list.map((view) => html`
             <li key=${view.proposal}><a class="card" data-item href=${address("approvals", view.proposal)} aria-current=${view.proposal === id ? "true" : undefined}>
               <span class="card-title">${view.title}</span>
               <span class="card-line"><${State} state=${view.state} /><span class="clip">${view.proposer}</span></span>
               <span class="card-foot"><span class="id">${view.proposal}</span><${Ago} us=${view.updated_us} /></span></a></li>`)}</ul>
-          ${id ? html`<${Proposal} key=${id} id=${id} query=${query} />` : html`<p class="faint">Choose a proposal to see exactly what would happen.</p>`}
+          ${id ? html`<${Proposal} key=${id} id=${id} query=${query} />` : html`<p class="faint choose">Choose a proposal to see exactly what would happen.</p>`}
         </div>`}`;
 }

@@ -25,13 +25,13 @@ function Proof({ list, position }) {
       ${wrong.length
         ? `The nets do not sum to zero: ${wrong.map(([currency, sum]) => money(sum, currency)).join(", ")}`
         : `All postings sum to zero at position ${number(position)}`}
-      <span class="faint">${plural(list.length, "account")} in ${sums(list).map(([currency]) => currency).join(", ")}</span></p>`;
+      <span class="faint">${plural(list.length, "account")} in ${sums(list).map(([currency]) => (currency === "usd_micros" ? "dollars" : currency)).join(" and ")}</span></p>`;
 }
 
 /** What an account has, and hatched in it what is promised to others. */
 function Bar({ balance, most }) {
   if (balance.net <= 0) return html`<span class="faint">${balance.net < 0 ? "where the money comes from" : ""}</span>`;
-  const scale = (amount) => ({ width: `${Math.max(amount > 0 ? 0.6 : 0, (100 * amount) / most)}%` });
+  const scale = (amount) => ({ width: `${Math.max(amount > 0 ? 2 : 0, (100 * amount) / most)}%` });
   return html`<span class="bar" title=${`${money(balance.available, balance.currency)} available, ${money(balance.held_out, balance.currency)} held`}>
     <i class="paid" style=${scale(balance.net - balance.held_out)}></i><i class="held" style=${scale(balance.held_out)}></i></span>`;
 }
@@ -42,7 +42,8 @@ const rank = ({ account }) => (ORDER.includes(account) ? ORDER.indexOf(account) 
 
 function Account({ account }) {
   const [kind, id] = account.split("/", 2);
-  return kind === "agents" && id ? html`<a href=${address("agents", id)}>${account}</a>` : account;
+  const name = id ? html`${kind}/<wbr />${id}` : account; // a narrow table breaks it there
+  return kind === "agents" && id ? html`<a href=${address("agents", id)}>${name}</a>` : name;
 }
 
 /** What is promised and not yet paid, newest first. */
@@ -75,16 +76,17 @@ export function Ledger() {
     return html`<header class="page-head"><h1>Ledger</h1></header>
       <${Empty} command="python -m actors.main status">Balances appear here with the first transfer.<//>`;
   }
-  const most = (currency) => Math.max(1, ...list.filter((each) => each.currency === currency).map((each) => each.net));
+  const kind = ({ account, currency }) => `${account.split("/", 1)[0]} ${currency}`;
+  const most = (one) => Math.max(1, ...list.filter((each) => kind(each) === kind(one)).map((each) => each.net)); // beside its like: the treasury would hide all others
   return html`
     <header class="page-head"><h1>Ledger</h1><${Proof} list=${list} position=${whole.balances.position ?? whole.position} /></header>
     <div class="ledger">
       <${Panel} title="Balances" aside=${html`<span class="key"><i class="paid"></i>free <i class="held"></i>held</span>`}>
         <div class="scroll" tabindex="0" role="region" aria-label="Balances"><table>
-          <thead><tr><th>Account</th><th class="bar-cell">Share</th><th class="figure">In</th><th class="figure">Out</th><th class="figure">Fees</th><th class="figure">Net</th><th class="figure">Held</th><th class="figure">Available</th></tr></thead>
+          <thead><tr><th>Account</th><th class="bar-cell">Beside its like</th><th class="figure">In</th><th class="figure">Out</th><th class="figure">Fees</th><th class="figure">Net</th><th class="figure">Held</th><th class="figure">Available</th></tr></thead>
           <tbody>${list.map((each) => html`
             <tr key=${`${each.account}/${each.currency}`}>
-              <td><${Account} account=${each.account} /></td><td class="bar-cell"><${Bar} balance=${each} most=${most(each.currency)} /></td>
+              <td><${Account} account=${each.account} /></td><td class="bar-cell"><${Bar} balance=${each} most=${most(each)} /></td>
               ${[each.incoming, each.outgoing, each.fees].map((amount) => html`<td class="figure">${amount ? money(amount, each.currency).replace(/ [a-z]+$/, "") : html`<span class="faint">–</span>`}</td>`)}
               <td class="figure"><${Money} amount=${each.net} currency=${each.currency} /></td>
               <td class="figure">${each.held_out ? html`<${Money} amount=${each.held_out} currency=${each.currency} />` : html`<span class="faint">–</span>`}</td>

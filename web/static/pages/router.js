@@ -94,9 +94,14 @@ const Lane = ({ provider, order, mayAct, again }) => html`
 /** Calls in flight and in the queue, as they were read while the page is open. */
 const load = new Readings(720); // an hour of them
 
-const LOAD = [{ label: "in flight", hue: "models", isFilled: true, isStepped: true }, { label: "queued", hue: "faults", isStepped: true }];
-const LATENCY = [{ label: "p50", hue: "models", isStepped: true }, { label: "p90", hue: "approvals", dash: [6, 3], isStepped: true }, { label: "p99", hue: "faults", dash: [2, 3], isStepped: true }];
+const LOAD = [{ label: "in flight", hue: "models", isFilled: true, isStepped: true }, { label: "queued", hue: "system", dash: [6, 3], isStepped: true }];
+const LATENCY = [{ label: "p50", hue: "models", isStepped: true }, { label: "p90", hue: "models", dash: [6, 3], isStepped: true }, { label: "p99", hue: "models", dash: [2, 3], isStepped: true }];
 const SPENT = [{ label: "spent", hue: "money", isFilled: true, isStepped: true }];
+const WHICH = /** @type {Record<string, any>} */ ({
+  latency: { series: LATENCY, format: duration, isLog: true, isNamed: true },
+  spend: { series: SPENT, format: dollars },
+  load: { series: LOAD, format: number, isWhole: true },
+});
 const CHARTS = /** @type {[string, string][]} */ ([["latency", "Time to answer"], ["spend", "Spend"], ["load", "Load"]]);
 
 /** One chart at a time: what people ask of the cascade is how quick, how dear and how full it is. */
@@ -114,8 +119,7 @@ function Charts({ events, names, rows }) {
     <${Panel} title="Over time" name="charts" aside=${html`
       ${which === "latency" && names.length > 1 && html`<select aria-label="Provider" value=${provider} onChange=${(event) => setChosen(event.target.value)}>${names.map((name) => html`<option value=${name}>${name}</option>`)}</select>`}
       <${Choice} label="Chart" value=${which} options=${CHARTS} choose=${setWhich} />`}>
-      <${Chart} key=${which} label=${CHARTS.find(([id]) => id === which)?.[1]} data=${data} empty=${empty[which]} isLog=${which === "latency"}
-        series=${{ latency: LATENCY, spend: SPENT, load: LOAD }[which]} format=${{ latency: duration, spend: dollars, load: number }[which]} />
+      <${Chart} key=${which} label=${CHARTS.find(([id]) => id === which)?.[1]} data=${data} empty=${empty[which]} ...${WHICH[which]} />
     <//>`;
 }
 
@@ -140,7 +144,7 @@ function Cascade() {
   return html`
     <header class="page-head"><h1>Router</h1><p class="faint">Each call goes to the first provider that is closed and able, and falls to the next.</p></header>
     ${error && !lanes.length && html`<${Trouble} error=${error} retry=${again} />`}
-    ${!error && !lanes.length && html`<${Empty}>The providers that answer appear here in the order in which they are tried.<//>`}
+    ${!error && value && !lanes.length && html`<${Empty} command="python -m actors.main config">The providers that answer appear here in the order in which they are tried.<//>`}
     ${lanes.length > 0 && lanes.every((each) => each.dialect === "extractive") && html`
       <p class="callout" data-state="running">No model was found, so the <b>extractive</b> provider answers: briefs quote the documents’ own sentences. Start Ollama,
         set <code>OPENAI_API_KEY</code> or <code>ANTHROPIC_API_KEY</code>, or add <code>[[router.providers]]</code> to the config, then start again.</p>`}
@@ -148,16 +152,17 @@ function Cascade() {
       <div class="main-column">
         <ol class="lanes">${lanes.map((provider, index) => html`<${Lane} key=${provider.name} provider=${provider} order=${index + 1} mayAct=${mayAct} again=${again} />`)}</ol>
         ${lanes.length > 0 && html`<${Charts} events=${events} names=${order} rows=${load.rows} />`}
+        <${Recent} when=${events.length} />
       </div>
       <div class="side-column">
         ${money && html`<${Panel} title="Spend"><${Facts} facts=${[
           ["this run", dollars(money.run_usd_micros)], ["today", dollars(money.today_usd_micros)],
           ["reserved", value ? dollars(value.reserved_usd_micros) : undefined],
           ["budget of the run", money.budget_run_usd_micros ? dollars(money.budget_run_usd_micros) : "without a limit"],
+          ["budget of the day", money.budget_day_usd_micros ? dollars(money.budget_day_usd_micros) : "without a limit"],
           ["queued calls", value ? number(value.queued) : undefined],
         ]} /><//>`}
         <${Speaking} />
-        <${Recent} when=${events.length} />
         <${Panel} title="Breakers" name="own-feed small"><${Events} tokens=${tokens} label="Breaker events, newest first" empty=${html`<p class="faint pad">No breaker has opened.</p>`} /><//>
       </div>
     </div>`;

@@ -44,7 +44,7 @@ export function Schedules() {
   if (error && !page) return html`<${Trouble} error=${error} retry=${again} />`;
   if (!page) return html`<p class="faint">Reading …</p>`;
   if (!page.schedules.length) {
-    return html`<${Empty} command='agora schedule create "Read the news" --cron "0 9 * * *"'>Schedules post tasks at a time, after a delay, or again and again. There is none yet.<//>`;
+    return html`<${Empty} command='python -m actors.main schedule create "Read the news" --cron "0 9 * * *"'>Schedules post tasks at a time, after a delay, or again and again. There is none yet.<//>`;
   }
   return html`
     <div class="scroll schedules" tabindex="0" role="region" aria-label="Schedules"><table>

@@ -1,20 +1,22 @@
 // Agents, tasks and money at a glance, beside the feed.
 
-import { money, number, plural } from "../format.js";
+import { money, number } from "../format.js";
 import { Panel, State } from "../parts.js";
 import { address } from "../route.js";
-import { agents, balances, counts, state, titleOf } from "../store.js";
+import { agents, balances, counts, providers, state, titleOf } from "../store.js";
 import { useSignals } from "../use.js";
 import { html } from "../vendor/htm-preact-standalone.module.js";
 
 /** Agents and tasks at a glance. */
 export function Strip() {
-  const [whole, people, tally, accounts] = useSignals(state, agents, counts, balances);
+  const [whole, people, tally, accounts, cascade] = useSignals(state, agents, counts, balances, providers);
   if (!whole) return null;
   const list = Object.values(people);
   const treasury = accounts["treasury/msat"];
+  const names = Object.keys(cascade);
+  const isModelless = names.length > 0 && names.every((name) => name === "extractive");
   return html`
-      <${Panel} title="Agents" aside=${plural(list.length, "agent")}>
+      <${Panel} title="Agents" aside=${number(list.length)}>
         <ul class="people">${list.map((each) => html`
           <li key=${each.agent}>
             <a href=${address("agents", each.agent)}>${each.agent}</a><${State} state=${each.status} />
@@ -31,6 +33,10 @@ export function Strip() {
             <div><dt>available</dt><dd>${money(treasury.available)}</dd></div>
             <div><dt>held</dt><dd>${money(treasury.held_out)}</dd></div>
           </dl>
+        <//>`}
+      ${isModelless && html`
+        <${Panel} title="Model">
+          <p class="hint"><b>extractive</b> answers: no model was found, so briefs quote the documents’ own sentences. <a href="#/router">How to add one</a></p>
         <//>`}`;
 }
 

@@ -1,27 +1,18 @@
-// System: where the timeline stands, how the journal fares, and the checkpoints from which a start goes on.
+// System: what is wrong, where the timeline stands, how the journal fares, who is behind with its mail, and the checkpoints.
 
-import { read, send } from "../api.js";
 import { Chart } from "../charts.js";
-import { Ago, Facts, useLoad, useMay } from "../details.js";
+import { Facts, useRefreshed } from "../details.js";
+import { bytes, duration, number, plural } from "../format.js";
 import { pace, Readings } from "../measures.js";
-import { Command, Copy, Empty, Panel, Sparkline, Trouble } from "../parts.js";
-import { bytes, duration, number } from "../format.js";
-import { connection, epoch, head, isStale, lag_ms, rates, session, state, tell } from "../store.js";
+import { Notify } from "../notify.js";
+import { Panel, Sparkline, Trouble } from "../parts.js";
+import { alerts, connection, epoch, head, lag_ms, rates, session, state } from "../store.js";
 import { useSignals } from "../use.js";
-import { short } from "../times.js";
-import { html, useEffect, useMemo, useState } from "../vendor/htm-preact-standalone.module.js";
+import { html, useMemo } from "../vendor/htm-preact-standalone.module.js";
+import { AlertList } from "../watch.js";
+import { Checkpoints } from "./checkpoints.js";
 
-const REFRESH_MS = 5_000;
 const MAIL_MS = 2_000; // mailboxes fill and empty faster than anything else here
-
-function useRefreshed(path, every_ms = REFRESH_MS) {
-  const loaded = useLoad(() => read(path), [path]);
-  useEffect(() => {
-    const timer = setInterval(() => document.hidden || isStale.peek() || loaded.again(), every_ms);
-    return () => clearInterval(timer);
-  }, []);
-  return loaded;
-}
 
 function Timeline() {
   const [whole, at, era, values] = useSignals(state, head, epoch, rates);
@@ -40,7 +31,8 @@ function Journal() {
     <${Panel} title="Journal">
       ${error && html`<${Trouble} error=${error} retry=${again} />`}
       ${journal && html`<${Facts} facts=${[
-        ["committed up to", number(journal.watermark)], ["oldest event kept", number(journal.oldest)], ["waiting for the disk", number(journal.buffered)],
+        ["committed up to", number(journal.watermark)],
+        ["events kept", journal.oldest > 1 ? `from ${number(journal.oldest)} on` : "all of them"], ["waiting for the disk", number(journal.buffered)],
         ["oldest of them waits", journal.watermark_age_ms ? duration(journal.watermark_age_ms / 1000) : "nothing waits"],
         ["commits", number(journal.commits)], ["commit, 99 of 100 within", duration(journal.commit_p99_ms / 1000)], ["on disk", bytes(journal.size_bytes)],
       ]} />`}
@@ -56,7 +48,7 @@ function Pace() {
   return html`<${Panel} title="Events per second, over all time" name="charts"><${Chart} label="Events per second" data=${data} series=${PACE} format=${format} empty="Too little has happened for a line." /><//>`;
 }
 
-const MAIL = [{ label: "waiting in mailboxes", hue: "accent", isFilled: true, isStepped: true }, { label: "the fullest", hue: "faults", isStepped: true }];
+const MAIL = [{ label: "waiting in mailboxes", hue: "accent", isFilled: true, isStepped: true }, { label: "the fullest", hue: "system", dash: [6, 3], isStepped: true }];
 const mail = new Readings(720); // an hour of them
 
 /** Actors under those that supervise them; among siblings the one with the most mail first. @returns {{depth: number, actor: any}[]} */
@@ -99,63 +91,19 @@ function Actors() {
           </tr>`)}</tbody>
       </table></div>
     <//>
-    <${Panel} title="Mail that waits, while this page is open" name="charts"><${Chart} label="Mail" data=${data} series=${MAIL} empty="The first readings come within seconds." /><//>`;
+    <${Panel} title="Mail that waits, while this page is open" name="charts"><${Chart} label="Mail" data=${data} series=${MAIL} isWhole empty="The first readings come within seconds." /><//>`;
 }
 
 const micros = (seconds) => (seconds < 0.001 ? `${Math.max(1, Math.round(seconds * 1e6))} µs` : duration(seconds));
 
-/** Checkpoints on the line of positions: how far back each lies. */
-function Track({ list, head: last }) {
-  const end = Math.max(1, last, ...list.map((each) => each.position));
+/** What is wrong now, and since when. */
+function Alerts() {
+  const [items] = useSignals(alerts);
+  const list = Object.values(items).sort((a, b) => b.raised_us - a.raised_us);
   return html`
-    <div class="checkpoint-track" role="img" aria-label=${`${list.length} checkpoints between position 0 and ${number(end)}`}>
-      ${list.map((each) => html`<i key=${each.checkpoint} data-pinned=${each.is_pinned ? "" : undefined} title=${`${each.checkpoint}, position ${number(each.position)}`} style=${{ left: `${(100 * each.position) / end}%` }}></i>`)}
-    </div>`;
-}
-
-/** Save one now. */
-function Save({ saved }) {
-  const [label, setLabel] = useState("");
-  const [isSaving, setSaving] = useState(false);
-  const save = async (event) => {
-    event.preventDefault();
-    setSaving(true);
-    try {
-      const { checkpoint } = await send("POST", "/api/checkpoints", { label: label.trim() });
-      tell(`Saved as ${checkpoint}.`);
-      setLabel("");
-    } catch (problem) {
-      tell(`No checkpoint was saved: ${problem.message}`, true);
-    }
-    setSaving(false);
-    saved();
-  };
-  return html`<form class="save" onSubmit=${save}>
-    <input name="label" type="text" placeholder="Label" aria-label="Label of the checkpoint" maxlength="80" value=${label} onInput=${(event) => setLabel(event.target.value)} autocomplete="off" />
-    <button disabled=${isSaving}>${isSaving ? "Saving …" : "Save a checkpoint"}</button></form>`;
-}
-
-function Checkpoints() {
-  const [last] = useSignals(head);
-  const mayAct = useMay("admin");
-  const { value, error, again } = useRefreshed("/api/checkpoints");
-  const list = value?.checkpoints ?? (Array.isArray(value) ? value : []);
-  return html`
-    <${Panel} title="Checkpoints" aside=${html`${list.length ? `${list.length} kept` : ""}${mayAct && html`<${Save} saved=${again} />`}`}>
-      ${error && html`<${Trouble} error=${error} retry=${again} />`}
-      ${!error && !list.length && html`<${Empty} command="python -m actors.main checkpoints list">Checkpoints are saved as the run goes on, and when it stops.<//>`}
-      ${list.length > 0 && html`
-        <${Track} list=${list} head=${last} />
-        <div class="scroll" tabindex="0" role="region" aria-label="Checkpoints"><table>
-          <thead><tr><th>Checkpoint</th><th class="figure">Position</th><th>Reason</th><th>Saved</th><th class="figure">Actors</th><th class="figure">Size</th><th>State hash</th></tr></thead>
-          <tbody>${list.map((each) => html`
-            <tr key=${each.checkpoint}>
-              <td class="id">${each.checkpoint}</td><td class="figure">${number(each.position)}</td><td>${each.label || each.reason.replace("_", " ")}</td>
-              <td><${Ago} us=${each.created_us} /></td><td class="figure">${number(Object.keys(each.actors ?? {}).length)}</td>
-              <td class="figure">${bytes(each.size_bytes)}</td><td class="id" title=${each.state_hash}>${short(each.state_hash)}<${Copy} text=${each.state_hash} label="Copy hash" /></td>
-            </tr>`)}</tbody>
-        </table></div>
-        <p class="foot">Check them all: <${Command} text="python -m actors.main checkpoints verify" /></p>`}
+    <${Panel} title="Alerts" name="wrong" aside=${html`${list.length ? plural(list.length, "alert") : ""}<${Notify} />`}>
+      ${!list.length && html`<p class="faint">All is well: no actor is stuck, no budget is spent, no breaker is open, and the disk has room.</p>`}
+      ${list.length > 0 && html`<${AlertList} list=${list} />`}
     <//>`;
 }
 
@@ -170,6 +118,7 @@ function Access() {
 
 export const System = () => html`
   <header class="page-head"><h1>System</h1></header>
+  <${Alerts} />
   <div class="panels"><${Timeline} /><${Journal} /><${Access} /></div>
   <${Pace} />
   <${Actors} />

@@ -2,8 +2,9 @@
 
 import { Problem, read, readEvents, readText } from "../api.js";
 import { duration, milliseconds, money, number, time } from "../format.js";
-import { Ago, Countdown, Dialog, Facts, Money, useLoad, useMay } from "../details.js";
+import { Ago, Choice, Countdown, Dialog, Facts, Money, useLoad, useMay } from "../details.js";
 import { Chip, Copy, Empty, Icon, Panel, State, Trouble } from "../parts.js";
+import { Prose } from "../prose.js";
 import { address } from "../route.js";
 import { plain, sentence } from "../sentences.js";
 import { arrived, feed, live, now_ms, opened, serverNow, tasks, tell, titleOf } from "../store.js";
@@ -14,14 +15,19 @@ import { Bids, isOver } from "./tasks.js";
 
 const TEXT_SHOWN_MAX = 100_000; // characters; more stalls the page and is a click away as a file
 
-/** A text that an agent wrote or read: shown as it is, never as markup. */
-function Text({ artifact }) {
+/** A text that an agent wrote: set as prose, or exactly as it was written. */
+function Result({ artifact }) {
+  const [isRaw, setRaw] = useState(false);
   const { value, error, isLoading, again } = useLoad(() => readText(artifact), [artifact]);
-  if (error) return html`<${Trouble} error=${error} retry=${again} />`;
-  if (value === undefined) return html`<p class="faint">${isLoading ? "Reading …" : ""}</p>`;
-  const isLong = value.length > TEXT_SHOWN_MAX;
-  return html`<div class="text">${isLong ? value.slice(0, TEXT_SHOWN_MAX) : value}</div>
-    ${isLong && html`<p><a href=${`/api/artifacts/${encodeURIComponent(artifact)}/content`}>All ${number(value.length)} characters</a></p>`}`;
+  const text = (value ?? "").slice(0, TEXT_SHOWN_MAX);
+  const aside = html`${value !== undefined && html`<${Choice} label="How the text is shown" value=${isRaw ? "raw" : "prose"} options=${[["prose", "Text"], ["raw", "As written"]]} choose=${(way) => setRaw(way === "raw")} />
+    <${Copy} text=${value} label="Copy text" />`}`;
+  return html`<${Panel} title="Result" name="result" aside=${aside}>
+    ${error && html`<${Trouble} error=${error} retry=${again} />`}
+    ${!error && value === undefined && html`<p class="faint">${isLoading ? "Reading …" : ""}</p>`}
+    ${value !== undefined && (isRaw ? html`<div class="text">${text}</div>` : html`<${Prose} text=${text} />`)}
+    ${value?.length > TEXT_SHOWN_MAX && html`<p><a href=${`/api/artifacts/${encodeURIComponent(artifact)}/content`}>All ${number(value.length)} characters</a></p>`}
+  <//>`;
 }
 
 /** The closed auction: bids best first, and why the first one won. */
@@ -32,7 +38,7 @@ function Ranking({ task }) {
   }
   const ranking = task.ranking ?? [];
   if (!ranking.length) return html`<p class="faint">${task.state === "created" ? "Bids open once the money is held." : "Nobody bid."}</p>`;
-  const most = Math.max(...ranking.map((bid) => bid.price_msat), task.reward_msat ?? 0);
+  const most = Math.max(1, ...ranking.map((bid) => bid.price_msat));
   return html`
     <ol class="ranking">${ranking.map((bid, index) => html`
       <li key=${bid.agent} data-won=${index === 0 ? "" : undefined}>
@@ -138,8 +144,8 @@ export function Task({ id }) {
   const [isCancelling, setCancelling] = useState(false);
   const back = html`<a class="back" href="#/tasks"><${Icon} name="back" />Tasks</a>`;
   if (!task) {
-    if (error instanceof Problem && error.status === 404) return html`${back}<${Empty}>There is no task ${id}.<//>`;
-    return error ? html`${back}<${Trouble} error=${error} retry=${again} />` : html`${back}<p class="faint">Reading …</p>`;
+    if (error instanceof Problem && error.status === 404) return html`${back}<header class="page-head"><h1>Task ${id}</h1></header><${Empty} command="python -m actors.main status">There is no task ${id}. This prints those that there are.<//>`;
+    return html`${back}<header class="page-head"><h1>Task ${id}</h1></header>${error ? html`<${Trouble} error=${error} retry=${again} />` : html`<p class="faint">Reading …</p>`}`;
   }
   const end = isOver(task) ? task.updated_us / 1000 : serverNow();
   return html`
@@ -152,8 +158,7 @@ export function Task({ id }) {
     <div class="columns">
       <div class="main-column">
         ${task.reason && task.state !== "completed" && html`<p class="callout" data-state=${task.state}><span class="faint">Reason:</span> ${task.reason}</p>`}
-        ${task.artifact && html`
-          <${Panel} title="Result" name="result" aside=${html`<span class="id">${task.artifact}</span><${Copy} text=${task.artifact} label="Copy id" />`}><${Text} artifact=${task.artifact} /><//>`}
+        ${task.artifact && html`<${Result} key=${task.artifact} artifact=${task.artifact} />`}
         ${task.instructions && html`<${Panel} title="Instructions"><div class="text">${task.instructions}</div><//>`}
         <${Panel} title="Timeline"><${Timeline} key=${id} id=${id} start_us=${task.created_us} /><//>
       </div>
@@ -168,7 +173,7 @@ export function Task({ id }) {
           ["reads", task.input ? html`<a class="id" href=${`/api/artifacts/${encodeURIComponent(task.input)}/content`}>${task.input}</a>` : ""],
           ["posted", html`<${Ago} us=${task.created_us} />`],
           [isOver(task) ? "took" : "so far", duration((end - task.created_us / 1000) / 1000)],
-          ["attempt", task.attempt || ""],
+          ["attempt", task.attempt || ""], ["artifact", task.artifact && html`<span class="id">${task.artifact}</span><${Copy} text=${task.artifact} label="Copy id" />`],
           ["summary", task.summary ?? ""],
         ]} /><//>
       </div>

@@ -53,7 +53,7 @@ const Card = ({ task }) => html`
   <li><a class="card" data-item href=${address("tasks", task.task)}>
     <span class="card-title">${task.title}</span>
     <${Now} task=${task} />
-    ${task.agent && task.explanation && html`<span class="why clip" title=${task.explanation}>${task.explanation}</span>`}
+    ${task.agent && task.explanation && html`<span class="why" title=${task.explanation}>${task.explanation}</span>`}
     <span class="card-foot"><span><span class="id">${task.task}</span>${task.attempt > 1 ? `, attempt ${task.attempt}` : ""}</span><${Ago} us=${task.updated_us} /></span>
   </a></li>`;
 
@@ -61,6 +61,7 @@ function Board({ list, tally }) {
   return html`
     <div class="board">${COLUMNS.map(({ name, states }) => {
       const mine = list.filter((task) => states.includes(task.state));
+      if (states.some((each) => isOver({ state: each }))) mine.sort((a, b) => b.updated_us - a.updated_us); // what ended last comes first
       const total = states.reduce((sum, state) => sum + (tally[state] ?? 0), 0);
       const more = Math.max(total, mine.length) - CARDS_MAX;
       return html`

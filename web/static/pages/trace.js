@@ -1,16 +1,18 @@
 // Trace: one completion in full, its attempts on one line of time; and what models are saying at this moment.
 
-import { read } from "../api.js";
+import { Problem, read } from "../api.js";
 import { Ago, Facts, useLoad } from "../details.js";
 import { dollars, duration, number } from "../format.js";
-import { Empty, Panel, Trouble } from "../parts.js";
+import { Empty, Icon, Panel, Trouble } from "../parts.js";
 import { address } from "../route.js";
 import { html, useEffect, useState } from "../vendor/htm-preact-standalone.module.js";
 
 const LISTED = 20;
+const LOOKS_MAX = 4; // the log is written beside the journal, a moment after the last word
+const LOOK_MS = 500;
 
-/** What is being said, by completion; the newest state replaces the one before. */
-export function Speaking() {
+/** What models are saying at this moment, by completion; the newest state replaces the one before. */
+function useSaid() {
   const [said, set] = useState(/** @type {Record<string, any>} */ ({}));
   useEffect(() => {
     const source = new EventSource("/api/completions/live");
@@ -22,13 +24,18 @@ export function Speaking() {
     source.onerror = () => set({}); // the browser connects again by itself; what was said meanwhile is over or comes anew
     return () => source.close();
   }, []);
-  const speaking = Object.values(said);
+  return said;
+}
+
+export function Speaking() {
+  const speaking = Object.values(useSaid());
   return html`
     <${Panel} title="Being said" name="speaking">
       ${!speaking.length && html`<p class="faint">No model is speaking.</p>`}
       ${speaking.map((words) => html`
         <article key=${words.completion} class="words" aria-live="off">
-          <header><b>${words.agent || "someone"}</b><span class="faint">${words.completion} · ${words.provider || "waiting"} · ${number(words.characters)} characters</span></header>
+          <header><a href=${address("router", words.completion)}><b>${words.agent || "someone"}</b> <span class="faint">${words.completion}</span></a>
+            <span class="faint" title=${words.provider ? `By ${words.provider}` : ""}>${words.provider ? `${number(words.characters)} characters` : "waiting"}</span></header>
           <p>${words.tail}</p>
         </article>`)}
     <//>`;
@@ -43,9 +50,13 @@ export function Recent({ when }) {
       ${error && html`<${Trouble} error=${error} retry=${again} />`}
       ${value?.kept === "off" && html`<p class="faint">The completion log is off (<code>router.log</code>).</p>`}
       ${value && value.kept !== "off" && !rows.length && html`<p class="faint">Nothing was asked of a model yet.</p>`}
-      <ul class="plain">${rows.map((row) => html`
-        <li key=${row.completion}><a href=${address("router", row.completion)}><b>${row.completion}</b> ${row.agent}${" "}
-          <span class="faint">${row.ending === "answered" ? row.provider : row.ending} · ${duration(row.elapsed_s)}${row.attempts > 1 ? ` · ${row.attempts} attempts` : ""}</span></a></li>`)}</ul>
+      ${rows.length > 0 && html`<div class="scroll" tabindex="0" role="region" aria-label="Completions"><table>
+        <thead><tr><th>Completion</th><th>Asked by</th><th>Answered by</th><th class="figure">Attempts</th><th class="figure">Took</th><th>Asked</th></tr></thead>
+        <tbody>${rows.map((row) => html`
+          <tr key=${row.completion}><td class="id"><a data-item href=${address("router", row.completion)}>${row.completion}</a></td><td>${row.agent}</td>
+            <td>${row.ending === "answered" ? row.provider : html`<span class="fault">${row.ending}</span>`}</td>
+            <td class="figure">${number(row.attempts)}</td><td class="figure">${duration(row.elapsed_s)}</td><td>${row.asked_us ? html`<${Ago} us=${row.asked_us} />` : "–"}</td></tr>`)}</tbody>
+      </table></div>`}
     <//>`;
 }
 
@@ -64,7 +75,7 @@ const Bar = ({ attempt, whole }) => {
 
 const Waterfall = ({ attempts, whole }) => html`
   <div class="table-frame"><table class="waterfall">
-    <thead><tr><th>provider</th><th>when</th><th class="figure">first words</th><th class="figure">took</th><th>outcome</th><th class="figure">tokens</th><th class="figure">cost</th></tr></thead>
+    <thead><tr><th>Provider</th><th>When</th><th class="figure">First words</th><th class="figure">Took</th><th>Outcome</th><th class="figure">Tokens</th><th class="figure">Cost</th></tr></thead>
     <tbody>${attempts.map((attempt) => html`
       <tr key=${attempt.number}>
         <td>${attempt.provider}${attempt.is_hedge && html` <span class="badge">hedge</span>`}<br /><span class="faint">${attempt.model}</span></td>
@@ -80,27 +91,46 @@ const Waterfall = ({ attempts, whole }) => html`
 const Words = ({ title, text }) => html`<section class="said"><h3>${title}</h3><pre>${text}</pre></section>`;
 
 export function Trace({ id }) {
-  const { value, error, again } = useLoad(() => read(`/api/completions/${encodeURIComponent(id)}`), [id]);
-  const head = html`<header class="page-head"><h1>Completion ${id}</h1><p class="faint"><a href=${address("router")}>All providers</a></p></header>`;
-  if (error) return html`${head}<${Trouble} error=${error} retry=${again} />`;
-  if (!value) return html`${head}<${Empty}>It is being read.<//>`;
+  const words = useSaid()[id];
+  const { value, error, again } = useLoad(() => read(`/api/completions/${encodeURIComponent(id)}`), [id, Boolean(words)]); // again when it has been said
+  const [looks, look] = useState(0);
+  const isAwaited = error instanceof Problem && error.status === 404 && looks < LOOKS_MAX;
+  useEffect(() => {
+    if (!isAwaited) return undefined;
+    const timer = setTimeout(() => {
+      look(looks + 1);
+      again();
+    }, LOOK_MS);
+    return () => clearTimeout(timer);
+  }, [error]);
+  const head = html`<a class="back" href=${address("router")}><${Icon} name="back" />Router</a>
+    <header class="page-head"><h1>Completion ${id}</h1>${words && html`<span class="faint" role="status">${words.provider || "a provider"} is answering ${words.agent || "someone"}</span>`}</header>`;
+  if (words && !value) {
+    return html`${head}<${Panel} title="Being said" name="answered speaking" aside=${`${number(words.characters)} characters`}>
+      <pre class="stream" aria-live="off">${words.tail}</pre><p class="faint">Its attempts stand here when it has ended.</p><//>`;
+  }
+  if (error && !isAwaited) return html`${head}<${Trouble} error=${error} retry=${again} />`;
+  if (!value) return html`${head}<${Empty}>${error ? "It is not in the log yet; it is looked for again." : "It is being read."}<//>`;
   const answer = value.attempts.find((attempt) => attempt.answer)?.answer;
   const calls = answer?.tool_calls ?? [];
   return html`
     ${head}
-    <div class="trace">
+    <div class="columns">
+      <div class="main-column trace">
       <${Panel} title="Attempts" name="attempts"><${Waterfall} attempts=${value.attempts} whole=${value.elapsed_s} />
         ${value.reason && value.ending !== "answered" && html`<p class="fault pad">${value.reason}</p>`}<//>
-      <${Panel} title="Facts"><${Facts} facts=${[
-        ["ended", value.ending], ["asked by", value.agent], ["task", value.task && html`<a href=${address("tasks", value.task)}>${value.task}</a>`],
-        ["asked", html`<${Ago} us=${value.asked_us} />`], ["took", duration(value.elapsed_s)],
-        ["answered by", value.provider && `${value.provider} (${value.model})`],
-        ["tokens", value.tokens_in ? `${number(value.tokens_in)} read, ${number(value.tokens_out)} written` : undefined],
-        ["cost", dollars(value.cost_usd_micros)], ["run", value.run],
-      ]} /><//>
       ${value.withheld && html`<p class="callout" data-state="waiting">The words are not kept: ${value.withheld}.</p>`}
       ${value.request && html`<${Panel} title="Asked" name="asked">${value.request.messages.map((message, index) => html`<${Words} key=${index} title=${message.role} text=${message.content} />`)}<//>`}
       ${answer && html`<${Panel} title="Answered" name="answered"><${Words} title=${value.provider} text=${answer.text} />
         ${calls.map((call, index) => html`<${Words} key=${index} title=${`calls ${call.name}`} text=${JSON.stringify(call, null, 2)} />`)}<//>`}
+      </div>
+      <div class="side-column"><${Panel} title="Facts"><${Facts} facts=${[
+        ["ended", value.ending], ["asked by", value.agent], ["task", value.task && html`<a href=${address("tasks", value.task)}>${value.task}</a>`],
+        ["asked", html`<${Ago} us=${value.asked_us} />`], ["took", duration(value.elapsed_s)],
+        ["waited for its turn", value.attempts[0]?.began_s > 0.05 ? duration(value.attempts[0].began_s) : undefined],
+        ["answered by", value.provider && `${value.provider} (${value.model})`],
+        ["tokens", value.tokens_in ? `${number(value.tokens_in)} read, ${number(value.tokens_out)} written` : undefined],
+        ["cost", dollars(value.cost_usd_micros)], ["run", value.run],
+      ]} /><//></div>
     </div>`;
 }
