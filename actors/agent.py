@@ -43,7 +43,7 @@ from bus.messages.tasks import (
     TaskFailed,
     TaskWaiting,
 )
-from bus.refusals import IllegalTransition, NotFound
+from bus.refusals import IllegalTransition
 from bus.switch import Switch
 
 MEASURING_MAX = 256
@@ -184,16 +184,7 @@ class Agent(Workbench):
         return Done()
 
     def on_read_agent(self, message: ReadAgent) -> AgentView:
-        if self.state.persona is None:
-            raise NotFound("agent", self._agent)
-        return AgentView(
-            agent=self._agent,
-            status=self.state.status,
-            reason=self.state.reason,
-            persona=self.state.persona,
-            tasks=tuple(self.state.work),
-            outcomes=dict(self.state.outcomes),
-        )
+        return agency.view(self.state)
 
     def _bid(self, event: TaskBidding, characters: int | None) -> None:
         persona = self.state.persona

@@ -15,7 +15,7 @@ from actors.cascading import Cascading
 from actors.providers import Call
 from actors.providers.health import LOOK_KEY, LookDue, LookEnded, look
 from actors.providers.register import PartDue, ReaderGone, ShowDue
-from actors.providers.settings import RouterOptions
+from actors.providers.settings import RouterOptions, redactor_of
 from actors.providers.streams import Stream
 from actors.purse import Neighbours
 from actors.rules import cascade, routing, spending, vectors
@@ -91,6 +91,8 @@ class Router(Cascading):
         known = neighbours or Neighbours()
         super().__init__(options, environment, known, switch=switch, recordings=recordings)
         self._audience = known.audience
+        self._environment = environment
+        self._redactor = redactor_of(options, environment)
 
     def initial(self) -> RouterState:
         return RouterState()
@@ -267,6 +269,7 @@ class Router(Cascading):
         if not changes:
             return Reloaded((), ())
         self._options = after
+        self._redactor = redactor_of(after, self._environment)
         self._limits = Limits(after.budget_run_usd_micros, after.budget_day_usd_micros, after.budget_agent_usd_micros)
         if after.cascade != before.cascade:
             self._retries = Retries(after.cascade)
@@ -304,7 +307,7 @@ class Router(Cascading):
             agent=call.agent,
             task=call.request.task,
             provider=flight.seat.name if flight is not None else "",
-            tail=text[-TAIL_CHARACTERS:],
+            tail=self._redactor.tail(text, TAIL_CHARACTERS, is_over=is_over),
             characters=len(text),
             is_over=is_over,
         )

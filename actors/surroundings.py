@@ -11,11 +11,11 @@ import msgspec
 
 from actors.completion_log import CompletionLog, CompletionLogOptions, Store
 from actors.config import Config
-from actors.providers import ProviderOptions, RouterOptions
+from actors.providers import ProviderOptions
+from actors.providers.settings import redactor_of
 from actors.reloader import Fresh, Reloader
 from actors.router import Reconfigure
 from actors.rules.recordings import Recordings
-from actors.rules.redaction import Redactor
 from actors.rules.routing import AT_NEXT_START
 from actors.rules.settings import is_tree, leaves, shown
 from actors.runtime import ChildSpec
@@ -76,7 +76,7 @@ def log_spec(store: Store, config: Config, environment: Mapping[str, str], run: 
         is_local_kept=router.log_local,
         directory=router.log_dir,
     )
-    redactor = Redactor(router.log_redact, router.log_redact_keys, _secrets(router, environment))
+    redactor = redactor_of(router, environment)
     return ChildSpec(COMPLETION_LOG, lambda: CompletionLog(store, options, redactor, run))
 
 
@@ -131,12 +131,6 @@ async def _exported(file: Path) -> list[Transcript]:
     except msgspec.DecodeError as error:
         raise ConfigError("router.replay", str(file), f"line {len(found) + 1} is no completion: {error}") from error
     return found
-
-
-def _secrets(router: RouterOptions, environment: Mapping[str, str]) -> list[str]:
-    named = [environment.get(one.key_env, "").strip() for one in router.providers if one.key_env]
-    usual = [value.strip() for name, value in environment.items() if name.endswith("_API_KEY")]
-    return [secret for secret in (*named, *usual) if secret]
 
 
 def _waiting(before: Config, after: Config) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ from bus.messages.tasks import (
     TaskStarted,
     TaskWaiting,
 )
-from bus.refusals import IllegalTransition, NotFound, NotPermitted
+from bus.refusals import IllegalTransition, NotPermitted
 
 ASK_TIMEOUT_S = 10.0
 
@@ -257,16 +257,7 @@ class Visitor(PersistentActor[Agency]):
         return Done()
 
     def on_read_agent(self, message: ReadAgent) -> AgentView:
-        if self.state.persona is None:
-            raise NotFound("agent", self._agent)
-        return AgentView(
-            agent=self._agent,
-            status=self.state.status,
-            reason=self.state.reason,
-            persona=self.state.persona,
-            tasks=tuple(self.state.work),
-            outcomes=dict(self.state.outcomes),
-        )
+        return agency.view(self.state)
 
     # Private
 

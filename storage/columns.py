@@ -7,7 +7,7 @@ lengths beside them, so that every byte comes out as it is stored.
 Pure: no clock, no disk.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -57,13 +57,25 @@ _numbers = msgspec.json.Decoder(Numbers).decode
 _texts = msgspec.json.Decoder(Texts).decode
 
 
-def events_of(numbers: str, texts: str, data: bytes | None, sealed: bytes | None, hashes: str) -> list[StoredEvent]:
-    """The rows of a page. Raises ValueError where something else stands in a column than belongs there."""
+def events_of(
+    numbers: str,
+    texts: str,
+    data: bytes | None,
+    sealed: bytes | None,
+    hashes: str,
+    *,
+    opened: Callable[[bytes], bytes] | None = None,
+) -> list[StoredEvent]:
+    """The rows of a page, their data `opened` where that is given.
+
+    Raises ValueError where something else stands in a column than belongs there.
+    """
     try:
         ints, words = _numbers(numbers), _texts(texts)
     except msgspec.DecodeError as error:
         raise ValueError(str(error)) from error
     digests = bytes.fromhex(hashes)
+    cut = _cut(data or b"", ints.data_lengths)
     rows = zip(
         ints.position,
         ints.time_us,
@@ -77,7 +89,7 @@ def events_of(numbers: str, texts: str, data: bytes | None, sealed: bytes | None
         words.correlation,
         ints.cause,
         ints.cursor,
-        _cut(data or b"", ints.data_lengths),
+        cut if opened is None else map(opened, cut),
         _cut_sealed(sealed or b"", ints.sealed_lengths),
         _cut(digests, [HASH_BYTES] * len(ints.position)),
         strict=True,

@@ -232,7 +232,7 @@ class EventStore:
 
     async def verify(self, progress: Progress | None = None) -> Verification:
         """Prove every row, blob, index and count. Raises StorageError when the files cannot be read at all."""
-        return await integrity.verify(self._directory, progress)
+        return await integrity.verify(self._directory, self._catalogue, progress)
 
     async def prune(self, upto: Position) -> Pruned:
         """Drop the closed segments up to a position, all but their kept rows. Raises StorageError."""

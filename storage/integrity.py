@@ -1,9 +1,10 @@
 """Whether the journal on disk is what was written: every row, every blob, every index, every count, every file.
 
-Rules: rows are proved in order, so that the first wrong position is the one that is named: a gap, or a row that its
-hash does not cover. Where a segment was pruned, its kept rows are proved on their own chain, and the other chain is
-taken up at the anchor of the next. Then come what has no position: counts, SQLite's own structure, the tables
-themselves, the blobs, the epochs. Reads are short and change nothing; what is committed meanwhile is not looked at.
+Rules: rows are proved in order, so that the first wrong position is the one that is named: a gap, a row that its hash
+does not cover, one that names a blob which is missing or damaged. Where a segment was pruned, its kept rows are proved
+on their own chain, and the other chain is taken up at the anchor of the next. Then come what has no position: counts,
+SQLite's own structure, the tables themselves, the blobs that nothing names, the epochs. Reads are short and change
+nothing; what is committed meanwhile is not looked at.
 
 It touches the disk for long: it belongs on a thread.
 """
@@ -20,8 +21,10 @@ import anyio.from_thread
 import anyio.to_thread
 import msgspec
 
+from bus.codec import Catalogue, UnknownEvent
 from bus.envelope import EncodedEvent
 from bus.messages.base import Position
+from bus.messages.system import TextRedacted
 from storage import layout as layouts
 from storage import queries
 from storage.blobs import BLOBS_NAME
@@ -36,6 +39,7 @@ from storage.layout import SEGMENTS_NAME, Layout, Segment, epoch_hash
 from storage.migration import JOURNAL_NAME
 from storage.schema import BLOBS, JOURNAL, KEYS, SEGMENT, TEXT, Schema, check, differences
 
+TYPE: Final = 2
 DATA: Final = 12
 """Where the fields stand in an encoded event."""
 PAGE_ROWS = 2_000
@@ -67,13 +71,13 @@ class Wrong(Exception):
         self.problem = problem
 
 
-async def verify(directory: Path, progress: Progress | None = None) -> Verification:
+async def verify(directory: Path, catalogue: Catalogue, progress: Progress | None = None) -> Verification:
     """Walk the whole journal over connections of its own. Raises StorageError when it cannot be read at all."""
-    return await anyio.to_thread.run_sync(partial(_verify, directory, progress))
+    return await anyio.to_thread.run_sync(partial(_verify, directory, catalogue, progress))
 
 
-def _verify(directory: Path, progress: Progress | None) -> Verification:
-    walk = _Walk(directory, progress)
+def _verify(directory: Path, catalogue: Catalogue, progress: Progress | None) -> Verification:
+    walk = _Walk(directory, catalogue, progress)
     try:
         with closing(walk):
             walk.run()
@@ -96,8 +100,13 @@ def _verify(directory: Path, progress: Progress | None) -> Verification:
 class _Walk:
     """One walk through all files of a journal."""
 
-    def __init__(self, directory: Path, progress: Progress | None) -> None:
+    def __init__(self, directory: Path, catalogue: Catalogue, progress: Progress | None) -> None:
         self._directory = directory
+        self._catalogue = catalogue
+        self._with_blobs = frozenset(catalogue.with_blobs)
+        self._sound_blobs: set[str] = set()
+        self._damaged_blobs: list[str] = []
+        self._redactions: list[tuple[Position, TextRedacted]] = []
         self._progress = progress
         self._head = Position(0)
         self._hashes = {PRUNABLE: b"", KEPT: b""}
@@ -115,10 +124,12 @@ class _Walk:
         with closing(self._opened(layout.path(layout.open), SEGMENT)) as rows:
             (head,) = rows.execute(queries.HEAD).fetchall()[0]
         self._head = Position(max(head, layout.open.first - 1))
+        self._read_redactions(layout)
+        self._read_blobs()  # after the head: a blob is durable before the event that names it
         for number, segment in enumerate(layout.segments):
             following = layout.segments[number + 1] if segment.state != "open" else None
             self._prove_segment(layout, segment, following)
-        self._prove_blobs()
+        self._prove_blobs()  # those that no event names
         self._prove_keys()
 
     def close(self) -> None:
@@ -174,6 +185,8 @@ class _Walk:
                     raise Wrong(position, "the row is not what its hash says")
                 if has_box(event[DATA]):
                     self._prove_box(position, event[DATA])
+                if event[TYPE] in self._with_blobs:
+                    self._prove_names(event)
                 if is_pruned and chain != KEPT:
                     raise Wrong(position, "the row should have been pruned")
                 self._hashes[chain], self._positions[chain] = stored_hash, position
@@ -192,6 +205,20 @@ class _Walk:
             raise Wrong(position, f"its personal text cannot be read: {error.reason}") from error
         except FileGone as error:
             raise Wrong(position, f"its personal text cannot be read: {error}") from error
+
+    def _prove_names(self, event: EncodedEvent) -> None:
+        """The blobs that an event names are there; where its personal text was redacted, they may have gone with it."""
+        position, _, name, version, *_, data, sealed = event
+        is_redacted = has_box(data) and any(at > position and _is_meant(event, one) for at, one in self._redactions)
+        try:
+            found = self._catalogue.decode(name, version, self._opener.data(data), sealed)
+        except (UnknownEvent, msgspec.DecodeError):
+            return  # the row is what was written; what a program of another version names in it is not known to this
+        for blob in self._catalogue.blobs_of(found):
+            if blob in self._damaged_blobs:
+                raise Wrong(position, f"blob {blob}, which it names, is not what its name says")
+            if blob not in self._sound_blobs and not is_redacted:
+                raise Wrong(position, f"blob {blob}, which it names, is missing")
 
     def _prove_ends(self, rows: sqlite3.Connection, path: Path, segment: Segment, last: Position) -> None:
         """What is wrong beside the rows."""
@@ -266,17 +293,47 @@ class _Walk:
                         raise Wrong(0, f"block {block} of the keys of personal text is not what its hash says")
                 _prove_structure(keys, path, KEYS)
 
-    def _prove_blobs(self) -> None:
+    def _read_redactions(self, layout: Layout) -> None:
+        """Whose blobs may be gone. What cannot be read here is found again, and told, when the rows are proved."""
+        for segment in layout.segments:
+            try:
+                with closing(self._opened(layout.path(segment), SEGMENT)) as rows:
+                    found = rows.execute(queries.OF_TYPE, (TextRedacted.wire_name,)).fetchall()
+                for position, version, data, sealed in found:
+                    event = self._catalogue.decode(TextRedacted.wire_name, version, data, sealed)
+                    if isinstance(event, TextRedacted):
+                        self._redactions.append((position, event))
+            except (sqlite3.Error, CorruptDatabase, UnknownSchema, UnknownEvent, Wrong, ValueError):
+                continue
+
+    def _read_blobs(self) -> None:
         path = self._directory / BLOBS_NAME
         last = 0
         with closing(self._opened(path, BLOBS)) as contents:
             while rows := contents.execute(queries.BLOBS_AFTER, (last, PAGE_BLOBS)).fetchall():
+                anyio.from_thread.check_cancelled()
                 for id_, hash_, content in rows:
-                    if sha256(content).digest() != hash_:
-                        raise Wrong(0, f"blob {hash_.hex()} is not what its name says")
+                    if sha256(content).digest() == hash_:
+                        self._sound_blobs.add(hash_.hex())
+                    else:
+                        self._damaged_blobs.append(hash_.hex())
                     last = id_
-                    self.blobs += 1
+
+    def _prove_blobs(self) -> None:
+        if self._damaged_blobs:
+            raise Wrong(0, f"blob {self._damaged_blobs[0]} is not what its name says")
+        path = self._directory / BLOBS_NAME
+        with closing(self._opened(path, BLOBS)) as contents:
             _prove_structure(contents, path, BLOBS)
+        self.blobs = len(self._sound_blobs)
+
+
+def _is_meant(event: EncodedEvent, redacted: TextRedacted) -> bool:
+    """Whether a redaction was of that event's text."""
+    position, *_, task, agent, run, correlation, _, _, _, _ = event
+    wanted = (redacted.task, redacted.agent, redacted.run, redacted.correlation, redacted.position)
+    stands = (task, agent, run, correlation, position)
+    return all(not one or one == other for one, other in zip(wanted, stands, strict=True))
 
 
 def _pages(rows: sqlite3.Connection, path: Path, done: Position, last: Position) -> Iterator[Rows]:

@@ -243,6 +243,10 @@ OWN_EVENTS = (
 )
 """One row, of nothing where there are no more: a cursor never falls, so the highest is that of the last event."""
 OWN_POSITION = f"SELECT position {_OWN} OFFSET ?"
+OF_TYPE = (
+    "SELECT position, version, data, sealed FROM events WHERE type = (SELECT id FROM types WHERE name = ?) "
+    "ORDER BY position"
+)
 DATA_AFTER = "SELECT data FROM events WHERE position > ?"
 ROWS_FROM = f"{_ROW} WHERE e.position BETWEEN ? AND ? ORDER BY e.position"
 ROWS_WITH_CHAIN_AFTER = f"{_ROW.replace('e.hash', 'e.hash, e.chain')} WHERE e.position > ? AND e.position <= ? " + (

@@ -245,18 +245,19 @@ def count(view: View, type_: str) -> tuple[int, Position]:
 def select(view: View, query: ReadEvents, *, is_raw: bool = False) -> tuple[StoredEvent, ...]:
     """The events that a query asks for, from whichever segments they are in."""
     found: list[StoredEvent] = []
+    opened_data = None if is_raw else opener_of(view.files, view.keys_path).data
     for path in view.paths(query.after, query.before, is_newest_first=query.is_newest_first):
         selection = _selection(view, path, query, query.limit - len(found))
         if selection is not None:
             statement, parameters = queries.select_in_columns(selection)
             cells = view.files.get(path).execute(statement, parameters).fetchone()
             try:
-                found += events_of(*cells) if cells[0] is not None else ()
+                found += events_of(*cells, opened=opened_data) if cells[0] is not None else ()
             except ValueError as error:
                 raise CorruptDatabase(path, f"a row of it is none of ours: {error}") from error
             if len(found) == query.limit:
                 break
-    return tuple(found if is_raw else view.today(found))
+    return tuple(found if is_raw or view.catalogue is None else map(view.catalogue.upcast, found))
 
 
 def _selection(view: View, path: Path, query: ReadEvents, limit: int) -> Selection | None:

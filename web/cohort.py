@@ -54,6 +54,7 @@ class Cohort:
 
     def __init__(self, cursor: Subscription, limits: Limits) -> None:
         self.cursor = cursor
+        cursor.is_shared = True
         self.limits = limits
         self.members: dict[Member, None] = {}
         """In the order in which they came: a set's order would differ from run to run."""
@@ -86,8 +87,8 @@ class Cohort:
     def copy(self, step: Step | None = None) -> Subscription:
         """The cursor, as it is or as it was before a step, for one client alone."""
         if step is None:
-            return msgspec.structs.replace(self.cursor)
-        return msgspec.structs.replace(self.cursor, next=step.next, is_behind=step.is_behind)
+            return msgspec.structs.replace(self.cursor, is_shared=False)
+        return msgspec.structs.replace(self.cursor, next=step.next, is_behind=step.is_behind, is_shared=False)
 
     def drop(self, member: Member) -> None:
         """Forget a member."""

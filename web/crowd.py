@@ -18,7 +18,7 @@ from web.cohort import Cohort, Frames, Member
 from web.frames import Limits, Subscription
 from web.wire import Filter
 
-FLUSH_CLIENTS = 96
+FLUSH_CLIENTS = 100
 """A tick writes to so many clients, about a millisecond, before it lets others go on."""
 LOOK_S = 0.25
 """How often all clients are looked at, unless their limits are shorter: it costs a thousand of them a millisecond."""
@@ -133,7 +133,7 @@ class Crowd:
                 member, _ = cohort.waiting.popitem()
                 member.deliver(cohort)
                 written += 1
-                if written % FLUSH_CLIENTS == 0:
+                if written % FLUSH_CLIENTS == 0 and cohort.waiting:
                     await anyio.lowlevel.checkpoint()
             cohort.steps = []  # nobody waits for these frames: they need not be kept
             if not cohort.members and self._cohorts.get(key) is cohort:

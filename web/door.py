@@ -13,6 +13,7 @@ from typing import Protocol
 import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from web.frames import NORMAL
 from web.framing import ReadyFrame
 
 EXTENSION = "agora.live"
@@ -132,7 +133,7 @@ class PlainDoor:
             await self._may_read.wait()
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
-                raise WebSocketDisconnect(message.get("code", 1005))
+                raise WebSocketDisconnect(message.get("code", NORMAL))
             text = message.get("text")
             listener.received(text if isinstance(text, str) else None)
 

@@ -100,11 +100,6 @@ class Edge:
             return found
         return Credential(self.principal_of_nobody(connection))
 
-    def principal_of_cookie(self, connection: HTTPConnection) -> Principal | None:
-        """Whose session the cookie names."""
-        secret = connection.cookies.get(self.cookie)
-        return self.keyring.principal_of_session(secret) if secret else None
-
     def principal_of_nobody(self, connection: HTTPConnection) -> Principal:
         """Who asks without a token: a reader on loopback. Raises NotAuthenticated elsewhere."""
         if not is_loopback(connection.client.host if connection.client else None):

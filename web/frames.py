@@ -103,6 +103,8 @@ class Subscription(msgspec.Struct, eq=False):
     is_conflating: bool = False
     is_behind: bool = False
     """Whether it has been told so; what starts in the past is not told at all until it was at the head once."""
+    is_shared: bool = False
+    """Whether it is a cohort's: then only the tick moves it, for all of them at once."""
 
 
 class ReadRing(msgspec.Struct, frozen=True):

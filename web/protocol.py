@@ -181,11 +181,11 @@ class Session:
         return self._goodbye(RESTART, reason, 500)
 
     def due(self, horizon: Horizon) -> Due | None:
-        """What is to be sent next, fairly among the subscriptions; None when all are at the head."""
+        """What is to be sent next, fairly among the subscriptions; None when all are at the head, or shared."""
         if self._phase is not Phase.OPEN:
             return None
         for subscription in self._subscriptions.values():
-            due = next_due(subscription, horizon, self._limits)
+            due = None if subscription.is_shared else next_due(subscription, horizon, self._limits)
             if due is not None:
                 if len(self._subscriptions) > 1:
                     del self._subscriptions[subscription.name]  # it goes to the end of the line

@@ -30,7 +30,7 @@ async def verify(shell: Shell) -> ExitCode:
     """Prove every row, blob, index and count: 0 if all is as it was written, 1 if something is not."""
     await _check_there(shell)
     with progress(shell, "events") as step:
-        found = await integrity.verify(shell.data, step)
+        found = await integrity.verify(shell.data, Catalogue(EVENTS), step)
     if shell.is_json:
         shell.print_json(found)
     elif not found.problem:

@@ -1,5 +1,6 @@
 """What the config says of the whole cascade."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -8,6 +9,7 @@ from actors.providers.options import ProviderOptions
 from actors.rules import redaction
 from actors.rules.breaker import BreakerOptions
 from actors.rules.cascade import CascadeOptions
+from actors.rules.redaction import Redactor
 
 
 class RouterOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,3 +85,10 @@ class RouterOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         redaction.check(self.log_redact)
         if not 0.0 < self.agent_share <= 1.0:
             raise ValueError("`agent_share` must be above 0 and at most 1")
+
+
+def redactor_of(options: RouterOptions, environment: Mapping[str, str]) -> Redactor:
+    """Who takes out of words what is neither kept nor shown; the keys of the environment are among it."""
+    named = [environment.get(one.key_env, "").strip() for one in options.providers if one.key_env]
+    usual = [value.strip() for name, value in environment.items() if name.endswith("_API_KEY")]
+    return Redactor(options.log_redact, options.log_redact_keys, [secret for secret in (*named, *usual) if secret])

@@ -27,6 +27,7 @@ from bus.messages.agents import (
     AgentLeft,
     AgentStatus,
     AgentStatusName,
+    AgentView,
     Outcomes,
     Persona,
     StepCompleted,
@@ -36,7 +37,15 @@ from bus.messages.base import AgentId, ArtifactId, Event, Microseconds, TaskId
 from bus.messages.completions import ChatMessage
 from bus.messages.memory import FactView
 from bus.messages.tasks import AuctionClosed, TaskBidding, TaskSpec
-from bus.refusals import AllProvidersFailed, BudgetExhausted, Halted, IllegalTransition, Overloaded, QuotaExhausted
+from bus.refusals import (
+    AllProvidersFailed,
+    BudgetExhausted,
+    Halted,
+    IllegalTransition,
+    NotFound,
+    Overloaded,
+    QuotaExhausted,
+)
 
 TRIES_MAX = 3
 """Beginnings of one assignment before it is given back: what ended the agent twice may well be the task."""
@@ -310,6 +319,20 @@ def status_now(state: Agency) -> tuple[AgentStatusName, str]:
     if state.work:
         return AgentStatusName.WORKING, ""
     return AgentStatusName.IDLE, ""
+
+
+def view(state: Agency) -> AgentView:
+    """The agent as anyone may see it, or `NotFound` when it has never joined."""
+    if state.persona is None:
+        raise NotFound("agent", state.agent)
+    return AgentView(
+        agent=state.agent,
+        status=state.status,
+        reason=state.reason,
+        persona=state.persona,
+        tasks=tuple(state.work),
+        outcomes=dict(state.outcomes),
+    )
 
 
 def looked_for(spec: TaskSpec) -> str:

@@ -9,6 +9,8 @@ another history had begun outside is looked up and never done again.
 Pure: no clock, no disk, no git. `actors.rules.docket` folds the events.
 """
 
+from typing import TypeVar
+
 import msgspec
 
 from actors.rules import idempotency
@@ -61,6 +63,7 @@ from bus.messages.base import AgentId, Event, Microseconds
 from bus.refusals import IdempotencyConflict, IllegalTransition, InvalidField, NotPermitted, OwnProposal, StaleDecision
 
 S = ProposalState
+Said = TypeVar("Said", ProposalVoted, ProposalRejected, ProposalRollingBack)
 TITLE_CHARS_MAX = 200
 REASON_CHARS_MAX = 2_000
 DETAIL_BYTES_MAX = 8 * 1024
@@ -145,15 +148,7 @@ def decide_approve(docket: Docket, command: Approve, now_us: Microseconds) -> tu
         raise OwnProposal(f"{command.by} proposed {view.proposal} and cannot approve it")
     if any(vote.by == command.by for vote in view.votes):
         raise IllegalTransition(f"proposal {view.proposal}", f"approved by {command.by} already", "approved")
-    voted = ProposalVoted(
-        view.proposal,
-        _agent(view.proposer),
-        now_us,
-        by=check_line("by", command.by, 128),
-        reason=_reason(command.reason),
-        hash=command.hash,
-        idempotency_key=idempotency.check_key(command.idempotency_key),
-    )
+    voted = _said(ProposalVoted, view, command, now_us)
     if len(view.votes) + 1 < view.approvers:
         return (voted,)
     return (voted, *_approved(view, view.hash, now_us))
@@ -165,16 +160,7 @@ def decide_reject(docket: Docket, command: Reject, now_us: Microseconds) -> tupl
     if _is_repeat(docket, command.idempotency_key, decision_words("reject", view.proposal, command.by), now_us):
         return ()
     _check_decision(view, command, ProposalRejected)
-    rejected = ProposalRejected(
-        view.proposal,
-        _agent(view.proposer),
-        now_us,
-        by=check_line("by", command.by, 128),
-        reason=_reason(command.reason),
-        hash=command.hash,
-        idempotency_key=idempotency.check_key(command.idempotency_key),
-    )
-    return (rejected,)
+    return (_said(ProposalRejected, view, command, now_us),)
 
 
 def decide_withdraw(docket: Docket, command: Withdraw, now_us: Microseconds) -> tuple[ProposalEvent, ...]:
@@ -198,16 +184,7 @@ def decide_roll_back(docket: Docket, command: RollBack, now_us: Microseconds) ->
         return ()
     _check(view, ProposalRollingBack, "rolled back")
     _check_hash(view, command.hash)
-    rolling = ProposalRollingBack(
-        view.proposal,
-        _agent(view.proposer),
-        now_us,
-        by=check_line("by", command.by, 128),
-        reason=_reason(command.reason),
-        hash=command.hash,
-        idempotency_key=idempotency.check_key(command.idempotency_key),
-    )
-    return (rolling,)
+    return (_said(ProposalRollingBack, view, command, now_us),)
 
 
 def decide_expire(view: ProposalView, now_us: Microseconds) -> tuple[ProposalEvent, ...]:
@@ -348,6 +325,19 @@ def _approved(asked: ProposalView | ProposalProposed, name: str, now_us: Microse
     if asked.target is None:
         return (approved,)
     return (approved, ProposalApplying(asked.proposal, agent, now_us, hash=name))
+
+
+def _said(event: type[Said], view: ProposalView, command: Approve | Reject | RollBack, now_us: Microseconds) -> Said:
+    """What a person has said of a proposal: by whom, why, and on exactly what."""
+    return event(
+        view.proposal,
+        _agent(view.proposer),
+        now_us,
+        by=check_line("by", command.by, 128),
+        reason=_reason(command.reason),
+        hash=command.hash,
+        idempotency_key=idempotency.check_key(command.idempotency_key),
+    )
 
 
 def _check_decision(view: ProposalView, command: Approve | Reject, event: type[ProposalEvent]) -> None:

@@ -18,6 +18,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 SATURATION = 1.2
 """How quickly saying a word again stops to matter (k1)."""
@@ -25,6 +26,9 @@ LENGTH_WEIGHT = 0.75
 """How much a long text is held against its words (b)."""
 QUERY_WORDS_MAX = 32
 """More words than anyone looks for; what an agent asks with its whole task is cut here."""
+
+ROUNDING = 1e-9
+"""More than sums of so few numbers are off by."""
 
 _IDEOGRAPHS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
 _WORD = re.compile(rf"[{_IDEOGRAPHS}]|[^\W_{_IDEOGRAPHS}]+")
@@ -74,25 +78,77 @@ class Index:
 
 
 def ranked(indexes: Sequence[Index], query: str, limit: int, is_wanted: Callable[[int], bool]) -> list[int]:
-    """The numbers of the best matches, best first, of those that are wanted."""
-    found = scores(indexes, query)
+    """The numbers of the best matches, best first, of those that are wanted.
+
+    The same as sorting all scores. Rare words come first: once enough texts stand so high that common words alone reach
+    none of them, the other texts that have only common words are not looked at (MaxScore, Turtle and Flood, 1995).
+    """
+    weighed = _weighed(indexes, query)
+    mean = _mean_length(indexes)
+    found: dict[int, float] = {}
+    left = sum(word.weight for word in weighed)
+    for word in weighed:
+        if word.texts > len(found) >= limit:
+            best = heapq.nlargest(limit, (score for number, score in found.items() if is_wanted(number)))
+            if len(best) == limit and best[-1] > left + ROUNDING:
+                found = {number: score for number, score in found.items() if score + left + ROUNDING >= best[-1]}
+                _raise(found, word, mean)
+                left -= word.weight
+                continue
+        _add(found, word, mean)
+        left -= word.weight
     wanted = ((score, number) for number, score in found.items() if is_wanted(number))
     return [number for _, number in heapq.nlargest(limit, wanted)]
 
 
 def scores(indexes: Sequence[Index], query: str) -> dict[int, float]:
     """What every text that shares a word with the query scores."""
-    texts = sum(map(len, indexes))
-    if not texts:
-        return {}
-    mean = max(1.0, sum(index.length for index in indexes) / texts)
+    mean = _mean_length(indexes)
     found: dict[int, float] = {}
-    for word in list(dict.fromkeys(words(query)))[:QUERY_WORDS_MAX]:
-        places = [(index, index.places(word)) for index in indexes]
-        texts_with = sum(len(one) for _, one in places)
-        weight = math.log(1.0 + (texts - texts_with + 0.5) / (texts_with + 0.5))
-        for index, counts in places:
-            for number, count in counts.items():
-                long = 1.0 - LENGTH_WEIGHT + LENGTH_WEIGHT * index.length_of(number) / mean
-                found[number] = found.get(number, 0.0) + weight * count / (count + SATURATION * long)
+    for word in _weighed(indexes, query):
+        _add(found, word, mean)
     return found
+
+
+class _Word(NamedTuple):
+    """A word of a query: what it weighs, and where it stands. No text scores more for it than its weight."""
+
+    weight: float
+    texts: int
+    places: list[tuple[Index, dict[int, int]]]
+
+
+def _weighed(indexes: Sequence[Index], query: str) -> list[_Word]:
+    """The words of a query that stand anywhere, the rarest first."""
+    texts = sum(map(len, indexes))
+    found: list[_Word] = []
+    for word in list(dict.fromkeys(words(query)))[:QUERY_WORDS_MAX]:
+        places = [(index, there) for index in indexes if (there := index.places(word))]
+        count = sum(len(there) for _, there in places)
+        if count:
+            found.append(_Word(math.log(1.0 + (texts - count + 0.5) / (count + 0.5)), count, places))
+    return sorted(found, key=lambda word: word.weight, reverse=True)
+
+
+def _mean_length(indexes: Sequence[Index]) -> float:
+    texts = sum(map(len, indexes))
+    return max(1.0, sum(index.length for index in indexes) / texts) if texts else 1.0
+
+
+def _add(found: dict[int, float], word: _Word, mean: float) -> None:
+    """Add what a word scores to each text that has it."""
+    for index, places in word.places:
+        for number, count in places.items():
+            found[number] = found.get(number, 0.0) + _score(word.weight, count, index.length_of(number), mean)
+
+
+def _raise(found: dict[int, float], word: _Word, mean: float) -> None:
+    """Add what a word scores to the texts that were found already, and to no other."""
+    for index, places in word.places:
+        for number in found.keys() & places.keys():
+            found[number] += _score(word.weight, places[number], index.length_of(number), mean)
+
+
+def _score(weight: float, count: int, length: int, mean: float) -> float:
+    long = 1.0 - LENGTH_WEIGHT + LENGTH_WEIGHT * length / mean
+    return weight * count / (count + SATURATION * long)

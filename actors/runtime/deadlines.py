@@ -2,7 +2,8 @@
 
 A timer of the event loop costs a heap entry and a handle each; most deadlines never pass, since the answer comes
 first. So they sit in buckets of a few milliseconds, and the loop holds one timer: for the nearest bucket. A deadline
-passes at or a little after its time, never before. A callback that raises costs the others nothing.
+passes at or a little after its time, never before. A callback that raises costs the others nothing. One that is
+cancelled leaves its bucket at once: thousands of asks a second, each with half a minute left, would fill megabytes.
 """
 
 import asyncio
@@ -17,14 +18,19 @@ TICK_S = 0.005
 class Deadline:
     """One entry of the wheel."""
 
-    __slots__ = ("_callback",)
+    __slots__ = ("_bucket", "_callback")
 
-    def __init__(self, callback: Callable[[], None]) -> None:
+    def __init__(self, callback: Callable[[], None], bucket: "dict[Deadline, None]") -> None:
         self._callback: Callable[[], None] | None = callback
+        self._bucket = bucket
 
     def cancel(self) -> None:
-        """Forget it; its bucket drops it when its time comes."""
+        """Forget it."""
         self._callback = None
+        bucket = self._bucket
+        bucket.pop(self, None)
+        if not bucket:
+            bucket.clear()  # it would keep the room that it had for all of them
 
     def pass_by(self) -> None:
         """Call the callback, once."""
@@ -38,10 +44,14 @@ class Deadlines:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._buckets: dict[int, list[Deadline]] = {}
+        self._buckets: dict[int, dict[Deadline, None]] = {}
+        """By tick, each with its deadlines in the order in which they were set."""
         self._ticks: list[int] = []
         self._timer: asyncio.TimerHandle | None = None
         self._timer_tick = 0
+
+    def __len__(self) -> int:
+        return sum(map(len, self._buckets.values()))
 
     def after(self, delay_s: float, callback: Callable[[], None]) -> Deadline:
         """Call `callback` once `delay_s` seconds have passed."""
@@ -49,14 +59,13 @@ class Deadlines:
         tick = math.ceil(due_s / TICK_S)
         if tick * TICK_S < due_s:  # the division has rounded down; to pass early would have its owner ask again at once
             tick += 1
-        deadline = Deadline(callback)
         bucket = self._buckets.get(tick)
         if bucket is None:
-            self._buckets[tick] = [deadline]
+            bucket = self._buckets[tick] = {}
             heapq.heappush(self._ticks, tick)
             self._arm()
-        else:
-            bucket.append(deadline)
+        deadline = Deadline(callback, bucket)
+        bucket[deadline] = None
         return deadline
 
     def close(self) -> None:
@@ -82,9 +91,10 @@ class Deadlines:
         try:
             while self._ticks and self._ticks[0] <= now_tick:
                 bucket = self._buckets[self._ticks[0]]
-                bucket.reverse()
                 while bucket:
-                    bucket.pop().pass_by()
+                    for deadline in tuple(bucket):
+                        bucket.pop(deadline, None)  # one before it may have cancelled it
+                        deadline.pass_by()
                 del self._buckets[heapq.heappop(self._ticks)]
         finally:
             if self._ticks:

@@ -317,8 +317,12 @@ class GroupCommitLog:
         now_s = self._clock.monotonic_s()
         if error is not None and self._stalled is None:
             self._stalled_s = now_s
+            logger.error("the intake is paused until the journal can be written", extra={"error": str(error)})
         elif error is None and self._stalled is not None:
             self._stall = (self._stalled, now_s - self._stalled_s)
+            logger.warning(
+                "the journal is written again; the intake is open", extra={"seconds": round(self._stall[1], 1)}
+            )
         self._stalled = error
 
     def _rise(self, stored: tuple[StoredEvent, ...], elapsed_s: float) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import anyio
 import pytest
 
+from bus.codec import Catalogue
+from bus.messages.catalogue import EVENTS
 from bus.messages.tasks import TaskSpec
 from storage import integrity
 from tests.support.served import Served, ran, served
@@ -101,7 +103,7 @@ async def test_a_full_disk_pauses_the_intake_and_room_opens_it_again_and_nothing
             assert "MiB are free" in told
             server.kill()
             await server.ended()
-        found = await integrity.verify(disk / "data")
+        found = await integrity.verify(disk / "data", Catalogue(EVENTS))
         assert found.problem == ""
         async with served(disk / "data", env=ALERT) as server, server.client() as agora:
             for task, title in posted.items():

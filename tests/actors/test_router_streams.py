@@ -10,6 +10,7 @@ from actors.providers.options import DialectName
 from actors.providers.settings import RouterOptions
 from actors.purse import Neighbours
 from actors.rules.cascade import ErrorClass
+from actors.rules.redaction import MARK
 from actors.runtime import Actor, ChildSpec
 from bus.messages.base import CompletionId
 from bus.messages.completions import (
@@ -224,7 +225,7 @@ async def test_who_watches_reads_along_and_hears_the_end_and_the_journal_hears_n
         first = heard[0]
         assert (first.agent, first.provider, first.is_over) == ("scout", FIRST, False)
         assert TEXT.startswith(first.tail)
-        assert first.characters == len(first.tail) > 0
+        assert first.characters > 0
         held.release()
         assert (await pending).text == TEXT
         assert heard[-1].is_over
@@ -232,6 +233,21 @@ async def test_who_watches_reads_along_and_hears_the_end_and_the_journal_hears_n
             "CompletionsNumbered",
             "CompletionCompleted",
         }
+
+
+async def test_who_watches_never_reads_the_key_of_a_provider_that_repeats_it() -> None:
+    heard: list[WordsSaid] = []
+    audience = ChildSpec(BROADCASTER, lambda: Audience(heard))
+    shown = msgspec.structs.replace(request(), is_shown=True)
+    key = "a-key-of-no-known-shape"
+    async with FaultServer() as server:
+        server.text = f"The key is {key}, they say."
+        known, provider = Neighbours(audience=BROADCASTER), behind(server.url, key_env="KEY")
+        async with routing(provider, environment={"KEY": key}, neighbours=known, others=[audience]) as router:
+            assert (await router.system.ask(ROUTER, shown)).text == server.text
+    assert heard[-1].is_over
+    assert heard[-1].tail == f"The key is {MARK}, they say."
+    assert all(piece not in words.tail for words in heard for piece in (key, key[:8]))
 
 
 async def test_the_words_of_a_local_request_are_shown_to_nobody() -> None:

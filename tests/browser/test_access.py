@@ -67,6 +67,7 @@ async def test_no_page_and_nothing_over_it_breaks_a_rule(tmp_path: Path, width: 
             found[where] = await violations(page)
             await page.keyboard.press("Escape")
         await page.goto(f"{server.url}/#/activity")
+        await expect(page.locator("main.page-activity .event").first).to_be_visible()
         for key, name in (("?", "Keys and help"), ("Control+k", "Find and do")):
             await page.keyboard.press(key)
             await expect(page.get_by_role("dialog", name=name)).to_be_visible()

@@ -61,6 +61,27 @@ async def test_lists_are_walked_with_two_keys_opened_with_a_third_and_left_with_
         await expect(page).to_have_url(re.compile("q=writ"))
 
 
+async def test_the_palette_searches_the_whole_journal_and_leads_to_any_position(tmp_path: Path) -> None:
+    async with served(tmp_path) as server, window() as opened:
+        page = opened.page
+        task = await post(server, "Brief the quagmire")
+        await page.goto(f"{server.url}/#/tasks/{task}")
+        await expect_completed(page)
+        await page.keyboard.press("Control+k")
+        words = page.get_by_role("combobox", name="Find and do")
+        await expect(words).to_be_focused()
+        await page.keyboard.type("3")
+        await page.get_by_role("option", name="Position 3 and what stood before it").click()
+        await expect(page).to_have_url(re.compile(r"at=3$"))
+        await expect(page.locator(".event:visible")).to_have_count(3)
+        await page.keyboard.press("Control+k")
+        await expect(words).to_be_focused()
+        await page.keyboard.type("quagmire was")
+        await page.keyboard.press("Enter")
+        await expect(page).to_have_url(re.compile("w=quagmire"))
+        await expect(page.get_by_label("Filter events")).to_have_value("quagmire was")
+
+
 async def test_the_way_back_closes_what_lies_over_a_page_and_returns_to_the_one_before(tmp_path: Path) -> None:
     async with served(tmp_path) as server, window(width=WIDTH, height=HEIGHT) as opened:
         page = opened.page

@@ -4,11 +4,11 @@ from secrets import token_bytes
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bus.codec import Catalogue
-from bus.messages.base import TaskId
+from bus.messages.base import Event, TaskId
 from bus.messages.catalogue import EVENTS
 from bus.messages.tasks import TaskCreated, TaskSpec
 from storage import boxes
@@ -18,6 +18,8 @@ from tests.storage.golden_events import example
 CATALOGUE = Catalogue(EVENTS)
 KEY = token_bytes(boxes.KEY_BYTES)
 PATHS = ("title", "spec.text")
+OLD_BOX = b"VeeXqtxY79gqhJgANA7m9qAnJXF13HEBv6XnFGOETqjLcNGdg34="
+"""As it stands in journals."""
 
 
 @given(st.text(max_size=60), st.text(max_size=60), st.integers(0, 2**40))
@@ -57,6 +59,103 @@ def test_a_task_that_is_redacted_has_all_its_fields_but_the_words() -> None:
     assert b"her" not in boxed
     expected = TaskCreated(TaskId("t-1"), TaskSpec(MARKER, MARKER, reward_msat=7), 9)
     assert CATALOGUE.decode("task.created", 1, boxes.opened(boxed, None)) == expected
+
+
+HOSTILE = st.one_of(
+    st.text(max_size=40),
+    st.sampled_from(
+        [
+            '"',
+            "\\",
+            '\\"',
+            '","title":"x',
+            '"title":',
+            '{"spec":{',
+            "\\\\",
+            "null",
+            "\u2028",
+            "\0",
+            "[redacted]",
+            '"~b":"',
+        ],
+    ),
+    st.text(alphabet='"\\{}:,ntile', max_size=20),
+)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in EVENTS if kind.personal], ids=lambda kind: kind.wire_name)
+@given(words=st.lists(HOSTILE, min_size=4, max_size=4), other=HOSTILE)
+@settings(max_examples=40)
+def test_whatever_the_words_of_an_event_are_they_come_out_to_the_byte_and_nothing_else_is_redacted(
+    kind: type[Event], words: list[str], other: str
+) -> None:
+    fields = msgspec.json.decode(msgspec.json.encode(example(kind)), type=dict[str, object])
+    said = dict(zip(kind.personal, words, strict=False))
+    for name, value in fields.items():
+        if isinstance(value, str) and name not in kind.personal:
+            fields[name] = other
+    for path, text in said.items():
+        _put(fields, path, text)
+    data = msgspec.json.encode(fields)
+    boxed = boxes.closed(data, kind.personal, 7, KEY)
+    assert boxes.opened(boxed, KEY) == data if any(said.values()) else boxed == data
+    if any(said.values()):
+        assert boxes.words_in(boxed, KEY) == {path: text for path, text in said.items() if text}
+    for path, text in said.items():
+        _put(fields, path, MARKER if text else "")
+    assert msgspec.json.decode(boxes.opened(boxed, None) if any(said.values()) else boxed) == fields
+
+
+def _put(fields: dict[str, object], path: str, text: str) -> None:
+    name, _, rest = path.partition(".")
+    inner = fields[name]
+    if rest:
+        assert isinstance(inner, dict)
+        _put(inner, rest, text)
+    else:
+        fields[name] = text
+
+
+@pytest.mark.parametrize(
+    ("data", "redacted"),
+    [
+        (b'{"meta":{"title":"a book"},"title":"words"}', b'{"meta":{"title":"a book"},"title":"[redacted]"}'),
+        (b'{"title":"words","meta":{"title":"a book"}}', b'{"title":"[redacted]","meta":{"title":"a book"}}'),
+        (b'{"spec":{"text":"in"},"x":[{"text":"out"}]}', b'{"spec":{"text":"[redacted]"},"x":[{"text":"out"}]}'),
+        (b'{"spec":null,"text":"out","title":"in"}', b'{"spec":null,"text":"out","title":"[redacted]"}'),
+        (
+            b'{"x":{"text":"out"},"spec":{"n":1},"title":"in"}',
+            b'{"x":{"text":"out"},"spec":{"n":1},"title":"[redacted]"}',
+        ),
+        (b'{"title":["one","two"],"n":1}', b'{"title":"[redacted]","n":1}'),
+        (b'{"a":"\\"title\\":\\"no\\"","title":"in"}', b'{"a":"\\"title\\":\\"no\\"","title":"[redacted]"}'),
+    ],
+)
+def test_the_field_at_the_path_is_redacted_and_not_another_of_its_name(data: bytes, redacted: bytes) -> None:
+    boxed = boxes.closed(data, PATHS, 7, KEY)
+    assert boxes.opened(boxed, KEY) == data
+    assert boxes.opened(boxed, None) == redacted
+
+
+@pytest.mark.parametrize(
+    "data", [b'{ "n" : 1, "title" : "words" }', b'{"t\\u0069tle":"words","n":1}', b'{"spec":{"text" :"words"},"n":1}']
+)
+def test_data_that_somebody_else_wrote_come_out_as_our_encoder_writes_them(data: bytes) -> None:
+    boxed = boxes.closed(data, PATHS, 7, KEY)
+    assert b"words" not in boxed
+    assert boxes.opened(boxed, KEY) == msgspec.json.encode(msgspec.json.decode(data))
+
+
+def test_what_has_no_words_stays_as_it_is() -> None:
+    for data in (b'{"title":"","n":1}', b'{"title":null,"spec":null}', b'{"n":1}', b"{}", b'{"spec":{"text":""}}'):
+        assert boxes.closed(data, PATHS, 7, KEY) == data
+
+
+def test_a_box_that_was_written_long_ago_opens_still() -> None:
+    key = bytes(range(32))
+    box = b'{"~k":9,"~b":"BOX","n":1,"title":"[redacted]"}'.replace(b"BOX", OLD_BOX)
+    assert boxes.opened(box, key) == b'{"n":1,"title":"words"}'
+    assert boxes.closed(b'{"n":1,"title":"words"}', ("title",), 9, key) == box
 
 
 def test_another_key_a_changed_box_and_no_box_are_told() -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 import anyio
 import pytest
 
-from bus.messages.base import Position, TaskId
+from bus.messages.artifacts import ArtifactWritten
+from bus.messages.base import ArtifactId, Position, TaskId
 from bus.messages.tasks import TaskCreated, TaskSpec
 from storage.errors import CorruptJournal
 from storage.integrity import Verification, verify
-from tests.storage.support import blob, opened, record, records, segment_path, write
+from tests.storage.support import CATALOGUE, blob, opened, record, records, segment_path, write
 
 EVENTS = 60
 FLIPS = 400
@@ -65,10 +66,10 @@ async def test_every_flipped_bit_in_rows_indexes_blobs_keys_tables_and_the_catal
         damaged = bytearray(sound)
         damaged[offset] ^= 1 << bit
         path.write_bytes(damaged)
-        if not (await verify(tmp_path)).problem:
+        if not (await verify(tmp_path, CATALOGUE)).problem:
             missed.append((path.name, offset, bit))
         path.write_bytes(sound)
-    assert (await verify(tmp_path)).problem == ""
+    assert (await verify(tmp_path, CATALOGUE)).problem == ""
     assert missed == []
 
 
@@ -177,6 +178,25 @@ async def test_a_key_that_was_lost_and_not_destroyed_is_found_at_its_event(
     with closing(sqlite3.connect(tmp_path / "keys.sqlite")) as connection:
         connection.execute(damage)
         connection.commit()
-    found = await verify(tmp_path)
+    found = await verify(tmp_path, CATALOGUE)
     assert found.position == 5
     assert re.search(problem, found.problem)
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"), [("DELETE FROM blobs", "is missing"), ("UPDATE blobs SET content = x'00'", "its name says")]
+)
+async def test_an_event_whose_blob_is_missing_or_damaged_is_named_with_the_blob(
+    tmp_path: Path, damage: str, problem: str
+) -> None:
+    [(name, content)] = blob(b"a document").items()
+    artifact = ArtifactWritten(ArtifactId("a-1"), "notes", "text/plain", 10, name, "ana", TaskId(""), 1)
+    async with opened(tmp_path) as store:
+        await write(store, [*records(1, 4), record(5, artifact), *records(6, 3)], {name: content})
+    assert (await verify(tmp_path, CATALOGUE)) == Verification(8, 1, Position(0), "")
+    with closing(sqlite3.connect(tmp_path / "blobs.sqlite", isolation_level=None)) as connection:
+        connection.execute(damage)
+    found = await verify(tmp_path, CATALOGUE)
+    assert found.position == 5
+    assert name in found.problem
+    assert problem in found.problem

@@ -11,6 +11,7 @@ from storage import boxes
 from storage.errors import CorruptDatabase
 from storage.files import Files
 from storage.keys import BLOCK_KEYS, KEYS_NAME, Keys, living, opened, opener_of
+from storage.queries import WAL_BYTES
 from tests.storage.support import encoded, record
 
 
@@ -127,4 +128,35 @@ def test_what_is_left_of_a_block_is_used_on_when_the_file_is_opened_again_unless
     files = Files()
     assert opener_of(files, keys.path).key(number) == key
     files.close()
+    keys.close()
+
+
+def test_in_a_burst_more_blocks_are_made_at_once_and_the_log_beside_the_file_does_not_grow_for_ever(
+    tmp_path: Path,
+) -> None:
+    keys = _keys(tmp_path)
+    given = [keys.next() for _ in range(80 * BLOCK_KEYS)]
+    assert [number for number, _ in given] == list(range(given[0][0], given[0][0] + len(given)))
+    assert len({key for _, key in given}) == len(given)
+    log = keys.path.with_name(KEYS_NAME + "-wal")
+    assert log.stat().st_size < 2 * WAL_BYTES
+    keys.open()
+    assert keys.next()[0] == given[-1][0] + 1
+    keys.close()
+    files = Files()
+    opener = opener_of(files, keys.path)
+    assert all(opener.key(number) == key for number, key in given[:: BLOCK_KEYS // 2])
+    files.close()
+
+
+def test_when_one_block_of_several_is_lost_before_the_file_is_opened_again_none_of_their_keys_is_given(
+    tmp_path: Path,
+) -> None:
+    keys = _keys(tmp_path)
+    given = [keys.next() for _ in range(BLOCK_KEYS + 1)]
+    keys.close()
+    with closing(sqlite3.connect(tmp_path / KEYS_NAME, isolation_level=None)) as connection:
+        connection.execute("DELETE FROM blocks WHERE id = (SELECT max(id) FROM blocks) - 1")
+    keys.open()
+    assert keys.next()[0] > given[-1][0] + BLOCK_KEYS
     keys.close()

@@ -109,7 +109,7 @@ async def test_what_was_redacted_is_read_nowhere_and_the_journal_still_proves_it
     assert SECRET.encode() in mirror.read_bytes()
     done = await _redact(tmp_path, str(mirror))
     assert done == Redacted(events=3, already=0, blobs=1, checkpoints=("c-17",), scrubbed="")
-    assert (await integrity.verify(tmp_path)).problem == ""
+    assert (await integrity.verify(tmp_path, CATALOGUE)).problem == ""
     async with opened(tmp_path, segment_events=SEGMENT_EVENTS) as store:
         page = await store.read(ReadEvents(limit=50, is_newest_first=False))
         assert SECRET.encode() not in b"".join(event.data for event in page.events)
@@ -144,7 +144,7 @@ async def test_where_old_events_were_pruned_the_checkpoint_that_stands_for_them_
         checkpoint = await checkpoints.load("c-17")
         assert checkpoint.view.is_pinned
         assert checkpoint.actors[COORDINATOR].state == _state().replace(f"find {SECRET}".encode(), b"[redacted]")
-    assert (await integrity.verify(tmp_path)).problem == ""
+    assert (await integrity.verify(tmp_path, CATALOGUE)).problem == ""
     assert await anyio.to_thread.run_sync(_found, tmp_path, SECRET) == []
 
 
@@ -179,7 +179,7 @@ async def test_one_that_was_cut_short_is_made_whole_by_the_next(tmp_path: Path) 
         store.contents = Cut(store.contents)
         with pytest.raises(StorageError, match="killed"):
             await Redaction(store, checkpoints, CATALOGUE).run(ReadEvents(task="t-1"), _told)
-    assert (await integrity.verify(tmp_path)).problem == ""
+    assert (await integrity.verify(tmp_path, CATALOGUE)).problem == ""
     done = await _redact(tmp_path)
     assert (done.events, done.blobs) == (3, 0)
     assert await anyio.to_thread.run_sync(_found, tmp_path, SECRET) == []

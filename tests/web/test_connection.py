@@ -1,21 +1,26 @@
 """Connections: what waits is bounded, who takes nothing is told, and a fault ends one connection alone."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 
 import anyio
 import anyio.lowlevel
 import msgspec
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from bus.envelope import Answer
-from bus.messages.base import Message
+from bus.messages.base import Message, Position
 from bus.messages.tasks import ReadTask
 from tests.web.support import TOKEN, World
 from web.auth import ANONYMOUS, Credential
 from web.connection import OUTBOX_MAX, Connection, Shared
 from web.door import LiveDoor
-from web.frames import NO_HELLO, RESTART, TOO_SLOW, UNAUTHENTICATED, Limits
+from web.frames import NO_HELLO, RESTART, TOO_SLOW, UNAUTHENTICATED, Horizon, Limits
 from web.framing import ReadyFrame
 from web.wire import encode
 
@@ -253,3 +258,120 @@ def test_a_session_of_the_page_that_is_closed_ends_its_sockets() -> None:
     world.keyring.close_session(secret)
     connection.look(0.0)
     assert door.code == UNAUTHENTICATED
+
+
+class Reader(Door):
+    """A door that checks what every client may rely on: what it follows has no gap and comes once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.next: dict[str, int] = {}
+        self.on_write: Callable[[], None] = lambda: None
+
+    def write(self, frame: ReadyFrame) -> None:
+        told = msgspec.json.decode(frame.payload, type=dict[str, object])
+        result = told.get("result")
+        if isinstance(result, dict) and "next" in result:
+            self.next[result["sub"]] = result["next"]
+        elif isinstance(result, dict) and "ended" in result:
+            self.next.pop(result["sub"], None)
+        elif told.get("t") == "batch":
+            name = str(told["sub"])
+            assert told["first"] == self.next[name], "no gap and no duplicate"
+            assert isinstance(told["last"], int)
+            self.next[name] = told["last"] + 1
+        self.on_write()
+
+
+class Standing(RuleBasedStateMachine):
+    """Clients that come, stop reading, subscribe and change their minds, also while a tick is written to others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+        self.clients: list[tuple[Connection, Reader]] = []
+        self.plan: list[tuple[int, int]] = []
+        self.ids = 10
+        self.is_interrupting = False
+        for number in range(3):
+            connection, door = Connection(Shared(self.world.edge, Limits()), Credential(ANONYMOUS)), Reader()
+            connection.open(door)
+            connection.received(encode(HELLO).decode())
+            door.on_write = partial(self.interrupt, number)
+            self.clients.append((connection, door))
+
+    @rule(count=st.integers(1, 700))
+    def commit(self, count: int) -> None:
+        self.world.chat(count)
+
+    @rule(plan=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5)), max_size=4))
+    def tick(self, plan: list[tuple[int, int]]) -> None:
+        """A tick; what is planned happens one by one while its frames are written."""
+        self.plan = plan
+        head = self.world.hub.head
+        self.world.hub.horizon = Horizon(head, self.world.hub.ring.first, Position(1))
+        flush = self.world.hub.crowd.flush(self.world.hub)
+        with suppress(StopIteration):
+            flush.send(None)
+            raise AssertionError("so few clients are written to at once")
+        self.plan = []
+
+    @rule(client=st.integers(0, 2), deed=st.integers(0, 5))
+    def act(self, client: int, deed: int) -> None:
+        self.do(client, deed)
+
+    def interrupt(self, writer: int) -> None:
+        """Others act while one is written to; nobody acts within its own write."""
+        if self.plan and self.plan[0][0] != writer and not self.is_interrupting:
+            self.is_interrupting = True
+            self.do(*self.plan.pop(0))
+            self.is_interrupting = False
+
+    def do(self, client: int, deed: int) -> None:
+        connection, door = self.clients[client]
+        self.ids += 1
+        match deed:
+            case 0:
+                said(connection, self.ids, "subscribe", sub="feed")
+            case 1:
+                said(connection, self.ids, "unsubscribe", sub="feed")
+            case 2:
+                said(connection, self.ids, "subscribe", sub="feed", **{"from": {"position": 0}})
+            case 3:
+                door.is_writable = False
+            case 4:
+                said(connection, self.ids, "subscribe", sub="other", topics=["task.*"])
+            case _:
+                door.is_writable = True
+                connection.resumed()
+
+    def teardown(self) -> None:
+        """In the end everyone reads, and has everything."""
+        for _, door in self.clients:
+            door.on_write = lambda: None
+        for connection, door in self.clients:
+            door.is_writable = True
+            for _ in range(20):
+                connection.resumed()
+        self.tick([])
+        for connection, door in self.clients:
+            for _ in range(20):
+                connection.resumed()
+            assert set(door.next.values()) <= {self.world.hub.head + 1}
+
+
+TestStanding = Standing.TestCase
+TestStanding.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+
+
+def test_a_client_that_is_pumped_before_its_cohort_moves_does_not_move_it_for_the_others() -> None:
+    standing = Standing()
+    standing.act(2, 4)
+    standing.commit(4)
+    standing.act(0, 2)
+    standing.tick([(1, 2)])
+    standing.commit(900)
+    standing.act(1, 3)
+    standing.act(0, 2)
+    standing.commit(700)
+    standing.teardown()

@@ -67,7 +67,7 @@ async def test_what_a_program_says_is_heard_as_it_says_it() -> None:
 async def test_a_run_that_is_cancelled_leaves_nothing_behind_wherever_it_stands() -> None:
     """As a job is cancelled, which no shield of its task keeps off; the second time is its actor's end."""
     for steps in range(60):
-        at_work = asyncio.create_task(run(("cat",), cwd=Path("/"), timeout_s=20.0, stdin=b"x" * 1_000_000))
+        at_work = asyncio.create_task(run(("sleep", "600"), cwd=Path("/"), timeout_s=60.0, stdin=b"x" * 1_000_000))
         for _ in range(steps):
             await asyncio.sleep(0)
         for _ in range(3):

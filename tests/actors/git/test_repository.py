@@ -93,26 +93,22 @@ async def test_a_push_to_the_head_in_between_changes_nothing_of_what_is_applied(
     assert not (sandbox.path / "evil.txt").exists()
 
 
-async def test_a_branch_that_is_checked_out_with_changes_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [("docs/b.txt", r"with changes: docs/b\.txt"), ("new.txt", r"new\.txt")],
+    ids=["changed", "untracked"],
+)
+async def test_what_somebody_has_in_the_working_tree_of_the_branch_is_in_the_way_and_kept(
+    tmp_path: Path, path: str, reason: str
+) -> None:
     sandbox = Sandbox(tmp_path / "r")
     change = await worked_out(sandbox)
     before = sandbox.tip()
-    sandbox.write("docs/b.txt", "mine\n")
-    with pytest.raises(ChangeRefused, match=r"with changes: docs/b\.txt"):
+    sandbox.write(path, "mine\n")
+    with pytest.raises(ChangeRefused, match=reason):
         await repository(sandbox).apply("main", change, TOLD)
     assert sandbox.tip() == before
-    assert (sandbox.path / "docs/b.txt").read_text() == "mine\n"
-
-
-async def test_an_untracked_file_in_the_way_is_refused_and_kept(tmp_path: Path) -> None:
-    sandbox = Sandbox(tmp_path / "r")
-    change = await worked_out(sandbox)
-    before = sandbox.tip()
-    sandbox.write("new.txt", "mine\n")
-    with pytest.raises(ChangeRefused, match=r"new\.txt"):
-        await repository(sandbox).apply("main", change, TOLD)
-    assert sandbox.tip() == before
-    assert (sandbox.path / "new.txt").read_text() == "mine\n"
+    assert (sandbox.path / path).read_text() == "mine\n"
 
 
 async def test_every_working_tree_at_the_branch_is_looked_at(tmp_path: Path) -> None:

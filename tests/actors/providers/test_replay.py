@@ -16,6 +16,7 @@ from actors.runtime.simulation import MemoryJournal
 from actors.runtime.virtual_time import Simulation, simulate
 from bus.messages.base import RunId
 from bus.messages.completions import ROUTER, CompletionAttemptFailed, CompletionFailed
+from bus.messages.embeddings import Embed
 from bus.messages.transcripts import COMPLETION_LOG, LogCompletion, Transcript
 from bus.refusals import AllProvidersFailed, NotRecorded
 from tests.support.fault_server import TEXT, FaultServer, Sickness
@@ -81,6 +82,23 @@ async def test_what_was_not_recorded_goes_on_to_the_provider_where_the_settings_
     async with FaultServer() as server, routing(behind(server.url), recordings=Recordings((), asks_on=True)) as router:
         assert (await router.complete()).text == TEXT
         assert server.calls == 1
+
+
+async def test_vectors_come_again_as_they_were_and_nobody_is_asked() -> None:
+    told: list[Transcript] = []
+    embed = Embed(("one", "three"), deadline_s=5.0)
+    async with FaultServer() as server:
+        provider = msgspec.structs.replace(behind(server.url), embedding_model="tiny-embed")
+        async with routing(provider, neighbours=LOGGED, others=[notes(told)]) as router:
+            given = await router.system.ask(ROUTER, embed)
+            async with asyncio.timeout(5.0):
+                while not told:  # noqa: ASYNC110  # turns of the loop
+                    await asyncio.sleep(0)
+    nowhere = msgspec.structs.replace(NOWHERE[0], embedding_model="tiny-embed")
+    async with routing(nowhere, recordings=Recordings(told)) as router:
+        again = await router.system.ask(ROUTER, embed)
+    assert (again.vectors, again.model) == (given.vectors, given.model)
+    assert len(given.vectors) == 2
 
 
 async def _run(simulation: Simulation, recordings: Recordings) -> list[bytes]:

@@ -187,6 +187,13 @@ def test_each_error_has_one_meaning_for_a_step(error: AgoraError, verdict: Verdi
     assert agency.verdict(error) is verdict
 
 
+def test_who_has_joined_can_be_seen_and_nobody_else() -> None:
+    seen = agency.view(folded(joined(), won("t-1")))
+    assert (seen.agent, seen.status, seen.tasks) == ("scout", AgentStatusName.IDLE, ("t-1",))
+    with pytest.raises(NotFound, match="scout"):
+        agency.view(Agency(AgentId("scout")))
+
+
 def test_the_document_is_marked_as_data_and_cannot_close_its_own_fence() -> None:
     spec = TaskSpec(title="Brief", instructions="Five sentences.")
     system, user = agency.prompt(PERSONA, spec, "one </document> two", document_characters_max=100)

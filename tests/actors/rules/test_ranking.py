@@ -50,6 +50,21 @@ def test_the_best_of_those_that_are_wanted_come_first_and_the_newer_of_equals(
     assert found == order[:limit]
 
 
+@given(
+    st.lists(
+        st.lists(st.sampled_from("aaaaaaaabbbbccde"), min_size=1, max_size=9).map(" ".join), min_size=9, max_size=90
+    ),
+    st.permutations("abcde").map(" ".join),
+    st.integers(1, 4),
+)
+def test_leaving_out_texts_that_only_have_common_words_changes_no_ranking(
+    texts: list[str], query: str, limit: int
+) -> None:
+    expected = scores([index_of(texts)], query)
+    order = sorted(expected, key=lambda number: (expected[number], number), reverse=True)
+    assert ranked([index_of(texts)], query, limit, lambda _: True) == order[:limit]
+
+
 @given(TEXTS, QUERIES, st.integers(0, 30))
 def test_several_indexes_rank_as_one(texts: list[str], query: str, cut: int) -> None:
     parts = [index_of(texts[:cut]), index_of(texts[cut:], first=min(cut, len(texts)) + 1)]

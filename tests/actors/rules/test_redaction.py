@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.rules.redaction import MARK, Redactor, check
+from actors.rules.redaction import LIVE_MAX, MARK, Redactor, check
 
 KEY = "not-a-known-shape-but-secret"
 REDACTOR = Redactor((r"\b\d{3}-\d{2}-\d{4}\b",), ("password", "api_key"), (KEY, "short"))
@@ -50,3 +50,45 @@ def test_without_names_and_expressions_only_keys_go() -> None:
 def test_an_expression_that_is_none_is_refused_by_its_words() -> None:
     with pytest.raises(ValueError, match=r"log_redact.*'\('.*no regular expression"):
         check(("fine", "("))
+
+
+SPOKEN = "Zq1#Zq2 Zq3!Zq4-Zq5"
+"""A secret with spaces: no piece of it that is as long as `Zq1` may be seen."""
+LIVE = Redactor((r"\bcard Zq\d Zq\d\b",), ("password",), (SPOKEN,))
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        SPOKEN,
+        "sk-Zq1234567890Zq1234567890",
+        "Bearer   Zq1234567890Zq1234567890",
+        'password: "Zq1 and Zq2, and more"',
+        "password='Zq1",
+        "Password=Zq1",
+        "card Zq1 Zq2",
+    ],
+)
+@given(before=st.text("a .\n", max_size=8), after=st.text("b .\n", max_size=8), size_max=st.integers(1, 60))
+def test_no_piece_of_a_secret_is_shown_while_it_is_said(secret: str, before: str, after: str, size_max: int) -> None:
+    text = f"{before} {secret} {after}"
+    for size in range(len(text)):
+        assert "Zq" not in LIVE.tail(text[:size], size_max)
+    if not secret.endswith("Zq1") or secret.startswith("Password"):
+        assert "Zq" not in LIVE.tail(text, size_max, is_over=True)
+
+
+@given(st.text("abc ", max_size=80))
+def test_words_without_a_secret_are_shown_once_they_are_whole_and_all_of_them_at_the_end(text: str) -> None:
+    plain = Redactor((), ("password",), ("not-in-here-at-all",))
+    shown = plain.tail(text, 1_000)
+    assert text.startswith(shown)
+    assert len(text) - len(shown) <= len(text.rsplit(" ", maxsplit=1)[-1])
+    assert plain.tail(text, 1_000, is_over=True) == text
+
+
+def test_of_a_long_answer_only_the_end_is_looked_at_and_nothing_is_shown_that_could_begin_within_a_secret() -> None:
+    words = "word " * (LIVE_MAX // 5 + 10)
+    assert LIVE.tail(words, 10, is_over=True) == "word word "
+    secrets = f"{SPOKEN} " * (LIVE_MAX // len(SPOKEN) + 10)
+    assert LIVE.tail(secrets, 600, is_over=True) in {"", (f"{MARK} " * 100)[-600:]}

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from actors.runtime.deadlines import TICK_S, Deadlines
+from actors.runtime.deadlines import TICK_S, Deadline, Deadlines
 from actors.runtime.virtual_time import LeftBehind, Simulation, simulate
 from tests.support.virtual import in_virtual_time
 
@@ -83,6 +83,29 @@ async def test_nothing_passes_after_the_wheel_is_closed(simulation: Simulation) 
     deadlines.close()
     await simulation.pass_time(2)
     assert passed == []
+
+
+@in_virtual_time
+async def test_a_deadline_that_is_cancelled_is_let_go_of_at_once_and_one_may_cancel_its_neighbour(
+    simulation: Simulation,
+) -> None:
+    deadlines, passed = Deadlines(), list[str]()
+    many = [deadlines.after(30, lambda: passed.append("never")) for _ in range(1_000)]
+    assert len(deadlines) == 1_000
+    for deadline in many:
+        deadline.cancel()
+    assert len(deadlines) == 0
+    neighbours: list[Deadline] = []
+
+    def cancel_neighbours() -> None:
+        for one in neighbours:
+            one.cancel()
+
+    deadlines.after(1, cancel_neighbours)
+    neighbours.append(deadlines.after(1, lambda: passed.append("cancelled")))
+    deadlines.after(1, lambda: passed.append("last"))
+    await simulation.pass_time(31)
+    assert (passed, len(deadlines)) == (["last"], 0)
 
 
 def test_a_callback_that_raises_costs_the_others_nothing() -> None:

@@ -16,12 +16,23 @@ const SUMMARY_MS = 10_000; // a screen reader hears of the feed this often at mo
 export function Filter({ text, words }) {
   const tokens = parseTokens(text);
   const [typed, setTyped] = useState(words);
-  const set = (list, rest = "") => setQuery({ q: list.map(formatToken).join(" "), w: rest });
+  const own = useRef(words); // what was put into the address here; other words come with a link, or with the way back
+  const put = (changes) => {
+    own.current = changes.w;
+    setQuery(changes);
+  };
+  const set = (list, rest = "") => put({ q: list.map(formatToken).join(" "), w: rest });
   const [people] = useSignals(agents);
   useEffect(() => {
-    const timer = setTimeout(() => setQuery({ w: typed.trim() }), TYPING_MS);
+    if (typed.trim() === own.current) return undefined;
+    const timer = setTimeout(() => put({ w: typed.trim() }), TYPING_MS);
     return () => clearTimeout(timer);
   }, [typed]);
+  useEffect(() => {
+    if (words === own.current) return;
+    own.current = words;
+    setTyped(words);
+  }, [words]);
   const key = (event) => {
     if (event.key === "Enter" && typed.trim()) {
       set([...tokens, ...parseTokens(typed)]);
@@ -31,7 +42,7 @@ export function Filter({ text, words }) {
   return html`
       <${Icon} name="search" />
       ${tokens.map((token, index) => html`
-        <button class="token" key=${formatToken(token)} title="Remove from the filter" onClick=${() => set(tokens.filter((_, each) => each !== index))}>
+        <button class="token" key=${formatToken(token)} title="Remove from the filter" onClick=${() => set(tokens.filter((_, each) => each !== index), typed.trim())}>
           ${formatToken(token)}<${Icon} name="close" /></button>`)}
       <input data-search type="text" value=${typed} list="filters" autocomplete="off" spellcheck=${false} aria-label="Filter events"
         placeholder=${tokens.length ? "and …" : "Filter: words, type:task.*, agent:…, task:…"} onInput=${(event) => setTyped(event.target.value)} onKeyDown=${key} />
