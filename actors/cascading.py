@@ -29,6 +29,7 @@ from actors.rules.cascade import (
 )
 from actors.rules.recordings import Recordings
 from actors.rules.retries import Retries
+from actors.rules.spending import cost
 from bus.errors import AgoraError, Refused
 from bus.messages.base import CompletionId, Done, Event
 from bus.messages.completions import BreakerOpened, Completion, CompletionFailed, ProviderDisabled
@@ -80,7 +81,7 @@ class Cascading(Purse):
         now_s, now_us = self.monotonic_s, self.now_us
         transition = seat.give_back(flight.permit, outcome, outcome, (now_s, now_us), self.dice.random())
         if call.speaking not in {0, flight.number}:  # it came to its end all the same, and somebody else is heard
-            charged = seat.cost(call, ended.reply.tokens_in, ended.reply.tokens_out)
+            charged = cost(flight.price, ended.reply.tokens_in, ended.reply.tokens_out)
             failure = Failure(ErrorClass.OUTRUN, OUTRUN, charged, ended.elapsed_s, ended.first_s)
             self.persist(*transition, call.attempt_failed(flight, failure))
         else:
@@ -112,7 +113,7 @@ class Cascading(Purse):
             breakers.gate(seat.breaker, self.monotonic_s + ended.retry_after_s)
         if consequence.disables and cascade.standing(self.state.cascade, seat.name).is_enabled:
             events.append(ProviderDisabled(provider=seat.name, reason=ended.reason, is_automatic=True))
-        charged = call.estimate(seat) if consequence.may_cost else 0
+        charged = call.at_most(flight) if consequence.may_cost else 0
         failure = Failure(ended.error, ended.reason, charged, ended.elapsed_s, ended.first_s, ended.retry_after_s)
         was_heard = call.has_spoken and call.speaking == flight.number
         self.persist(*events, call.attempt_failed(flight, failure))
@@ -284,7 +285,7 @@ class Cascading(Purse):
             clock.monotonic_s,
             self._recordings,
         )
-        perform = self.perform_at_once if not seat.is_paid or self._is_covered() else self.perform
+        perform = self.perform_at_once if not seat.is_paid or self._is_covered(call.agent) else self.perform
         flight.cancel = perform(attempt, what).cancel
 
     def _hedge_after_s(self, call: Call) -> float:
@@ -323,7 +324,7 @@ class Cascading(Purse):
             flight.cancel()
             seat = flight.seat
             events: list[Event] = [*seat.give_back(flight.permit, consequence.outcome, error, now, self.dice.random())]
-            charged = call.estimate(seat) if consequence.may_cost else 0
+            charged = call.at_most(flight) if consequence.may_cost else 0
             failure = Failure(error, reason, charged, now[0] - flight.began_s)
             self.persist(*events, call.attempt_failed(flight, failure))
             self._look_again(seat)

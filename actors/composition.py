@@ -28,7 +28,7 @@ from actors.artifacts import Artifacts
 from actors.broadcaster import Broadcaster, BroadcasterOptions
 from actors.config import Config
 from actors.coordinator import Coordinator
-from actors.history import JournalHistory
+from actors.history import JournalHistory, former_agents
 from actors.journal import Journal, RunIdentity
 from actors.ledger import Ledger
 from actors.lightning import Lightning
@@ -54,10 +54,10 @@ from bus.clock import SystemClock
 from bus.codec import Catalogue
 from bus.dice import Dice
 from bus.errors import AgoraError
-from bus.messages.agents import VISITORS, AgentJoined, AgentRegistered, agent_address
+from bus.messages.agents import VISITORS, agent_address
 from bus.messages.approvals import APPROVALS
 from bus.messages.artifacts import ARTIFACTS
-from bus.messages.base import AgentId, Position, RunId
+from bus.messages.base import AgentId, RunId
 from bus.messages.catalogue import EVENTS
 from bus.messages.completions import ROUTER
 from bus.messages.ledger import LEDGER
@@ -99,6 +99,8 @@ STOP_CHECKPOINT_MAX_S = 15.0
 EMPTY: Mapping[str, str] = {}
 STUCK_AFTER_S = 30.0
 """A message that waits longer in the mailbox of a running actor means that the actor stands still."""
+WATERMARK_AGE_MAX_S = 5.0
+"""Events that wait longer for the disk mean that it stands still."""
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -151,7 +153,7 @@ async def running(
             hub=hub,
             providers=providers,
             environment=environment,
-            former=await _former_agents(config, past),
+            former=await former_agents(past.history, [one.name for one in config.society], past.events.head),
             free_bytes=lambda: shutil.disk_usage(config.data).free,
             around=around,
         )
@@ -281,21 +283,6 @@ async def _past(config: Config, clock: SystemClock) -> AsyncIterator[_Past]:
         yield _Past(events, checkpoints, JournalHistory(events, checkpoint), name, replayed)
 
 
-async def _former_agents(config: Config, past: _Past) -> list[AgentId]:
-    """Agents that have joined once and are no longer configured: they give back what they hold and leave."""
-    known = {persona.name for persona in config.society}
-    found: dict[AgentId, None] = {}
-    topics = (AgentJoined.wire_name, AgentRegistered.wire_name)
-    visitors: set[AgentId] = set()
-    async for records in past.history.facts(topics, None, Position(0), past.events.head):
-        for record in records:
-            if isinstance(record.event, AgentRegistered):
-                visitors.add(record.event.agent)
-            elif isinstance(record.event, AgentJoined) and record.event.agent not in known:
-                found[record.event.agent] = None
-    return [agent for agent in found if agent not in visitors]
-
-
 def _journal(config: Config, past: _Past, system: ActorSystem) -> ChildSpec:
     identity = RunIdentity(MAIN_RUN, config.hash, AGORA_VERSION)
     starts = [SystemStarted(MAIN_RUN, identity.agora_version, config.hash, past.checkpoint, past.replayed)]
@@ -339,6 +326,8 @@ def complaints_of(system: ActorSystem) -> list[str]:
         found.append("the journal cannot be written")
     if (stalled := system.log.stalled) is not None:
         found.append(f"the journal waits for the disk ({stalled.code.replace('_', ' ')}): the intake is paused")
+    elif system.log.watermark_age_s > WATERMARK_AGE_MAX_S and not system.log.has_failed:
+        found.append(f"events have waited {system.log.watermark_age_s:.0f} s for the disk")
     return found
 
 

@@ -16,7 +16,7 @@ from actors.rules.settlement import task_of_hold
 from actors.runtime import PersistentActor, Subscription
 from actors.timetable import AuctionsDue, DeadlineDue, LeaseDue, WaitDue
 from bus.messages.agents import AgentJoined, AgentLeft, AgentStatus
-from bus.messages.base import Event
+from bus.messages.base import Event, Microseconds, TaskId
 from bus.messages.ledger import TransferHeld, TransferRefused
 from bus.messages.monitor import SystemResumed
 from bus.messages.schedules import ScheduleFired
@@ -26,8 +26,11 @@ from bus.messages.tasks import (
     CreateTask,
     DeclineBid,
     FailTask,
+    Lease,
     LeaseRenewed,
+    Leases,
     ListTasks,
+    ReadLeases,
     ReadTask,
     RenewLease,
     StartWork,
@@ -44,6 +47,9 @@ __all__ = ["Coordinator", "CoordinatorOptions"]
 
 MAILBOX_SIZE_MAX = 16_384
 """Every agent tells it of every auction: 1,000 tasks posted at once bring some 5,000 messages, of 1 KB at most."""
+
+LEASES_MAX = 512
+"""Leases that one answer names: more than a page draws, and some 60 KB."""
 
 
 class Coordinator(PersistentActor[Board]):
@@ -92,10 +98,14 @@ class Coordinator(PersistentActor[Board]):
         return market.accepted(self.state, command.task)
 
     def on_read_task(self, query: ReadTask) -> TaskView:
-        return tasks.view(market.task_of(self.state, query.task))
+        return tasks.view(market.task_of(self.state, query.task), self._timetable.lease_until_us(query.task))
 
     def on_list_tasks(self, query: ListTasks) -> TaskPage:
-        return boards.page(self.state, query)
+        return boards.page(self.state, query, self._timetable.lease_until_us)
+
+    def on_read_leases(self, _: ReadLeases) -> Leases:
+        leases = self._timetable.leases()
+        return Leases(tuple(self._lease(*each) for each in leases[:LEASES_MAX]), len(leases))
 
     def on_transfer_held(self, fact: TransferHeld) -> None:
         task = task_of_hold(fact.transfer)
@@ -174,3 +184,7 @@ class Coordinator(PersistentActor[Board]):
 
     def on_lease_due(self, message: LeaseDue) -> None:
         self._floor.record(market.decide_lapse(self.state, message.task, message.attempt, self.now_us, self._terms))
+
+    def _lease(self, until_us: Microseconds, task: TaskId) -> Lease:
+        held = self.state.tasks[task]
+        return Lease(task, held.agent, held.attempt, market.lease_s(held, self._terms), until_us)

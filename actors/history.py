@@ -1,11 +1,14 @@
 """The past as the runtime reads it."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
+
+import msgspec
 
 from actors.runtime import Snapshot
 from bus.address import Address
 from bus.envelope import OwnEvents, Recorded
-from bus.messages.base import Position
+from bus.messages.agents import VISITORS, AgentJoined, AgentRegistered, agent_address
+from bus.messages.base import AgentId, Position
 from storage.checkpoints import Checkpoint
 from storage.errors import CorruptJournal
 from storage.events import EventStore
@@ -48,3 +51,27 @@ class JournalHistory:
         self, topics: tuple[str, ...], agent: str | None, after: Position, upto: Position
     ) -> AsyncIterator[Sequence[Recorded]]:
         return self._events.facts(topics, agent, after, upto)
+
+
+class _Registered(msgspec.Struct):
+    """Of the state of those who register the agents of other programs: whom they have."""
+
+    personas: dict[AgentId, msgspec.Raw] = {}
+
+
+async def former_agents(history: JournalHistory, configured: Collection[str], head: Position) -> list[AgentId]:
+    """Agents that were there once, are not configured now and are of no other program.
+
+    The events say so, and where they were pruned, the checkpoint that stands for them.
+    """
+    known = history.actors.get(VISITORS)
+    visitors = set(msgspec.json.decode(known.state, type=_Registered).personas) if known is not None else set()
+    names = {address: AgentId(address.rpartition("/")[2]) for address in history.actors}
+    found = {name: None for address, name in names.items() if address == agent_address(name)}
+    async for records in history.facts((AgentJoined.wire_name, AgentRegistered.wire_name), None, Position(0), head):
+        for record in records:
+            if isinstance(record.event, AgentRegistered):
+                visitors.add(record.event.agent)
+            elif isinstance(record.event, AgentJoined):
+                found[record.event.agent] = None
+    return [agent for agent in found if agent not in visitors and agent not in configured]

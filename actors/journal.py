@@ -16,6 +16,8 @@ import msgspec
 from actors.history import JournalHistory
 from actors.journal_options import JournalOptions
 from actors.last_copies import LastCopies
+from actors.logs import Log
+from actors.proving import Proving
 from actors.rules import checkpoints as rules
 from actors.rules.checkpoints import Since
 from actors.runtime import Actor, Copies, Deferred, GroupCommitLog, Job
@@ -23,6 +25,7 @@ from bus.envelope import StoredEvent
 from bus.errors import AgoraError, DeadlinePassed, Refused, StorageError, SystemStopping
 from bus.messages.agents import StepCompleted
 from bus.messages.base import BlobId, Event, Message, Position, Reply, RunId
+from bus.messages.checkpoints import CompareCheckpoints, VerifyCheckpoint
 from bus.messages.system import (
     Blob,
     CheckpointFailed,
@@ -55,6 +58,8 @@ from storage.events import EventStore
 from storage.manifests import Description
 from storage.mirror import follow
 from storage.pruning import Pruner
+
+operators = Log("journal")
 
 READS_MAX = 256
 """Reads that may wait for a connection; more are told to come back."""
@@ -127,6 +132,7 @@ class Journal(Actor):
         self._started = started
         self._options = options or JournalOptions()
         self._pruner = Pruner(events, checkpoints, self._options.limits)
+        self._proving = Proving(checkpoints.path.parent)
         self._one_at_a_time = anyio.Lock()
         self._last = LastCopies(self._options.checkpoint_leave_out)
         self._reads = 0
@@ -188,6 +194,12 @@ class Journal(Actor):
     def on_list_checkpoints(self, query: ListCheckpoints) -> None:
         self._read(self._page)
 
+    def on_verify_checkpoint(self, query: VerifyCheckpoint) -> None:
+        self._read(partial(self._proving.verify, query))
+
+    def on_compare_checkpoints(self, query: CompareCheckpoints) -> None:
+        self._read(partial(self._proving.compare, query))
+
     def on_save_checkpoint(self, command: SaveCheckpoint) -> None:
         if len(self._saves) >= SAVES_MAX:
             raise Overloaded("saving checkpoints", RETRY_AFTER_S)
@@ -220,7 +232,9 @@ class Journal(Actor):
                 deferred.answer(ended.view)
         elif ended.error is not None:
             self._failed_s = self.monotonic_s
-            self._record(CheckpointFailed(f"c-{ended.position}", str(ended.error), self._identity.run))
+            failed = CheckpointFailed(f"c-{ended.position}", str(ended.error), self._identity.run)
+            operators.warning("a checkpoint could not be saved", checkpoint=failed.checkpoint, reason=failed.reason)
+            self._record(failed)
             if deferred is not None:
                 deferred.refuse(ended.error)
         self._record_warnings()
@@ -264,6 +278,7 @@ class Journal(Actor):
             commit_p99_ms=times_s[len(times_s) * 99 // 100] * 1_000 if times_s else 0.0,
             watermark_age_ms=self._log.watermark_age_s * 1_000,
             step=self._step,
+            files=self._options.files(self._events.layout),
         )
 
     async def _page(self) -> CheckpointPage:
@@ -281,12 +296,11 @@ class Journal(Actor):
                     head=self._log.watermark,
                     read=self._events.read,
                     committed=self._log.committed,
-                    warn=lambda text: self._record(SystemWarning(text, actor=self.address)),
+                    warn=self._warn,
                 )
             except OSError as error:
                 if not is_told:
-                    text = f"the mirror {path} cannot be written: {error.strerror or error}; it is tried again"
-                    self._record(SystemWarning(text, actor=self.address))
+                    self._warn(f"the mirror {path} cannot be written: {error.strerror or error}; it is tried again")
                 is_told = True
             except (SystemStopping, StorageError):
                 return  # the log has ended, and why is said elsewhere
@@ -303,7 +317,7 @@ class Journal(Actor):
             try:
                 report = await self._pruner.prune(upto)
             except StorageError as error:
-                self._record(SystemWarning(f"old events could not be dropped: {error}", actor=self.address))
+                self._warn(f"old events could not be dropped: {error}")
                 if deferred is not None:
                     deferred.refuse(error)
             else:
@@ -416,7 +430,12 @@ class Journal(Actor):
 
     def _record_warnings(self) -> None:
         for text in (*self._events.take_warnings(), *self._checkpoints.take_warnings()):
-            self._record(SystemWarning(text, actor=self.address))
+            self._warn(text)
+
+    def _warn(self, text: str) -> None:
+        """Say it to who looks at the console, and to who looks at the past."""
+        operators.warning("the journal is not as it should be", what=text)
+        self._record(SystemWarning(text, actor=self.address))
 
     def _record(self, event: Event) -> None:
         if self._log.failure is None:  # else the process is ending, and why is known

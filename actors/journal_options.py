@@ -6,6 +6,8 @@ from typing import Annotated
 import msgspec
 
 from actors.rules.checkpoints import Schedule
+from bus.messages.system import JournalFiles
+from storage.layout import Layout
 from storage.retention import DAY_US, Limits
 from storage.segments import SegmentLimits
 
@@ -57,6 +59,12 @@ class JournalOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def segments(self) -> SegmentLimits:
         """How large the journal's files become."""
         return SegmentLimits(events=self.segment_events)
+
+    def files(self, layout: Layout) -> JournalFiles:
+        """How the journal lies in files, and what of it stays."""
+        pruned = sum(segment.state == "pruned" for segment in layout.segments)
+        count = len(layout.segments)
+        return JournalFiles(count, pruned, self.segment_events, self.retain_events, self.retain_days)
 
     def checkpoints_in(self, data: Path) -> Path:
         """The directory of the checkpoints of a data directory."""

@@ -17,7 +17,7 @@ from actors.rules.spending import Limits
 from actors.runtime import Job, PersistentActor
 from bus.address import Address
 from bus.errors import AgoraError
-from bus.messages.base import CompletionId, Event, Message, Position
+from bus.messages.base import AgentId, CompletionId, Event, Message, Position
 from bus.messages.completions import BudgetSpent
 from bus.messages.ledger import TransferState
 from bus.messages.routing import (
@@ -120,13 +120,13 @@ class Purse(PersistentActor[RouterState]):
         if books.asked:
             self.perform_at_once(self._ask_ledger, books.slices, books.asked)
 
-    def _is_covered(self) -> bool:
-        """Whether all that paid calls may cost was drawn in advance and is committed. Draws what is missing."""
-        if not self._options.allowance_usd_micros or self._limits.agent:
+    def _is_covered(self, agent: AgentId) -> bool:
+        """Whether all that paid calls may cost was drawn in advance and is committed. Draws what is missing for one."""
+        if not self._options.allowance_usd_micros:
             return False
         books = self.state.spending
-        shared = spending.shared_budgets(books, self._limits, self.now_us)
-        if amount := allowance.to_draw(books, shared, self._options.allowance_usd_micros):
+        budgets = spending.budgets(books, self._limits, agent, self.now_us)
+        if amount := allowance.to_draw(books, budgets, self._options.allowance_usd_micros):
             self._draw(amount)
         self._uses += 1
         self._watch_idle()

@@ -213,7 +213,7 @@ class Router(Cascading):
     def on_read_router(self, _: ReadRouter) -> RouterView:
         """Show the cascade and the money."""
         providers = self._seats.views(self.state.cascade, self.monotonic_s)
-        return routing.view(self.state, self._limits, providers, self._register.queued, self.now_us)
+        return routing.view(self.state, self._limits, providers, self._register.waiting, self.now_us)
 
     def on_enable_provider(self, command: EnableProvider) -> Done:
         """Take a provider into the cascade again, its breaker closed."""

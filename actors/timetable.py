@@ -61,12 +61,22 @@ class Timetable:
         self._closes: Agenda[TaskId] = Agenda()
         self._wakes_s = math.inf
         """When the one timer for all auctions passes."""
+        self._leases_until_us: dict[TaskId, Microseconds] = {}
+
+    def lease_until_us(self, task: TaskId) -> Microseconds:
+        """When the task's lease ends unless it is renewed before, by the wall clock; 0 while nobody holds it."""
+        return self._leases_until_us.get(task, 0)
+
+    def leases(self) -> list[tuple[Microseconds, TaskId]]:
+        """All leases by their end, the first to end first."""
+        return sorted((until_us, task) for task, until_us in self._leases_until_us.items())
 
     def await_heartbeat(self, task: Task) -> None:
         """Let the task's lease run for a full period, if somebody holds it."""
         if task.state in LIVE:
-            due = LeaseDue(task.task, task.attempt)
-            self._actor.start_timer(f"lease/{task.task}", market.lease_s(task, self._terms), due)
+            lease_s = market.lease_s(task, self._terms)
+            self._leases_until_us[task.task] = self._actor.now_us + round(lease_s * 1_000_000)
+            self._actor.start_timer(f"lease/{task.task}", lease_s, LeaseDue(task.task, task.attempt))
 
     def await_deadline(self, task: Task) -> None:
         """Await the task's deadline, if it has one."""
@@ -97,12 +107,14 @@ class Timetable:
 
     def end_lease(self, task: TaskId) -> None:
         """Nobody holds the task any more."""
+        self._leases_until_us.pop(task, None)
         self._actor.cancel_timer(f"lease/{task}")
 
     def end(self, task: TaskId) -> None:
         """The task is over, and nothing of it is awaited."""
         self.end_auction(task)
-        for kind in ("lease", "deadline", "wait"):
+        self.end_lease(task)
+        for kind in ("deadline", "wait"):
             self._actor.cancel_timer(f"{kind}/{task}")
 
     def _left_s(self, due_us: Microseconds) -> float:

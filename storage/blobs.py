@@ -10,7 +10,7 @@ Lives on the writing connection's thread.
 
 import re
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -42,6 +42,7 @@ class Blobs:
         self.close()
         self._connection = connect(self.path, is_shared=True)
         create_or_check(self._connection, self.path, BLOBS)
+        self._copy(self._wal.empty)  # what a kill or an error left there may never have been synced
 
     def put(self, blobs: Mapping[BlobId, bytes]) -> None:
         """Make contents durable. Raises sqlite3.Error."""
@@ -51,14 +52,14 @@ class Blobs:
                 digest = sha256(content).digest()
                 assert digest.hex() == blob, "a blob is named by its content"
                 self._connection.execute(queries.INSERT_BLOB, (digest, content))
-        self._tend()
+        self._copy(self._wal.after_commit)
 
     def remove(self, names: Collection[bytes]) -> int:
         """Remove contents, overwritten in the file; how many were there. Raises sqlite3.Error."""
         assert self._connection is not None, "the file is open"
         with transaction(self._connection):
             removed = self._connection.executemany(queries.DELETE_BLOB, [(name,) for name in names]).rowcount
-        self._tend()
+        self._copy(self._wal.after_commit)
         return removed
 
     def close(self) -> None:
@@ -69,10 +70,10 @@ class Blobs:
             finally:
                 self._connection = None
 
-    def _tend(self) -> None:
+    def _copy(self, copy: Callable[[sqlite3.Connection], bool]) -> None:
         assert self._connection is not None, "the file is open"
         try:
-            self._wal.after_commit(self._connection)
+            copy(self._connection)
         except sqlite3.Error as error:
             if not is_full(error):
                 raise

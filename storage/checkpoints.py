@@ -233,6 +233,12 @@ class CheckpointStore:
         if is_of_version_1(connection, CHECKPOINTS):
             self._warnings.append(f"{self.path} was of version 1; it is kept as {_migrate(connection, self.path)}")
         create_or_check(connection, self.path, CHECKPOINTS)
+        try:
+            # What a kill left there may never have been synced, and events are pruned by what is saved.
+            self._wal.empty(connection)
+        except sqlite3.Error as error:
+            if not is_full(error):
+                raise
 
     def _save(
         self,

@@ -58,6 +58,7 @@ class Keys:
         os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
         self._connection = connect(self.path, is_shared=True)
         create_or_check(self._connection, self.path, KEYS)
+        self._copy(self._wal.empty)  # what a kill or an error left there may never have been synced
         if self._left() != self._left_in_file():  # opened again: what is left is used on, if the file still has it
             self._made, self._used = b"", 0
 
@@ -107,7 +108,7 @@ class Keys:
                 self._open.execute(queries.PUT_KEYS, (number, content, sha256(content).digest()))
         self._first, self._made, self._used = (last + 1) * BLOCK_KEYS, keys, 0
         self._blocks = min(self._blocks * BLOCKS_RISE, BLOCKS_MAX)
-        self._tend()
+        self._copy(self._wal.after_commit)
 
     def _left(self) -> bytes:
         """The keys that were made and not given."""
@@ -118,9 +119,9 @@ class Keys:
         found = [_block(self._open, self.path, first + number) or b"" for number, _ in enumerate(_blocks(self._made))]
         return b"".join(found)[self._used * KEY_BYTES :]
 
-    def _tend(self) -> None:
+    def _copy(self, copy: Callable[[sqlite3.Connection], bool]) -> None:
         try:
-            self._wal.after_commit(self._open)
+            copy(self._open)
         except sqlite3.Error as error:
             if not is_full(error):
                 raise

@@ -18,7 +18,7 @@ from bus.envelope import EncodedEvent, StoredEvent
 from bus.messages.base import BlobId, Position
 from storage import queries
 from storage.blobs import Blobs, named_in
-from storage.database import is_full
+from storage.database import WalKeeper, is_full
 from storage.errors import CorruptJournal
 from storage.keys import Keys
 from storage.layout import Layout, Segment, epoch_hash
@@ -98,6 +98,10 @@ class JournalEnd:
         """On the writer's thread: check the files, take up the end, and see whether it came back shorter."""
         self._untended = None
         self._segments.open(catalogue)
+        # What was found in a log may never have been synced: a kill or an error came first. To copy it syncs it, before
+        # anything rests on it; a sync that has failed once may succeed the next time without having written a byte.
+        self._empty_wal(lambda: WalKeeper(self.path).empty(catalogue))
+        self._empty_wal(self._segments.empty_wal)
         self._blobs.open()
         self._keys.open()
         self._timeline.load(self._segments.rows, self._segments.path, self.layout.open)

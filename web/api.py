@@ -25,7 +25,9 @@ from bus.messages.tasks import (
     COORDINATOR,
     CancelTask,
     CreateTask,
+    Leases,
     ListTasks,
+    ReadLeases,
     ReadTask,
     TaskAccepted,
     TaskPage,
@@ -81,6 +83,7 @@ class WorkApi:
             Route("/api/tasks", self.create_task, methods=["POST"]),
             Route("/api/tasks/{task}", self.show_task, methods=["GET"]),
             Route("/api/tasks/{task}/cancel", self.cancel_task, methods=["POST"]),
+            Route("/api/leases", self.list_leases, methods=["GET"]),
             Route("/api/agents", self.list_agents, methods=["GET"]),
             Route("/api/agents/{agent}", self.show_agent, methods=["GET"]),
             Route("/api/agents/{agent}/pause", self.pause_agent, methods=["POST"]),
@@ -116,6 +119,13 @@ class WorkApi:
         self._edge.authorise(request, "read")
         query = ReadTask(TaskId(request.path_params["task"]))
         return json((await self._edge.ask(COORDINATOR, query)).message)
+
+    @described(
+        "who has which task, and until when without a heartbeat; the first to end first", scope="read", answer=Leases
+    )
+    async def list_leases(self, request: Request) -> Response:
+        self._edge.authorise(request, "read")
+        return json((await self._edge.ask(COORDINATOR, ReadLeases())).message)
 
     @described("withdraw a task", scope="task", body=CancelBody, answer=TaskAccepted, is_positioned=True)
     async def cancel_task(self, request: Request) -> Response:

@@ -18,6 +18,7 @@ from bus.errors import AgoraError
 from web.api import WorkApi
 from web.approvals import ApprovalsApi
 from web.cascade import CascadeApi
+from web.checkpoints import CheckpointsApi
 from web.completions import CompletionsApi
 from web.edge import Edge
 from web.embeddings import EmbeddingsApi
@@ -82,6 +83,7 @@ def endpoints(edge: Edge, feed: Feed, tokens: Tokens | None = None) -> list[Rout
         *MemoryApi(edge).routes(),
         *SchedulesApi(edge).routes(),
         *TriggersApi(edge).routes(),
+        *CheckpointsApi(edge).routes(),
         *OperationsApi(edge, feed).routes(),
         *CompletionsApi(edge).routes(),
         *CascadeApi(edge).routes(),

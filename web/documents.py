@@ -313,6 +313,8 @@ class BeatFrame(msgspec.Struct, frozen=True):
     t: Literal["beat"]
     head: Position
     now_us: Microseconds
+    complaints: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Why the server is not ready, one line each; left out while it is."""
 
 
 class ByeFrame(msgspec.Struct, frozen=True):

@@ -72,8 +72,9 @@ class Edge:
         self.keyring = keyring
         self.options = options
         self.clock = clock
-        self.complaints = complaints
-        """Why the process is not ready, beside the storage: parked subscriptions, a stop under way."""
+        self.complaints = hub.complaints = complaints
+        """Why the process is not ready: parked subscriptions, stuck actors, a disk that stands still. The live feed's
+        beats tell it as well."""
         self.actors = actors
         """All actors as the introspection shows them."""
         self._throttle = Throttle(options.commands_per_s, options.commands_burst, clock)

@@ -39,6 +39,10 @@ FRAMES_CACHED_MAX = 256
 FRESH_MAX = 256
 """Events that wait to be encoded, at most; so many take less than a millisecond."""
 GAUGES_MAX = 256
+COMPLAINTS_MAX = 8
+"""A beat tells so many: who has more troubles looks at the system."""
+COMPLAINTS_US = 1_000_000
+"""All actors are looked at for them: no more than once in so long, however many clients are told."""
 FRAMES_BYTES_MAX = 16 * 1024 * 1024
 STATE_SHARED_US = 100_000
 """A frame with the state says what time it is: it is shared for no longer than this."""
@@ -89,6 +93,10 @@ class Hub:
         self._left = anyio.Event()
         self.is_closing = False
         """Whether clients are being told to go."""
+        self.complaints: Callable[[], Sequence[str]] = tuple
+        """Why the process is not ready, one line each. They are told with each beat and stored nowhere: what is wrong
+        may be just that nothing can be stored."""
+        self._complaints: tuple[int, tuple[str, ...]] = (0, ())
 
     @property
     def ring(self) -> Ring:
@@ -215,7 +223,10 @@ class Hub:
         key = ("beat", head, now_us // STATE_SHARED_US)
         frame = self._frames.get(key)
         if frame is None:
-            frame = self._keep(key, ReadyFrame(encode({"t": "beat", "head": head, "now_us": now_us})), head)
+            body: dict[str, object] = {"t": "beat", "head": head, "now_us": now_us}
+            if complaints := self._complaints_at(now_us):
+                body["complaints"] = complaints
+            frame = self._keep(key, ReadyFrame(encode(body)), head)
         return frame[0]
 
     def batch_frame(self, due: ReadRing, bytes_max: int) -> tuple[ReadyFrame, Position]:
@@ -252,6 +263,13 @@ class Hub:
     def parts(self) -> dict[str, object]:
         """The state's parts by name, for what shows only one of them. Raises Overloaded before there is one."""
         return self._whole()
+
+    def _complaints_at(self, now_us: int) -> tuple[str, ...]:
+        looked_us, complaints = self._complaints
+        if not 0 <= now_us - looked_us < COMPLAINTS_US:
+            complaints = tuple(self.complaints()[:COMPLAINTS_MAX])
+            self._complaints = (now_us, complaints)
+        return complaints
 
     def _make_room(self) -> None:
         if self.clients >= self.clients_max:

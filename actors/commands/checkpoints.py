@@ -16,9 +16,10 @@ from rich.table import Table
 from actors.commands import presence
 from actors.commands.connection import joined
 from actors.commands.console import ExitCode, Shell
+from actors.proving import differences
 from actors.rules import checkpoints as rules
-from actors.rules.differences import Difference, Keys, difference
 from bus.messages.base import Microseconds
+from bus.messages.checkpoints import Keys
 from bus.messages.system import CheckpointView
 from bus.refusals import NotFound
 from storage.checkpoints import CheckpointStore
@@ -93,17 +94,7 @@ async def diff(shell: Shell, first: str, second: str) -> ExitCode:
     """What changed from one checkpoint to another, actor by actor."""
     async with CheckpointStore.inspect(directory_of(shell)) as store:
         names = [await found_name(store, wanted) for wanted in (first, second)]
-        before, after = [await store.manifest(name) for name in names]
-        found: list[Difference] = []
-        for address in sorted(before.actors.keys() | after.actors.keys()):
-            old, new = before.actors.get(address), after.actors.get(address)
-            if old is not None and new is not None and old.chunks == new.chunks:
-                continue
-            states = [
-                await store.state(name, address) if manifest is not None else b""
-                for name, manifest in zip(names, (old, new), strict=True)
-            ]
-            found.append(await anyio.to_thread.run_sync(difference, address, states[0], states[1]))
+        found = await differences(store, names[0], names[1])
     if shell.is_json:
         shell.print_json(found)
         return ExitCode.DONE

@@ -84,6 +84,8 @@ async def attempt(job: Job, what: Attempt) -> None:
     try:
         if limit_s < what.least_s:
             raise ProviderFault(ErrorClass.LATE, "the wait for the commit has used up the deadline; nothing was sent")
+        if why := flight.seat.unfit(call):  # the settings may have changed while it waited for its commit
+            raise ProviderFault(ErrorClass.LATE, shorten(f"{why}; nothing was sent"))
         reply = await _ask(what, limit_s, voice)
         report = AttemptAnswered(call.completion, flight.number, reply, now_s() - begun_s, voice.first_s)
     except ProviderFault as fault:
@@ -127,7 +129,6 @@ class _Voice:
 
 async def _ask(what: Attempt, limit_s: float, voice: _Voice) -> ModelReply:
     call, seat = what.call, what.flight.seat
-    assert not seat.unfit(call), "who may not have a request is never sent it"
     request, stream = call.request, call.stream
     if what.recordings is not None:
         recorded = await replayed(what.recordings, request, seat.name, limit_s)

@@ -15,7 +15,7 @@ from actors.providers.streams import Stream
 from actors.rules import capabilities
 from actors.rules.breaker import Permit
 from actors.rules.cascade import Attempted, ErrorClass
-from actors.rules.spending import estimate_prompt, estimate_tools
+from actors.rules.spending import Price, cost, estimate_prompt, estimate_tools
 from actors.runtime import Deferred
 from bus.errors import AgoraError
 from bus.messages.base import AgentId, CompletionId, Microseconds, RunId
@@ -33,14 +33,17 @@ from bus.messages.transcripts import AttemptTrace, Ending, Transcript
 
 
 class Flight:
-    """An attempt under way. `began_s` is monotonic seconds."""
+    """An attempt under way. `began_s` is monotonic seconds; `price` is that of its beginning, whatever is set since."""
 
-    __slots__ = ("began_s", "cancel", "is_hedge", "number", "permit", "seat")
+    __slots__ = ("began_s", "cancel", "is_hedge", "number", "permit", "price", "seat")
 
-    def __init__(self, number: int, seat: Seat, permit: Permit, began_s: float, *, is_hedge: bool) -> None:
+    def __init__(
+        self, number: int, seat: Seat, permit: Permit, price: Price, began_s: float, *, is_hedge: bool
+    ) -> None:
         self.number = number
         self.seat = seat
         self.permit = permit
+        self.price = price
         self.began_s = began_s
         self.is_hedge = is_hedge
         self.cancel: Callable[[], None] | None = None
@@ -93,6 +96,8 @@ class Call:
         """What happened so far, a line per attempt."""
         self.traces: list[AttemptTrace] = []
         """The attempts that are over."""
+        self.overflowed = 0
+        """The largest context that it was too long for, of those whose size is known."""
         self.answer: ModelReply | None = None
         """What the last of them gave."""
         self.flights: dict[int, Flight] = {}
@@ -147,7 +152,8 @@ class Call:
         """An attempt begins."""
         assert is_hedge is bool(self.flights), "only a hedge runs beside another attempt"
         self.attempts += 1
-        flight = self.flights[self.attempts] = Flight(self.attempts, seat, permit, now_s, is_hedge=is_hedge)
+        price = seat.price_of(self)
+        flight = self.flights[self.attempts] = Flight(self.attempts, seat, permit, price, now_s, is_hedge=is_hedge)
         return flight
 
     def say(self, number: int, words: str) -> bool:
@@ -170,6 +176,10 @@ class Call:
         """The most that an attempt there should cost, in USD micros."""
         return seat.estimate(self)
 
+    def at_most(self, flight: Flight) -> int:
+        """The most that an attempt under way should cost, in USD micros."""
+        return cost(flight.price, self.tokens_in, self.request.tokens_max)
+
     def requested(self, reserved: int, now_us: Microseconds) -> CompletionRequested:
         """The intent, as it is recorded before anything is sent that may cost money."""
         self.reserved = reserved
@@ -188,6 +198,8 @@ class Call:
         seat = flight.seat
         del self.flights[flight.number]
         self.lost += failure.charged
+        if failure.error is ErrorClass.OVERFLOW:
+            self.overflowed = max(self.overflowed, seat.options.context_tokens)
         self.attempted.append(Attempted(seat.name, failure.error, self.round))
         self.lines.append(f"{seat.name}: {failure.error}: {failure.reason}")
         began_s = flight.began_s - self.begun_s
@@ -225,7 +237,7 @@ class Call:
         self.answer = reply
         self.lines.append(f"{seat.name}: answered in {attempt_s:.2f} s")
         self.vectors = reply.vectors
-        answer_cost = seat.cost(self, reply.tokens_in, reply.tokens_out)
+        answer_cost = cost(flight.price, reply.tokens_in, reply.tokens_out)
         began_s = flight.began_s - self.begun_s
         self.traces.append(
             AttemptTrace(

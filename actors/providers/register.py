@@ -66,7 +66,8 @@ class Register:
 
     def __init__(self) -> None:
         self._calls: dict[CompletionId, Call] = {}
-        self._held: Counter[AgentId] = Counter()
+        self._held: dict[AgentId, int] = {}
+        """How many each agent has under way or waiting; plain numbers, since every call counts here twice."""
         self._turns: dict[AgentId, int] = {}
         """When each agent that holds something last began an attempt, counted in attempts."""
         self._turn = 0
@@ -83,9 +84,14 @@ class Register:
         """How many wait for a busy provider."""
         return len(self._queued)
 
+    @property
+    def waiting(self) -> Counter[str]:
+        """How many wait, by provider."""
+        return Counter(self._queued.values())
+
     def has_room(self, agent: AgentId, completions_max: int, share: float) -> bool:
         """May this agent begin another?"""
-        return fairness.has_room(self._held[agent], len(self._calls), completions_max, share)
+        return fairness.has_room(self._held.get(agent, 0), len(self._calls), completions_max, share)
 
     def find(self, completion: CompletionId) -> Call | None:
         """A completion that is not over."""
@@ -98,7 +104,7 @@ class Register:
     def add(self, call: Call) -> None:
         """A completion begins."""
         self._calls[call.completion] = call
-        self._held[call.agent] += 1
+        self._held[call.agent] = self._held.get(call.agent, 0) + 1
         if call.request.ticket:
             self._tickets[call.request.ticket] = call.completion
 
@@ -108,8 +114,9 @@ class Register:
         self._queued.pop(call.completion, None)
         if call.request.ticket and self._tickets.get(call.request.ticket) == call.completion:
             del self._tickets[call.request.ticket]
-        self._held[call.agent] -= 1
-        if not self._held[call.agent]:
+        if left := self._held[call.agent] - 1:
+            self._held[call.agent] = left
+        else:
             del self._held[call.agent]
             self._turns.pop(call.agent, None)
 

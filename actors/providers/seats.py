@@ -61,6 +61,11 @@ class Asked(Protocol):
         ...
 
     @property
+    def overflowed(self) -> int:
+        """The largest context that it was too long for; 0 if there is none."""
+        ...
+
+    @property
     def attempted(self) -> Sequence[Attempted]:
         """The failed attempts."""
         ...
@@ -133,6 +138,11 @@ class Seat:
             return ""
         return cascade.too_small(self.options.context_tokens, call.tokens_in, call.request.tokens_max)
 
+    def _no_larger(self, call: Asked) -> str:
+        if 0 < self.options.context_tokens <= call.overflowed:
+            return f"its context of {self.options.context_tokens} tokens is no larger than one that overflowed"
+        return ""
+
     def prompt(self, request: Complete, *, is_streamed: bool = False) -> Prompt:
         """The request in this provider's terms: with the wanted model, if it has that."""
         options = self.options
@@ -161,9 +171,11 @@ class Seat:
 
     def cost(self, call: Asked, tokens_in: int, tokens_out: int) -> int:
         """What so many tokens cost here, in USD micros."""
-        if call.texts is not None:
-            return cost(self.embedding_price, tokens_in, 0)
-        return cost(self.price, tokens_in, tokens_out)
+        return cost(self.price_of(call), tokens_in, tokens_out)
+
+    def price_of(self, call: Asked) -> Price:
+        """What tokens cost here; vectors have a price of their own."""
+        return self.price if call.texts is None else self.embedding_price
 
     def take(self, tokens: int, now_s: float, now_us: Microseconds) -> tuple[Permit, tuple[Event, ...]]:
         """Begin a call of so many tokens that the breaker admits. Returns what is to be recorded, if anything."""
@@ -210,7 +222,7 @@ class Seat:
             gate_left_s=max(self.breaker.gated_until_s - now_s, rate_wait_s, 0.0),
             timeout_s=options.timeout_s,
             needed_s=options.needed_s,
-            unfit=self.unfit(call),
+            unfit=self.unfit(call) or (self._no_larger(call) if call.overflowed else ""),
             latency_s=self.latency_s,
             cost=self.estimate(call) if self.is_paid else 0,
             weight=options.weight,
@@ -330,7 +342,7 @@ class Seats:
 
     def candidates(self, state: Cascade, call: Asked, now_s: float) -> tuple[Candidate, ...]:
         """All providers as the choice sees them now, in the order in force."""
-        return tuple(self._seats[name].candidate(state, call, now_s) for name in self.order(state))
+        return tuple([self._seats[name].candidate(state, call, now_s) for name in self.order(state)])
 
     def order(self, state: Cascade) -> tuple[str, ...]:
         """The configured order, with those in front whom an operator put there."""

@@ -25,7 +25,8 @@ class RouterOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What each agent may spend in the run."""
     allowance_usd_micros: int = 100_000
     """What is drawn in advance at a time, so that paid calls need not wait for the disk; a crash can cost so much, but
-    never more than an eighth of what a budget has left. With 0, and where agents have budgets, each call waits."""
+    as a rule an eighth of what a budget has left at most. It then counts in each agent's budget until it is reconciled.
+    With 0 each paid call waits."""
     completions_max: int = 256
     """Completions under way or waiting at once; more are refused as overload."""
     agent_share: float = 0.75

@@ -2,8 +2,9 @@
 
 Rules: what all calls under way have reserved is never more than what was drawn and not spent, and a draw counts only
 once it is committed. A draw takes a slice, and never so much that what is spent and what is drawn exceed a budget
-together. So whatever a crash forgets of calls that were made, it cost no more than what was drawn: after a restart the
-rest of the draw counts as spent. When no call is under way for a while, what is left is given back.
+together, the own one of the agent that calls included. So whatever a crash forgets of calls that were made, it cost no
+more than what was drawn: after a restart the rest of the draw counts as spent. When no call is under way for a while,
+what is left is given back.
 
 Pure.
 """
@@ -22,12 +23,15 @@ ALLOWANCE: Final = AccountId("router/allowance")
 """Holds what is drawn and not spent."""
 
 
-def to_draw(spending: Spending, shared: Sequence[Budget], slice_usd_micros: int) -> int:
-    """What has to be drawn before a call may begin whose reservation is in the books; 0 if there is enough."""
+def to_draw(spending: Spending, budgets: Sequence[Budget], slice_usd_micros: int) -> int:
+    """What has to be drawn before a call may begin whose reservation is in the books; 0 if there is enough.
+
+    `budgets` are those that it draws on.
+    """
     missing = spending.reserved - spending.allowance
     if missing <= 0:
         return 0
-    room = min((budget.limit - budget.spent - spending.allowance for budget in shared), default=None)
+    room = min((budget.limit - budget.spent - spending.allowance for budget in budgets), default=None)
     wanted = slice_usd_micros if room is None else min(slice_usd_micros, room // ROOM_SHARE)
     return max(missing, wanted)
 

@@ -7,6 +7,7 @@ Pure: no clock, no disk.
 """
 
 from bisect import bisect_left, insort
+from collections.abc import Callable
 
 import msgspec
 
@@ -15,7 +16,7 @@ from actors.rules.auction import Record
 from actors.rules.fields import check_integer
 from actors.rules.idempotency import Keys
 from actors.rules.tasks import LIVE, OPEN, Task
-from bus.messages.base import AgentId, Event, TaskId
+from bus.messages.base import AgentId, Event, Microseconds, TaskId
 from bus.messages.tasks import (
     AuctionClosed,
     BidderChanged,
@@ -139,14 +140,15 @@ def _apply_to_task(board: Board, task: Task, event: OnTask) -> None:
         board.members[event.agent].live[task.task] = event.attempt
 
 
-def page(board: Board, query: ListTasks) -> TaskPage:
+def page(board: Board, query: ListTasks, lease_until_us: Callable[[TaskId], Microseconds] = lambda _: 0) -> TaskPage:
     """One page of tasks, newest first; `InvalidField` for a limit or a cursor that makes no sense."""
     check_integer("limit", query.limit, 1, PAGE_MAX)
     end = number_of(query.after) if query.after else len(board.tasks) + 1
     index = range(1, len(board.tasks) + 1) if query.state is None else board.numbers.get(query.state, [])
     stop = bisect_left(index, end)
     shown = index[max(0, stop - query.limit) : stop]
-    views = tuple(tasks.view(board.tasks[task_id(number)]) for number in reversed(shown))
+    found = (board.tasks[task_id(number)] for number in reversed(shown))
+    views = tuple(tasks.view(task, lease_until_us(task.task)) for task in found)
     return TaskPage(views, views[-1].task if stop > query.limit else TaskId(""))
 
 

@@ -292,8 +292,9 @@ def _forget(breaker: Breaker, options: BreakerOptions, now_s: float) -> None:
     if options.window_s:
         while surplus < len(breaker.times_s) and now_s - breaker.times_s[surplus] >= options.window_s:
             surplus += 1
-    del breaker.outcomes[:surplus]
-    del breaker.times_s[:surplus]
+    if surplus:
+        del breaker.outcomes[:surplus]
+        del breaker.times_s[:surplus]
 
 
 def _sickness(breaker: Breaker, options: BreakerOptions) -> str:

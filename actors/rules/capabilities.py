@@ -20,14 +20,13 @@ CONTEXT: Final = "context window"
 
 def needed(request: Complete) -> tuple[str, ...]:
     """What the request needs beyond text."""
-    needs: list[str] = []
-    if request.tools:
-        needs.append("tools")
-    if any(message.images for message in request.messages):
-        needs.append("vision")
-    if request.schema:
-        needs.append("json")
-    return tuple(needs)
+    tools = ("tools",) if request.tools else ()
+    vision: tuple[str, ...] = ()
+    for message in request.messages:  # a loop: every call comes by here, and a generator costs as much as all the rest
+        if message.images:
+            vision = ("vision",)
+            break
+    return (*tools, *vision, "json") if request.schema else (*tools, *vision)
 
 
 def refusal(needs: Sequence[str], lacking: Mapping[str, Sequence[str]]) -> NotCapable | None:

@@ -101,7 +101,7 @@ class ErrorClass(StrEnum):
     UNKNOWN_MODEL = "unknown_model"
     THROTTLED = "throttled"
     LATE = "late"
-    """Nothing was sent: the deadline was used up before the attempt could begin."""
+    """Nothing was sent: the deadline was used up, or the settings had changed, before the attempt could begin."""
     CANCELLED = "cancelled"
     """The caller no longer wants the answer."""
     OUTRUN = "outrun"

@@ -6,29 +6,14 @@ are told in the order of their names, at most `KEYS_MAX` of each kind, with how 
 Pure: no clock, no disk.
 """
 
-import msgspec
 import orjson
+
+from bus.messages.checkpoints import Difference, Keys
+
+__all__ = ["Difference", "Keys", "difference", "is_same"]
 
 KEYS_MAX = 20
 DEPTH = 2
-
-
-class Keys(msgspec.Struct, frozen=True):
-    """Some keys, and how many there are in all."""
-
-    count: int
-    first: tuple[str, ...]
-
-
-class Difference(msgspec.Struct, frozen=True):
-    """From one state of an actor to another."""
-
-    actor: str
-    added: Keys
-    removed: Keys
-    changed: Keys
-    bytes_before: int
-    bytes_after: int
 
 
 def difference(actor: str, before: bytes, after: bytes) -> Difference:

@@ -9,7 +9,6 @@ should take.
 Pure.
 """
 
-import math
 from collections.abc import Iterable, Mapping
 
 from bus.messages.base import AgentId, CompletionId
@@ -33,7 +32,7 @@ def next_of(
 
 def has_room(held: int, held_in_all: int, completions_max: int, share: float) -> bool:
     """May an agent that holds so many completions begin another?"""
-    return held_in_all < completions_max and held < math.ceil(completions_max * share)
+    return held_in_all < completions_max and held < completions_max * share
 
 
 def retry_after_s(ahead: int, places: int, latency_s: float) -> float:

@@ -3,6 +3,7 @@
 Pure.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -68,18 +69,18 @@ def _name_of(options: msgspec.Struct) -> str:
 
 
 def view(
-    state: RouterState, limits: Limits, providers: Sequence[ProviderView], queued: int, now_us: Microseconds
+    state: RouterState, limits: Limits, providers: Sequence[ProviderView], waiting: Counter[str], now_us: Microseconds
 ) -> RouterView:
-    """The cascade and the money as anyone may see them."""
+    """The cascade, with those who wait for each provider, and the money, as anyone may see them."""
     books = state.spending
     shared = spending.shared_budgets(books, limits, now_us)
     return RouterView(
-        providers=tuple(providers),
+        providers=tuple(msgspec.structs.replace(each, queued=waiting[each.name]) for each in providers),
         spent_run_usd_micros=books.run,
         spent_today_usd_micros=spending.today(books, now_us),
         reserved_usd_micros=books.reserved,
         budget_run_usd_micros=spending.run_limit(books, limits),
         budget_day_usd_micros=limits.day,
         is_budget_exhausted=any(spending.is_exhausted(books, budget) for budget in shared),
-        queued=queued,
+        queued=waiting.total(),
     )

@@ -1,11 +1,13 @@
 """Decide whether a call may cost what it may cost, and keep the books of what was spent.
 
-Rules: before anything is sent, the dearest attempt that a completion may make is reserved; what attempts really cost
-is settled as they end, and the rest of the reservation is released. A budget is never exceeded by more than a provider
+Rules: before anything is sent, the dearest attempt that a completion may make is reserved; what attempts really cost is
+settled as they end, and the rest of the reservation is released. A budget is never exceeded by more than a provider
 charges beyond its own estimate: a call whose reservation does not fit is refused. If it would fit once the calls under
 way are settled, the refusal says to come back; if not, the budget is spent, and it stays so until it is raised (or, for
 the day's, until the next day in UTC). At 80 % there is one warning. An intent without an outcome after a restart counts
-as spent in full. Money is integer USD micros; a price is integer USD micros per million tokens; rounding is upwards.
+as spent in full. What a crash leaves of an allowance may have gone to any agent, through calls that left no trace: it
+counts in every agent's budget until a reconciliation says that it was not spent. Money is integer USD micros; a price
+is integer USD micros per million tokens; rounding is upwards.
 
 Pure: the day and the limits are handed in.
 """
@@ -47,6 +49,7 @@ RESERVED_RETRY_S = 1.0
 """When to come back if only the calls under way stand between a call and its budget."""
 RUN = "run"
 DAY = "day"
+AGENT = "agent"
 DAY_US = 86_400_000_000
 BYTES_PER_TOKEN = 3
 """English has some four to a token, other scripts three: a reservation rather errs upwards."""
@@ -107,6 +110,12 @@ class Spending(msgspec.Struct):
     """How much the last one is, while the ledger has not answered."""
     unknown: int = 0
     """What counts as spent although nobody knows whether it was, and at whom."""
+    billed: int = 0
+    """What bills have claimed of it."""
+    adrift: int = 0
+    """What crashes have left of allowances: any agent may have spent it, so it counts in each one's budget."""
+    adrift_of: dict[AgentId, int] = msgspec.field(default_factory=dict)
+    """The part of that which each agent's own lost intents account for, so that nobody pays for it twice."""
     run_limit: int | None = None
     """The run's budget as an operator set it; it outranks the configured one."""
     warned: dict[str, int] = msgspec.field(default_factory=dict)
@@ -159,6 +168,8 @@ def estimate_prompt(messages: Sequence[ChatMessage]) -> int:
 
 def estimate_tools(tools: Sequence[Tool]) -> int:
     """About how many tokens the descriptions of tools have; rather too many."""
+    if not tools:
+        return 0
     return sum(estimate_tokens(tool.name + tool.description + tool.parameters) + TOKENS_PER_MESSAGE for tool in tools)
 
 
@@ -168,7 +179,7 @@ def budgets(spending: Spending, limits: Limits, agent: AgentId, now_us: Microsec
     if not limits.agent:
         return shared
     reserved = sum(intent.reserved for intent in spending.open.values() if intent.agent == agent)
-    return (*shared, Budget(f"agent/{agent}", limits.agent, spending.agents.get(agent, 0), reserved))
+    return (*shared, Budget(f"{AGENT}/{agent}", limits.agent, _spent_by(spending, agent), reserved))
 
 
 def shared_budgets(spending: Spending, limits: Limits, now_us: Microseconds) -> tuple[Budget, ...]:
@@ -292,20 +303,40 @@ def apply(spending: Spending, event: Event) -> None:
             if intent is not None:
                 intent.lost += event.cost_usd_micros
                 _spend(spending, intent.agent, event.cost_usd_micros)
-        case CompletionFailed(failed_us=time_us) | CompletionUnknown(found_us=time_us):
-            _settle(spending, event.completion, event.cost_usd_micros, time_us)
+        case CompletionFailed():
+            _settle(spending, event.completion, event.cost_usd_micros, event.failed_us)
             spending.unknown += event.cost_usd_micros
+        case CompletionUnknown():
+            _apply_unknown(spending, event)
         case AllowanceAsked() | AllowanceRefused() | AllowanceDrawn() | AllowanceReturned() | AllowanceLost():
             _apply_allowance(spending, event)
         case SpendingReconciled():
-            spending.unknown -= event.spent_usd_micros + event.unspent_usd_micros
-            spending.run -= event.unspent_usd_micros
-            if event.unspent_usd_micros:
-                spending.spent.pop(RUN, None)
+            _apply_reconciled(spending, event)
         case BudgetWarned() | BudgetSpent() | BudgetRaised():
             _apply_budget(spending, event)
         case _:
             pass
+
+
+def _apply_unknown(spending: Spending, event: CompletionUnknown) -> None:
+    """What it had of the allowance, others may have used after it: that it ended cheaper can be forgotten as well."""
+    allowance = spending.allowance
+    _settle(spending, event.completion, event.cost_usd_micros, event.found_us)
+    spending.unknown += event.cost_usd_micros
+    if lost := allowance - spending.allowance:
+        spending.adrift += lost
+        spending.adrift_of[event.agent] = spending.adrift_of.get(event.agent, 0) + lost
+
+
+def _apply_reconciled(spending: Spending, event: SpendingReconciled) -> None:
+    """Of what is adrift no more was spent than bills have claimed, or may yet claim."""
+    spending.unknown -= event.spent_usd_micros + event.unspent_usd_micros
+    spending.billed += event.spent_usd_micros
+    spending.run -= event.unspent_usd_micros
+    spending.adrift = min(spending.adrift, spending.billed + spending.unknown)
+    if event.unspent_usd_micros:
+        for name in [name for name in spending.spent if name == RUN or name.startswith(f"{AGENT}/")]:
+            del spending.spent[name]
 
 
 def _apply_budget(spending: Spending, event: BudgetWarned | BudgetSpent | BudgetRaised) -> None:
@@ -336,7 +367,13 @@ def _apply_allowance(spending: Spending, event: AllowanceEvent) -> None:
             spending.run += event.amount_usd_micros
             spending.day += event.amount_usd_micros
             spending.unknown += event.amount_usd_micros
+            spending.adrift += event.amount_usd_micros
             spending.allowance = 0
+
+
+def _spent_by(spending: Spending, agent: AgentId) -> int:
+    """What an agent has spent, or may have."""
+    return spending.agents.get(agent, 0) + max(0, spending.adrift - spending.adrift_of.get(agent, 0))
 
 
 def _day_number(spending: Spending, now_us: Microseconds) -> int:

@@ -351,7 +351,7 @@ def is_end(event: Event) -> bool:
     return isinstance(event, TaskEnded)
 
 
-def view(task: Task) -> TaskView:
+def view(task: Task, lease_until_us: Microseconds = 0) -> TaskView:
     """The task as anyone may see it: bids of an open auction are a count and nothing else."""
     return TaskView(
         task=task.task,
@@ -368,4 +368,5 @@ def view(task: Task) -> TaskView:
         summary=task.summary,
         reason=task.reason,
         ranking=task.ranking,
+        lease_until_us=lease_until_us,
     )

@@ -140,9 +140,10 @@ class GroupCommitLog:
         self._epoch = epoch
         self._head = head
         self._watermark = head
-        self._events: list[EncodedEvent] = []
-        self._append_sizes: deque[int] = deque()
-        """How many records each append had: a batch ends where an append ends, so that a turn is all or nothing."""
+        self._batches: deque[list[EncodedEvent]] = deque()
+        """What is appended, as it will be written. A batch ends where an append ends, so that a turn is all or nothing;
+        and it is taken as it stands, since to cut it from all that waits would hold the loop up."""
+        self._queued = 0
         self._blobs: dict[BlobId, bytes] = {}
         self._in_flight = 0
         self._oldest_s = 0.0
@@ -176,7 +177,7 @@ class GroupCommitLog:
     @property
     def buffered(self) -> int:
         """Events that were appended and are not durable yet."""
-        return len(self._events) + self._in_flight
+        return self._queued + self._in_flight
 
     @property
     def is_saturated(self) -> bool:
@@ -228,10 +229,13 @@ class GroupCommitLog:
         assert records, "an append has at least one event"
         assert records[0].position == self._head + 1, "positions have no gap"
         events = self._writer.encode(records)
-        if not self._events and not self._in_flight:
+        if not self._queued and not self._in_flight:
             self._oldest_s = self._clock.monotonic_s()
-        self._events.extend(events)
-        self._append_sizes.append(len(records))
+        if self._batches and len(self._batches[-1]) + len(events) <= BATCH_EVENTS_MAX:
+            self._batches[-1].extend(events)
+        else:
+            self._batches.append(list(events))
+        self._queued += len(events)
         if blobs:
             self._blobs.update(blobs)
         self._head = records[-1].position
@@ -260,10 +264,11 @@ class GroupCommitLog:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._events:
-                events = self._take_batch()
+            while self._batches:
+                events = self._batches.popleft()
                 blobs, self._blobs = self._blobs, {}
                 self._in_flight = len(events)
+                self._queued -= len(events)
                 started_s = self._clock.monotonic_s()
                 try:
                     stored = await self._write(events, blobs)
@@ -281,14 +286,6 @@ class GroupCommitLog:
                 self._is_over = True
                 self._end(SystemStopping())
                 return
-
-    def _take_batch(self) -> list[EncodedEvent]:
-        """Whole appends, as many as fit; at least one, however large."""
-        size = self._append_sizes.popleft()
-        while self._append_sizes and size + self._append_sizes[0] <= BATCH_EVENTS_MAX:
-            size += self._append_sizes.popleft()
-        events, self._events = self._events[:size], self._events[size:]
-        return events
 
     async def _write(self, events: Sequence[EncodedEvent], blobs: Blobs) -> tuple[StoredEvent, ...]:
         first, last = events[0][0], events[-1][0]

@@ -103,6 +103,8 @@ class ProviderView(Reply, frozen=True):
     spent_usd_micros: int
     last_error: str
     latency_p90_s: float = 0.0
+    queued: int = 0
+    """How many completions wait for a place at it."""
 
 
 class RouterView(Reply, frozen=True):

@@ -187,6 +187,20 @@ class Blob(Reply, frozen=True):
     content: bytes
 
 
+class JournalFiles(msgspec.Struct, frozen=True):
+    """How the journal lies in files, and what of it stays."""
+
+    segments: int
+    pruned: int
+    """Of these segments only what stays for good is left: the ledger's and approvals' events."""
+    segment_events: int
+    """A segment holds so many events before the next begins."""
+    retain_events: int
+    """So many of the newest events stay at least; 0 where their number is no reason to let any go."""
+    retain_days: float
+    """The events of so many days stay at least; 0 where their age is no reason to let any go."""
+
+
 class JournalView(Reply, frozen=True):
     """How the journal fares."""
 
@@ -203,6 +217,8 @@ class JournalView(Reply, frozen=True):
     watermark_age_ms: float
     """How long the oldest uncommitted event has waited; 0 when all is committed."""
     step: int
+    files: JournalFiles | None = None
+    """Where a server runs on it."""
 
 
 class ReadEvents(Query[EventPage], frozen=True):

@@ -92,6 +92,8 @@ class TaskView(Reply, frozen=True):
     reason: str = ""
     ranking: tuple[Bid, ...] = ()
     """The bids of the last closed auction, best first."""
+    lease_until_us: Microseconds = 0
+    """When its agent loses it unless a heartbeat comes before; 0 while nobody has it."""
 
 
 class TaskAccepted(Reply, frozen=True):
@@ -110,6 +112,28 @@ class LeaseRenewed(Reply, frozen=True):
 
     task: TaskId
     lease_s: float
+
+
+class Lease(Reply, frozen=True):
+    """Who has a task, and until when without a heartbeat."""
+
+    wire_name = "lease"
+
+    task: TaskId
+    agent: AgentId
+    attempt: int
+    lease_s: float
+    """How long it runs from one heartbeat on."""
+    until_us: Microseconds
+
+
+class Leases(Reply, frozen=True):
+    """The leases that end first, in that order, and how many there are."""
+
+    wire_name = "leases"
+
+    leases: tuple[Lease, ...]
+    count: int
 
 
 class TaskPage(Reply, frozen=True):
@@ -218,6 +242,12 @@ class ListTasks(Query[TaskPage], frozen=True):
     state: TaskState | None = None
     limit: int = 50
     after: TaskId = TaskId("")
+
+
+class ReadLeases(Query[Leases], frozen=True):
+    """Sent by whoever wants to see who is at work and when it was last heard of: heartbeats leave no event."""
+
+    wire_name = "leases.read"
 
 
 class TaskCreated(Event, frozen=True):

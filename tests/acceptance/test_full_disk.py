@@ -18,10 +18,9 @@ from tests.support.served import Served, ran, served
 from web.client import AgoraClient
 from web.live_feed import RequestFailed
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(os.geteuid() != 0, reason="a file system is mounted, which only root may do"),
-]
+BY_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="a file system is mounted, which only root may do")
+
+pytestmark = [pytest.mark.slow, BY_ROOT]
 
 SIZE_BYTES = 24 * 2**20
 TEXT = "x" * 8_000
@@ -102,7 +101,9 @@ async def test_a_full_disk_pauses_the_intake_and_room_opens_it_again_and_nothing
             assert "the intake was paused for" in told
             assert "MiB are free" in told
             server.kill()
-            await server.ended()
+            said = (await server.ended()).err
+            assert said.count("the intake is paused until the journal can be written") == 1, said
+            assert said.count("the journal is written again; the intake is open") == 1, said
         found = await integrity.verify(disk / "data", Catalogue(EVENTS))
         assert found.problem == ""
         async with served(disk / "data", env=ALERT) as server, server.client() as agora:

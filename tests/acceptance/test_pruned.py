@@ -15,9 +15,13 @@ from actors.commands.forks import Forked
 from actors.commands.journal import prune, verify
 from actors.commands.replay import Replayed, replay
 from actors.commands.view import viewing
+from actors.composition import running
 from actors.journal_options import JournalOptions
+from actors.personas import DEFAULT_PERSONAS
 from bus.errors import BadUsage, StorageError
-from bus.messages.system import PruneReport
+from bus.messages.agents import AgentStatusName, ReadAgent, agent_address
+from bus.messages.base import AgentId, Position
+from bus.messages.system import JOURNAL, PruneReport, ReadEvents
 from storage.errors import CorruptCheckpoint, PastPruned
 from tests.support.inside import DOCUMENT, serving, shell_at
 
@@ -160,3 +164,24 @@ async def test_a_replay_to_before_the_oldest_checkpoint_is_refused_and_a_backup_
     with pytest.raises(PastPruned, match=f"position {report.upto} cannot be gone back to"):
         await replay(_shell(data), report.upto)
     assert await backup(_shell(data), tmp_path / "backup.tar") is ExitCode.DONE
+
+
+async def test_agents_whose_beginnings_were_pruned_leave_when_they_are_no_longer_configured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    report = await _pruned(data, tmp_path / "documents", capsys)
+    newcomer = msgspec.structs.replace(DEFAULT_PERSONAS[0], name="newcomer")
+    config = msgspec.structs.replace(_shell(data).config, has_default_personas=False, personas=(newcomer,))
+    for _ in range(2):
+        async with running(config, {}, web=False) as society:
+            joined = await society.system.ask(
+                JOURNAL, ReadEvents(types=("agent.joined",), before=Position(report.upto + 1))
+            )
+            assert joined.events == ()
+            for persona in DEFAULT_PERSONAS:
+                view = await society.system.ask(agent_address(AgentId(persona.name)), ReadAgent())
+                assert view.status is AgentStatusName.LEFT
+            left = await society.system.ask(JOURNAL, ReadEvents(types=("agent.left",)))
+            assert {event.agent for event in left.events} == {persona.name for persona in DEFAULT_PERSONAS}
+            assert len(left.events) == len(DEFAULT_PERSONAS)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from actors.providers import ProviderOptions
 from actors.providers.discovery import EXTRACTIVE
 from actors.providers.settings import RouterOptions
+from actors.router import Reconfigure
 from actors.rules.cascade import CascadeOptions
 from bus.messages.completions import (
     ROUTER,
@@ -158,6 +159,36 @@ async def test_a_ticket_that_is_used_again_names_the_completion_that_is_under_wa
         await router.system.ask(ROUTER, CancelCompletion(ticket="mine"))
         with pytest.raises(IllegalTransition, match="m-2"):
             await pending
+
+
+@pytest.mark.parametrize(("budget", "is_refused"), [(1_000, True), (10_000, False)])
+async def test_an_attempt_that_has_become_dearer_since_its_call_began_reserves_the_rest_first_or_is_refused(
+    budget: int, is_refused: bool
+) -> None:
+    options = RouterOptions(budget_run_usd_micros=budget)
+    async with FaultServer(Sickness.HELD) as held:
+        cheap, dear = (behind(held.url, price=price, concurrency_max=1) for price in ("1", "10"))
+        async with routing(cheap, options=options) as router:
+            first = asyncio.create_task(router.complete())
+            await held.called(1)
+            second = asyncio.create_task(router.complete())
+            async with asyncio.timeout(5.0):
+                while len(router.events(CompletionRequested)) < 2:  # noqa: ASYNC110  # a journal in memory has no bell
+                    await asyncio.sleep(0)
+            raised = msgspec.structs.replace(options, providers=(dear,))
+            await router.system.ask(ROUTER, Reconfigure(raised))
+            held.release()
+            await first
+            if is_refused:
+                with pytest.raises(BudgetExhausted):
+                    await second
+            else:
+                await second
+            reserved = [event.reserved_usd_micros for event in router.events(CompletionRequested)]
+            assert reserved == ([139, 139] if is_refused else [139, 139, 1_390])
+            assert held.calls == (1 if is_refused else 2)
+            assert router.events(CompletionCompleted)[-1].cost_usd_micros <= reserved[-1]
+            assert (await router.view()).reserved_usd_micros == 0
 
 
 async def test_cancelling_many_at_once_leaves_no_place_taken_and_no_money_reserved() -> None:

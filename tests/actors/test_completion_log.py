@@ -26,7 +26,7 @@ from bus.messages.transcripts import (
     TranscriptPage,
     TranscriptRow,
 )
-from bus.refusals import InvalidField, NotFound
+from bus.refusals import InvalidField, NotFound, RequestRejected
 from storage.transcripts import TranscriptStore
 from tests.support.fault_server import TEXT, FaultServer, Sickness
 from tests.support.routing import FIRST, Routing, behind, request, routing
@@ -56,6 +56,10 @@ async def logging(
 
 async def read(router: Routing, completion: CompletionId = M1) -> Transcript:
     return await router.system.ask(COMPLETION_LOG, ReadTranscript(completion))
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 async def listed(router: Routing, **wish: str) -> TranscriptPage:
@@ -153,6 +157,27 @@ async def test_readable_files_stand_by_run_agent_and_day_and_go_with_the_days(tm
                 await asyncio.sleep(0)
         with pytest.raises(NotFound):
             await read(router)
+
+
+async def test_no_file_on_the_disk_holds_a_secret_or_a_word_of_a_local_request(tmp_path: Path) -> None:
+    options = CompletionLogOptions(directory=str(tmp_path / "read"))
+    asked = request(f"The key is {KEY}. Now go on.")
+    local = msgspec.structs.replace(request("The blue heron sits on pier nine."), privacy="local")
+    async with FaultServer() as server:
+        server.text = f"I have read {KEY} as well."
+        async with TranscriptStore.open(tmp_path) as store, logging(server, store, options) as router:
+            for one in (asked, local):
+                await router.system.ask(ROUTER, one)
+                await router.stream(one)
+            server.sickness, server.words = Sickness.BAD_REQUEST, f"not with {KEY}"
+            with pytest.raises(RequestRejected):
+                await router.complete()
+            assert (await listed(router)).missed == 0
+    written = contents(tmp_path)
+    assert [path for path, content in written.items() if KEY.encode() in content or b"blue heron" in content] == []
+    (page,) = (content.decode() for path, content in written.items() if path.suffix == ".md")
+    assert page.count(MARK) == 6
+    assert page.count("The words are not kept: it was marked local") == 2
 
 
 class Full:

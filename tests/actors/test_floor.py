@@ -19,6 +19,7 @@ from bus.messages.tasks import (
     CompleteTask,
     DeclineBid,
     FailTask,
+    ReadLeases,
     ReadTask,
     TaskBidding,
     TaskCompleted,
@@ -180,6 +181,9 @@ async def test_heartbeats_keep_a_lease() -> None:
         task = await place.assigned("scout")
         renewed = await place.ask(renew(task, "scout"))
         assert renewed.lease_s == 60.0
+        (lease,) = (await place.ask(ReadLeases())).leases
+        assert (lease.task, lease.agent, lease.attempt, lease.lease_s) == (task, "scout", 1, 60.0)
+        assert (await place.view(task)).lease_until_us == lease.until_us > 0
         with pytest.raises(LeaseNotHeld):
             await place.ask(renew(task, "critic"))
         with pytest.raises(LeaseNotHeld):

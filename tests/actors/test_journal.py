@@ -13,6 +13,7 @@ import pytest
 from actors.history import JournalHistory
 from actors.journal import Journal, RunIdentity
 from actors.journal_options import JournalOptions
+from actors.logs import LineFormatter
 from actors.runtime import ActorSystem, ChildSpec, GroupCommitLog, PersistentActor
 from bus.address import Address
 from bus.clock import SystemClock
@@ -25,6 +26,7 @@ from bus.messages.base import AgentId, BlobId, Command, Done, Event, Position, R
 from bus.messages.catalogue import EVENTS
 from bus.messages.system import (
     JOURNAL,
+    JournalFiles,
     ListCheckpoints,
     PinCheckpoint,
     PruneCheckpoints,
@@ -167,6 +169,7 @@ async def test_the_journal_tells_how_it_fares(tmp_path: Path) -> None:
         assert view.commits >= 1
         assert view.commit_p99_ms > 0
         assert view.size_bytes > 0
+        assert view.files == JournalFiles(1, 0, OFF.segment_events, 0, 0.0)
 
 
 async def test_a_blob_is_read_as_soon_as_its_event_is_appended(tmp_path: Path) -> None:
@@ -330,13 +333,16 @@ def _lines(path: Path) -> list[bytes]:
     return path.read_bytes().splitlines() if path.exists() else []
 
 
-async def test_one_that_cannot_be_saved_is_recorded_and_tried_again_and_the_run_goes_on(tmp_path: Path) -> None:
+async def test_one_that_cannot_be_saved_is_recorded_and_tried_again_and_the_run_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     options = msgspec.structs.replace(OFF, checkpoint_every_events=5, checkpoint_retry_s=0.02)
     async with running(tmp_path, options) as run:
         await run.checkpoints_open.aclose()
         await run.steps(6)
         failed = await run.committed.first("checkpoint.failed", 3)
         assert b'"checkpoint":"c-6","reason":"' in failed[0].data
+        assert "a checkpoint could not be saved" in caplog.text
         with pytest.raises(StorageError, match="closed"):
             await run.system.ask(JOURNAL, SaveCheckpoint())
         await run.steps(1)
@@ -363,7 +369,9 @@ async def test_what_was_wrong_at_the_start_is_a_warning_event(tmp_path: Path) ->
         assert b"moved to" in warning.data
 
 
-async def test_a_damaged_checkpoint_is_passed_over_with_a_warning_event(tmp_path: Path) -> None:
+async def test_a_damaged_checkpoint_is_passed_over_with_a_warning_event_and_a_line_for_the_operator(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with running(tmp_path) as run:
         await run.steps(4)
         await run.system.ask(JOURNAL, SaveCheckpoint())
@@ -375,6 +383,9 @@ async def test_a_damaged_checkpoint_is_passed_over_with_a_warning_event(tmp_path
         (warning,) = await run.committed.first("system.warning")
         assert b"c-4 is damaged" in warning.data
         assert run.system.snapshots()[COUNTER].state == b'{"taken":4}'
+    [line] = [LineFormatter().format(record) for record in caplog.records if record.name == "journal"]
+    assert 'WARNING journal: the journal is not as it should be what="' in line
+    assert "c-4 is damaged" in line
 
 
 def test_the_directory_of_the_checkpoints_is_a_setting() -> None:

@@ -38,7 +38,7 @@ from bus.messages.completions import (
     ProviderEnabled,
     SetBudget,
 )
-from bus.messages.routing import AllowanceDrawn, AllowanceLost, CascadeReordered, ReorderProviders
+from bus.messages.routing import AllowanceDrawn, AllowanceLost, CascadeReordered, ReconcileSpending, ReorderProviders
 from bus.messages.system import SaveCheckpoint
 from bus.refusals import AllProvidersFailed, BudgetExhausted, InvalidField, NotFound, Overloaded, RequestRejected
 from tests.support.fault_server import TEXT, FaultServer, Sickness, refusing_url
@@ -330,7 +330,8 @@ async def test_a_busy_provider_is_waited_for_in_the_order_of_asking() -> None:
         async with asyncio.TaskGroup() as callers:
             answers = [callers.create_task(router.complete()) for _ in range(5)]
             await held.called(2)
-            assert (await router.view()).queued == 3
+            view = await router.view()
+            assert (view.queued, view.providers[0].queued) == (3, 3)
             held.release()
         assert [answer.result().provider for answer in answers] == [FIRST] * 5
         assert [answer.result().completion for answer in answers] == [f"m-{n}" for n in range(1, 6)]
@@ -570,11 +571,21 @@ async def test_what_a_restart_finds_open_of_an_allowance_counts_as_spent() -> No
             assert [lost.amount_usd_micros for lost in router.events(AllowanceLost)] == [drawn - 30]
 
 
-async def test_where_agents_have_budgets_each_paid_call_waits_for_its_own_commit() -> None:
-    options = RouterOptions(budget_agent_usd_micros=10_000)
-    async with FaultServer() as well, routing(behind(well.url, price="2"), options=options) as router:
-        await router.complete()
-        assert router.events(AllowanceDrawn) == []
+async def test_what_a_crash_left_of_a_slice_counts_in_every_agents_budget_until_it_is_reconciled() -> None:
+    options = RouterOptions(budget_agent_usd_micros=3_000)
+    journal = MemoryJournal()
+    async with FaultServer() as well:
+        async with routing(behind(well.url, price="2"), options=options, journal=journal) as router:
+            await router.complete(agent="scout")
+            (drawn,) = router.events(AllowanceDrawn)
+            assert drawn.amount_usd_micros == 3_000 // ROOM_SHARE
+        tight = msgspec.structs.replace(options, budget_agent_usd_micros=500)
+        async with routing(behind(well.url, price="2"), options=tight, journal=journal) as router:
+            with pytest.raises(BudgetExhausted, match="agent/editor"):
+                await router.complete(agent="editor")
+            (lost,) = router.events(AllowanceLost)
+            await router.system.ask(ROUTER, ReconcileSpending("", 0, lost.amount_usd_micros))
+            assert (await router.complete(agent="editor")).text == TEXT
 
 
 async def test_every_completion_has_its_intent_recorded_before_its_outcome() -> None:

@@ -58,6 +58,29 @@ def at_work(_: Desk, timetable: Timetable) -> None:
     timetable.await_heartbeat(task(TaskState.RUNNING))
 
 
+def lease_ends(desk: Desk, timetable: Timetable) -> None:
+    timetable.end_lease(T1)
+
+
+@in_virtual_time
+async def test_the_end_of_a_lease_can_be_seen_moves_with_each_heartbeat_and_goes_with_it(
+    simulation: Simulation,
+) -> None:
+    seen: list[tuple[float, list[TaskId]]] = []
+
+    def look(desk: Desk, timetable: Timetable) -> None:
+        left_s = (timetable.lease_until_us(T1) - desk.now_us) / 1_000_000
+        seen.append((round(left_s, 1), [task for _, task in timetable.leases()]))
+
+    desk = Desk(at_work, look, lease_ends, lambda _, timetable: seen.append((timetable.lease_until_us(T1), [])))
+    async with system_in(simulation) as system:
+        await system.start(child("one", lambda: desk))
+        for number, wait_s in ((0, 20), (1, 1), (0, 1), (1, 1), (2, 1), (3, 1)):
+            system.tell(ONE, Tell(number))
+            await simulation.pass_time(wait_s)
+    assert seen == [(40.0, [T1]), (59.0, [T1]), (0, [])]
+
+
 @in_virtual_time
 async def test_a_lease_runs_a_full_period_from_the_last_heartbeat_on(simulation: Simulation) -> None:
     desk = Desk(at_work)

@@ -33,6 +33,8 @@ class Stage:
         self.state = state
         self.position = 0
         self.url = ""
+        self.answers: dict[str, object] = {}
+        """What is answered over HTTP, by path; everything else is empty."""
         self.sockets: list[web.WebSocketResponse] = []
 
     async def play(self, count: int) -> None:
@@ -42,6 +44,12 @@ class Stage:
         text = batch([event(position) for position in range(first, self.position + 1)])
         for socket in self.sockets:
             await socket.send_str(text)
+
+    async def beat(self, *complaints: str) -> None:
+        """Tell every socket that the server lives, and what is wrong with it."""
+        told = {"complaints": complaints} if complaints else {}
+        for socket in self.sockets:
+            await _say(socket, {"t": "beat", "head": self.position, "now_us": time.time_ns() // 1000, **told})
 
     async def on_socket(self, request: web.Request) -> web.WebSocketResponse:
         """A page's session: hello, state and feed."""
@@ -55,8 +63,8 @@ class Stage:
         return socket
 
     async def on_interface(self, request: web.Request) -> web.Response:
-        """Nothing is there but what the socket says."""
-        return web.json_response(NOTHING)
+        """Nothing is there but what the socket says, and what a test has laid out."""
+        return web.json_response(self.answers.get(request.path, NOTHING))
 
     async def _answer(self, socket: web.WebSocketResponse, request: Request) -> None:
         result: dict[str, object] = {}

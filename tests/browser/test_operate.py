@@ -96,6 +96,27 @@ async def test_a_checkpoint_is_saved_with_its_label(tmp_path: Path) -> None:
         await expect(page.locator(".checkpoint-track button")).not_to_have_count(0)
 
 
+async def test_a_checkpoint_is_proved_and_compared_on_the_page_and_going_back_is_a_command(tmp_path: Path) -> None:
+    async with served(tmp_path) as server, window() as opened:
+        page = opened.page
+        async with server.client() as agora:
+            before = await agora.save_checkpoint("before")
+            await page.goto(f"{server.url}/#/tasks/{await post(server, 'Brief between the two')}")
+            await expect_completed(page)
+            after = await agora.save_checkpoint("after")
+        await page.goto(f"{server.url}/#/system")
+        await expect(page.get_by_text(re.compile("1 of up to 250,000 events"))).to_be_visible()
+        await expect(page.get_by_text("all events, for good")).to_be_visible()
+        await page.get_by_role("button", name=before.checkpoint, exact=True).click()
+        await page.get_by_role("button", name="Verify").click()
+        await expect(page.get_by_text("It is sound")).to_be_visible()
+        await page.get_by_role("button", name="Compare with the newest").click()
+        changes = page.get_by_role("region", name=f"What changed since {before.checkpoint}")
+        await expect(changes).to_contain_text("transfers.hold/t-1")
+        await expect(page.get_by_text(re.compile(f"To {after.checkpoint}, .* changed"))).to_be_visible()
+        await expect(page.get_by_text(f"checkpoints restore {before.checkpoint}")).to_be_visible()
+
+
 async def test_the_whole_conversation_of_an_event_is_a_click_away(tmp_path: Path) -> None:
     async with served(tmp_path) as server, window() as opened:
         page = opened.page

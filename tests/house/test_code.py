@@ -27,6 +27,7 @@ BROAD_EXCEPTS: dict[str, str] = {
 SLEEPERS: dict[str, str] = {
     "tests/actors/runtime/": "virtual time, where a sleep takes no time; and tasks that are there to be cancelled",
     "tests/actors/test_composition.py": "virtual time, where a sleep takes no time",
+    "tests/actors/test_last_copies_histories.py": "a real loop: timers and restarts take time",
     "tests/acceptance/test_real_airllm.py": "it skips, with the reason, where AirLLM is not installed",
     "tests/bench/approvals.py": "the loop's pauses are how late a sleep is",
     "tests/bench/journal_size.py": "a wait for the disk to settle between two measurements",

@@ -164,7 +164,7 @@ class Operators:
             command = Remember("a secret", key, "ben", "owner", idempotency_key=key)
         view = await self.ask(system, MEMORY, command)
         self._told[view.fact] = view.text
-        for fact, text in self._told.items():
+        for fact, text in tuple(self._told.items()):  # another hand may tell more meanwhile
             versions = (await self.ask(system, MEMORY, ReadFact(fact, "ann", is_operator=True))).versions
             assert text in [version.text for version in versions if version.fact == fact], "what was told stays"
 

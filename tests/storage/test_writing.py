@@ -1,12 +1,13 @@
 """The end of the journal."""
 
+import shutil
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from storage.database import WAL_BYTES_COPIED
-from tests.storage.support import SmallJournal, blob, records, segment_path
+from tests.storage.support import SmallJournal, blob, records, segment_path, told
 
 
 def test_segments_end_between_two_batches_and_never_within_one(tmp_path: Path) -> None:
@@ -49,6 +50,20 @@ def test_the_log_of_a_segment_is_copied_when_it_has_grown(tmp_path: Path) -> Non
         assert rows.stat().st_size > before
         journal.write(records(first, 10))
         assert wal.stat().st_size <= WAL_BYTES_COPIED, "it is begun anew, and cut"
+
+
+def test_what_a_kill_left_in_the_logs_is_copied_and_so_synced_before_anything_rests_on_it(tmp_path: Path) -> None:
+    killed = tmp_path / "killed"
+    (tmp_path / "journal").mkdir()
+    with closing(SmallJournal(tmp_path / "journal", 100)) as journal:
+        journal.write(told(1, 150))
+        journal.keep(blob(b"a document"))
+        shutil.copytree(tmp_path / "journal", killed, ignore=shutil.ignore_patterns("*-shm"))
+    logs = [killed / f"{name}.sqlite-wal" for name in ("journal", "blobs", "keys", "segments/0000000000000101")]
+    assert all(log.stat().st_size for log in logs)
+    with closing(SmallJournal(killed, 100)) as journal:
+        assert [log.stat().st_size for log in logs] == [0, 0, 0, 0]
+        assert (journal.view.head, journal.blobs()) == (150, [b"a document"])
 
 
 def test_what_fails_after_a_write_is_the_next_ones_error(tmp_path: Path) -> None:

@@ -17,7 +17,10 @@ from bus.messages.base import AgentId, ArtifactId, BlobId, Done, Position, TaskI
 from bus.messages.tasks import (
     CancelTask,
     CreateTask,
+    Lease,
+    Leases,
     ListTasks,
+    ReadLeases,
     ReadTask,
     TaskAccepted,
     TaskPage,
@@ -92,6 +95,16 @@ async def test_tasks_are_listed_and_shown() -> None:
     assert shown.headers["cache-control"] == "no-store"
     wrong = await call(world.app, "GET", "/api/tasks?state=happy")
     assert (wrong.status, wrong.json()["path"]) == (422, "state")
+
+
+async def test_leases_are_shown_with_their_ends() -> None:
+    world = World()
+    world.gateway.replies[ReadLeases] = Leases((Lease(TaskId("t-1"), AgentId("scout"), 2, 60.0, 7),), 1)
+    shown = (await call(world.app, "GET", "/api/leases")).json()
+    assert shown == {
+        "leases": [{"task": "t-1", "agent": "scout", "attempt": 2, "lease_s": 60.0, "until_us": 7}],
+        "count": 1,
+    }
 
 
 async def test_a_task_that_is_not_there_is_404() -> None:

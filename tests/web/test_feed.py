@@ -32,6 +32,7 @@ from web.frames import (
     ReadRing,
     Subscription,
 )
+from web.hub import COMPLAINTS_MAX
 from web.options import WebOptions
 from web.server import listen, url_of
 from web.wire import Filter, encode
@@ -243,6 +244,16 @@ async def test_a_beat_comes_when_nothing_else_does() -> None:
     world.chat(2)
     async with served(world) as url, caller(url) as client:
         assert set(await client.hear("beat")) == {"t", "head", "now_us"}
+
+
+async def test_beats_tell_what_is_wrong_while_it_is_and_say_nothing_of_it_when_it_is_over() -> None:
+    world = World(limits=Limits(beat_s=0.05), complaints=[f"actor {number} is stuck" for number in range(10)])
+    async with served(world) as url, caller(url) as client:
+        beat = await client.hear("beat")
+        assert beat["complaints"] == [f"actor {number} is stuck" for number in range(COMPLAINTS_MAX)]
+        world.complaints = ()
+        while "complaints" in await client.hear("beat"):
+            pass
 
 
 async def test_who_says_nothing_is_closed() -> None:

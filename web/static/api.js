@@ -12,15 +12,15 @@ export class Problem extends Error {
   }
 }
 
-export async function call(path, options = {}) {
-  const response = await fetch(path, { ...options, credentials: "same-origin", signal: AbortSignal.timeout(DEADLINE_MS) });
+export async function call(path, options = {}, deadline_ms = DEADLINE_MS) {
+  const response = await fetch(path, { ...options, credentials: "same-origin", signal: AbortSignal.timeout(deadline_ms) });
   const isJson = (response.headers.get("content-type") ?? "").includes("json");
   const body = isJson ? await response.json() : await response.text();
   if (!response.ok) throw new Problem(response.status, body);
   return body;
 }
 
-export const read = (path) => call(path, { headers: { accept: "application/json" } });
+export const read = (path, deadline_ms = DEADLINE_MS) => call(path, { headers: { accept: "application/json" } }, deadline_ms);
 
 /** Ask for a change. */
 export const send = (method, path, body) =>

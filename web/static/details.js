@@ -27,8 +27,8 @@ export const Money = ({ amount, currency = "msat" }) => html`<span class="money"
 
 const isStill = matchMedia("(prefers-reduced-motion: reduce)");
 
-/** An auction's time: a ring that empties, driven by the style sheet; for who wants no motion, it steps with the seconds beside it. */
-export function Countdown({ opened_us, closes_us }) {
+/** A time that runs out: a ring that empties, driven by the style sheet; for who wants no motion, it steps with the seconds beside it. */
+export function Countdown({ opened_us, closes_us, says = (left) => `Closes in ${left} seconds`, over = "closing", title = "", isBare = false }) {
   useSignal(now_ms);
   const start = useRef({ closes_us: 0, delay: 0 });
   const window_s = Math.max(0.1, (closes_us - opened_us) / 1e6);
@@ -40,11 +40,11 @@ export function Countdown({ opened_us, closes_us }) {
   const style = isStill.matches ? { strokeDashoffset: gone, animation: "none" }
     : { animationDuration: `${window_s}s`, animationDelay: `${Math.min(0, start.current.delay)}s` };
   return html`
-    <span class="countdown" role="timer" aria-label=${`Closes in ${Math.ceil(left_s)} seconds`}>
+    <span class="countdown" role="timer" aria-label=${says(Math.ceil(left_s))} title=${title || undefined}>
       <svg key=${closes_us} viewBox="0 0 20 20" width="18" height="18" aria-hidden="true">
         <circle cx="10" cy="10" r="8" /><circle class="left" cx="10" cy="10" r="8" pathLength="100" style=${style} />
       </svg>
-      <span>${left_s > 0 ? duration(Math.ceil(left_s)).replace(".0", "") : "closing"}</span>
+      ${!isBare && html`<span>${left_s > 0 ? duration(Math.ceil(left_s)).replace(".0", "") : over}</span>`}
     </span>`;
 }
 

@@ -58,7 +58,7 @@ export class Session {
       case "gap":
         return { send: [], outputs: frame.sub === STATE ? [] : [this.#gap(frame.from, frame.to, frame.reason)] };
       case "beat":
-        return { send: [], outputs: [{ kind: "head", head: frame.head, now_us: frame.now_us }] };
+        return { send: [], outputs: [{ kind: "head", head: frame.head, now_us: frame.now_us, complaints: frame.complaints }] };
       case "lag":
         return { send: [], outputs: [{ kind: "lag", behind: frame.behind }] };
       case "bye":

@@ -16,6 +16,8 @@ export const behind = signal(0);
 export const state = signal(null);
 export const session = signal({ principal: "", scopes: /** @type {string[]} */ ([]), isKnown: false });
 export const head = signal(0);
+/** Why the server is not ready, if it is not. */
+export const complaints = signal(/** @type {string[] | undefined} */ (undefined));
 export const epoch = signal(0);
 /** Rises whenever the feed has changed. */
 export const arrived = signal(0);
@@ -91,6 +93,7 @@ function learn(output) {
       heard(output.now_us);
       head.value = Math.max(head.peek(), output.head);
       behind.value = 0;
+      complaints.value = output.complaints;
       break;
     case "refused":
       tell(`The server refused the connection: ${output.error.message}`, true);

@@ -5,8 +5,8 @@ import { Ago, Dialog, useLoad, useMay } from "./details.js";
 import { plural } from "./format.js";
 import { Notify } from "./notify.js";
 import { Icon, ICONS } from "./parts.js";
-import { alerts, connection, isHalted, tell } from "./store.js";
-import { useSignals } from "./use.js";
+import { alerts, complaints, connection, isHalted, tell } from "./store.js";
+import { useSignal, useSignals } from "./use.js";
 import { html, useState } from "./vendor/htm-preact-standalone.module.js";
 
 Object.assign(ICONS, { alert: "M8 2.500l6.5 11h-13zM8 6.500v3.500M8 12h.01", stop: "M4 4h8v8h-8z" });
@@ -14,15 +14,36 @@ Object.assign(ICONS, { alert: "M8 2.500l6.5 11h-13zM8 6.500v3.500M8 12h.01", sto
 /** Where to look into an alert. */
 const PLACES = { breaker: "router", budget: "router", stuck: "system", disk: "system", dead_letters: "activity" };
 
+/** Why the server is not ready: what is kept all the same, and what to do. */
+const WAYS = /** @type {[RegExp, string, string, string][]} */ ([
+  [/intake is paused|waited .* for the disk/, "system", "Everything that was acknowledged is on the disk, and what waits is kept in memory; reading goes on.", "Make room on the disk of the data directory, or see why it is slow. The rest goes on by itself."],
+  [/journal cannot be written/, "system", "Everything that was acknowledged is on the disk; nothing new is taken.", "Repair the disk or its rights, then start the server again."],
+  [/is parked/, "system", "The events that it did not take are in the journal, in their order.", "The last fault on the system page says why. Once the cause is mended, start the server again: it goes on where it stopped."],
+  [/is stuck/, "system", "Its mail waits, and nothing that was recorded is lost.", "If it does not move on by itself, start the server again: it goes on where the journal ends."],
+]);
+const ELSE = ["", "system", "What was recorded stays.", "The system page shows each actor and the journal."];
+
+/** What stands in the way of work now; it comes with the server's heartbeat, also when nothing can be recorded. @param {{close?: () => void}} props */
+export function Complaints({ close = () => {} }) {
+  const list = useSignal(complaints) ?? [];
+  if (!list.length) return null;
+  return html`
+    <ul class="alert-list">${list.map((each) => {
+      const [, page, kept, ways] = WAYS.find(([pattern]) => pattern.test(each)) ?? ELSE;
+      return html`<li key=${each.replace(/\d+/g, "")}><a class="fault" href=${`#/${page}`} onClick=${close}><b>${each}</b></a><span class="faint">now</span><p>${kept} ${ways}</p></li>`;
+    })}</ul>`;
+}
+
 /** Alerts, each with its cause and the way to where it can be looked into. */
 export const AlertList = ({ list, close = () => {} }) => html`
   <ul class="alert-list">${list.map((each) => html`
     <li key=${each.alert}><a href=${`#/${PLACES[each.kind] ?? "system"}`} onClick=${close}><b>${each.alert}</b></a><span class="faint"><${Ago} us=${each.raised_us} /></span><p>${each.cause}</p></li>`)}</ul>`;
 
-function Alerts({ list, close }) {
+function Alerts({ list, words, close }) {
   return html`
-    <${Dialog} title=${plural(list.length, "alert")} close=${close} name="alerts">
-      ${!list.length && html`<p>All is well again.</p>`}
+    <${Dialog} title=${words || "No alerts"} close=${close} name="alerts">
+      ${!words && html`<p>All is well again.</p>`}
+      <${Complaints} close=${close} />
       <${AlertList} list=${list} close=${close} />
       <footer><${Notify} /></footer>
     <//>`;
@@ -70,17 +91,20 @@ function Lightning() {
 }
 
 export function Watch() {
-  const [items, halted] = useSignals(alerts, isHalted);
+  const [items, halted, trouble] = useSignals(alerts, isHalted, complaints);
   const mayAct = useMay("admin");
   const [shown, show] = useState("");
   const list = Object.values(items).sort((a, b) => b.raised_us - a.raised_us);
+  const words = [trouble?.length && "not ready", list.length && plural(list.length, "alert")].filter(Boolean).join(", ");
+  const causes = [...(trouble ?? []), ...list.map((each) => `${each.alert}: ${each.cause}`)];
   const close = () => show("");
   return html`
     <${Lightning} />
-    ${list.length > 0 && html`<button class="quiet alarm" title=${list.map((each) => `${each.alert}: ${each.cause}`).join("\n")} onClick=${() => show("alerts")}><${Icon} name="alert" /><span>${plural(list.length, "alert")}</span></button>`}
+    <span class="unseen" role="status">${trouble?.length ? `The server is not ready: ${trouble[0].replace(/[\d.]+ s/, "a while")}` : ""}</span>
+    ${words && html`<button class="quiet alarm" title=${causes.join("\n")} onClick=${() => show("alerts")}><${Icon} name="alert" /><span>${words}</span></button>`}
     ${halted && html`<span class="badge halted">halted</span>`}
     ${mayAct && (halted ? html`<button class="resume" onClick=${resume}><${Icon} name="play" /><span>Resume</span></button>`
       : html`<button class="quiet halt" title="Stop everything; asks once" onClick=${() => show("halt")}><${Icon} name="stop" /><span>Halt</span></button>`)}
-    ${shown === "alerts" && html`<${Alerts} list=${list} close=${close} />`}
+    ${shown === "alerts" && html`<${Alerts} list=${list} words=${words} close=${close} />`}
     ${shown === "halt" && html`<${Halt} close=${close} />`}`;
 }

@@ -29,6 +29,7 @@ def test_those_who_wait_for_a_provider_go_in_turn_and_only_they() -> None:
     register.queue(first, "x")
     register.queue(second, "y")
     assert (register.next_for("x"), register.next_for("y"), register.next_for("z")) == (first, second, None)
+    assert register.waiting == {"x": 1, "y": 1}
     register.unqueue(first.completion)
     register.remove(second)
     assert (register.next_for("x"), register.next_for("y"), register.queued) == (None, None, 0)

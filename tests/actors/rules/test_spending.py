@@ -41,6 +41,7 @@ from bus.messages.completions import (
     CompletionRequested,
     CompletionUnknown,
 )
+from bus.messages.routing import CompletionsNumbered
 from bus.refusals import BudgetExhausted, Overloaded
 
 SCOUT, EDITOR = AgentId("scout"), AgentId("editor")
@@ -96,6 +97,15 @@ def test_the_reservation_is_settled_and_the_rest_released() -> None:
     spending = books(requested("m-1", 100), requested("m-2", 50, EDITOR), completed("m-1", 30))
     assert (spending.run, spending.reserved, spending.agents) == (30, 50, {SCOUT: 30})
     assert list(spending.open) == ["m-2"]
+
+
+def test_books_with_intents_of_what_was_free_say_the_same_as_books_without() -> None:
+    """Free completions had intents once; journals keep them for good."""
+    outcomes = (completed("m-1", 0), attempt_failed("m-2", 0), failed("m-2", 0), completed("m-3", 0, EDITOR))
+    before = books(requested("m-1", 0), requested("m-2", 0), requested("m-3", 0, EDITOR), *outcomes)
+    assert before == books(CompletionsNumbered(upto=3), *outcomes)
+    (left,) = unknown(books(requested("m-4", 0)), NOON)
+    assert books(requested("m-4", 0), left) == books(CompletionsNumbered(upto=4), completed("m-4", 0))
 
 
 def test_what_failed_attempts_may_have_cost_stays_spent_and_is_counted_once() -> None:

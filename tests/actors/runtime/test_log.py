@@ -1,6 +1,7 @@
 """The log: positions at once, one write for all that queued, and what happens when a write fails."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 
 import pytest
@@ -15,6 +16,9 @@ from bus.envelope import EncodedEvent, Recorded, StoredEvent
 from bus.errors import StorageError, SystemStopping
 from bus.messages.base import Position
 from tests.support.virtual import Added, in_virtual_time
+
+PAUSED = "the intake is paused until the journal can be written"
+OPEN_AGAIN = "the journal is written again; the intake is open"
 
 
 def records(first: int, count: int = 1) -> list[Recorded]:
@@ -233,3 +237,21 @@ async def test_what_only_needs_patience_is_waited_for_and_told_while_it_lasts_an
         assert stall is not None
         assert 60 <= stall[1] < 70
         assert (isinstance(stall[0], NoRoom), log.take_stall()) == (True, None)
+
+
+def test_the_operator_reads_one_line_when_the_intake_pauses_and_one_when_it_opens(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def body(simulation: Simulation) -> None:
+        journal = Full(clock=simulation.clock)
+        async with Running(simulation, journal) as running:
+            journal.is_full = True
+            running.log.append(records(1))
+            await simulation.pass_time(60)
+            assert [record.getMessage() for record in caplog.records][1:] == [PAUSED]
+            journal.is_full = False
+            await running.log.committed(Position(1))
+        assert [record.getMessage() for record in caplog.records][1:] == [PAUSED, OPEN_AGAIN]
+
+    with caplog.at_level(logging.WARNING, logger="actors.runtime.log"):
+        simulate(0, body)

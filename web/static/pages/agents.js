@@ -13,6 +13,7 @@ import { agents, state, tasks, titleOf } from "../store.js";
 import { useSignals } from "../use.js";
 import { percent } from "../times.js";
 import { useHeard } from "./invoices.js";
+import { Lease, useLeases } from "./leases.js";
 import { html, useMemo } from "../vendor/htm-preact-standalone.module.js";
 
 /** Auctions won of those that ended, as far as the agent has learned. */
@@ -32,7 +33,7 @@ function Leases({ agent, work }) {
   if (!held.length) return html`<p class="faint">It has no task in hand.</p>`;
   return html`<ul class="lines">${held.map((task) => html`<li key=${task.task}>
     <a href=${address("tasks", task.task)}>${task.title}</a>
-    <span class="faint" title="Its agent loses it after so long without a heartbeat; heartbeats come every third of that">lease ${duration(task.lease_s)}, attempt ${task.attempt}</span></li>`)}</ul>`;
+    <span class="inline"><${Lease} task=${task} /><span class="faint" title="Its agent loses it after so long without a heartbeat; heartbeats come every third of that">of ${duration(task.lease_s)}, attempt ${task.attempt}</span></span></li>`)}</ul>`;
 }
 
 const WORDS = { calls: "calls", tokens: "tokens", disk_bytes: "bytes on disk" };
@@ -50,9 +51,10 @@ function Quotas({ agent }) {
 
 /** What it does now, or why it does nothing. */
 function Doing({ agent }) {
+  const [work] = useSignals(tasks);
   const [first, ...more] = agent.tasks ?? [];
   if (!first) return html`<span class="faint">${agent.reason || "no task"}</span>`;
-  return html`<a href=${address("tasks", first)}>${titleOf(first) ?? first}</a>${more.length > 0 && html` <span class="faint">and ${more.length} more</span>`}`;
+  return html`${work[first] && html`<${Lease} task=${work[first]} isBare />`}<a href=${address("tasks", first)}>${titleOf(first) ?? first}</a>${more.length > 0 && html` <span class="faint">and ${more.length} more</span>`}`;
 }
 
 const Capabilities = ({ agent }) => html`<span class="tags">${(agent.capabilities ?? []).map((each) => html`<span key=${each}>${each}</span>`)}</span>`;
@@ -111,6 +113,7 @@ function Earnings({ people }) {
 }
 
 function Agent({ id }) {
+  useLeases();
   const [people, whole, work] = useSignals(agents, state, tasks);
   const tokens = useMemo(() => [{ key: "agent", value: id }], [id]);
   const agent = people[id];
@@ -146,6 +149,7 @@ export function Agents({ id, query }) {
 }
 
 function Society({ query, people }) {
+  useLeases();
   const spent = useSpent();
   const text = (query.get("q") ?? "").toLowerCase();
   const view = query.get("view") ?? "cards";

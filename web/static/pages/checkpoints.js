@@ -1,17 +1,18 @@
 // Checkpoints: on the line of positions from which a start can go on, each with what can be done from it.
 //
-// Rules: saving and keeping are done here. Comparing, proving, going back and branching off are commands, to be copied: they
-// read all of the directory, and going back stops the server that this page comes from.
+// Rules: saving, keeping, proving and comparing are done here. Going back and branching off are commands, to be copied: they
+// need the server that this page comes from to stand still.
 
-import { send } from "../api.js";
+import { read, send } from "../api.js";
 import { Ago, useMay, useRefreshed } from "../details.js";
-import { bytes, number, plural } from "../format.js";
+import { bytes, duration, number, plural } from "../format.js";
 import { Command, Copy, Empty, Panel, Trouble } from "../parts.js";
 import { head, tell } from "../store.js";
 import { short } from "../times.js";
 import { useSignals } from "../use.js";
 import { html, useState } from "../vendor/htm-preact-standalone.module.js";
 
+const PROOF_MS = 60_000; // a large checkpoint is read whole
 const COMMAND = "python -m actors.main checkpoints";
 
 /** How far back each lies; the one that is chosen stands out. */
@@ -61,11 +62,39 @@ function Pin({ of, again }) {
   return html`<button aria-pressed=${String(Boolean(of.is_pinned))} onClick=${pin}>${of.is_pinned ? "Pinned" : "Pin it"}</button>`;
 }
 
-/** What can be done from one, as commands. */
+/** Something that is read when it is asked for. @param {{name: string, path: string, show: (value: any) => any}} props */
+function Asked({ name, path, show }) {
+  const [{ value, error, isAsking }, set] = useState(/** @type {{value?: any, error?: Error, isAsking?: boolean}} */ ({}));
+  const ask = async () => {
+    set({ isAsking: true });
+    await read(path, PROOF_MS).then((found) => set({ value: found }), (problem) => set({ error: problem }));
+  };
+  return html`<div class="asked"><button disabled=${isAsking} onClick=${ask}>${isAsking ? "Reading …" : value || error ? `${name} again` : name}</button>
+    <div role="status">${error && html`<p class="fault">Not done: ${error.message}. The checkpoint is as it was.</p>`}${value && show(value)}</div></div>`;
+}
+
+const Proof = ({ problem, elapsed_ms }) => problem
+  ? html`<p class="fault">It is damaged: ${problem}. A start passes it over and takes the one before it; what it held is in the journal too.</p>`
+  : html`<p>It is sound: all of it was read and is what its hashes say. <span class="faint">${duration(elapsed_ms / 1000)}</span></p>`;
+
+const keys = ({ count, first }) => (count ? html`<span title=${first.join("\n")}>${number(count)}: <span class="id">${first.slice(0, 3).join(", ")}${count > 3 ? ", …" : ""}</span></span>` : html`<span class="faint">–</span>`);
+
+/** What changed since, actor by actor. */
+function Changes({ before, after, differences, count }) {
+  if (!count) return html`<p>${before === after ? "It is the newest: there is none after it." : `No actor differs in ${after}.`}</p>`;
+  return html`<p>To ${after}, ${plural(count, "actor")} changed${count > differences.length ? `; the first ${differences.length}` : ""}.</p>
+    <div class="scroll" tabindex="0" role="region" aria-label=${`What changed since ${before}`}><table class="changes">
+      <thead><tr><th>Actor</th><th>Added</th><th>Removed</th><th>Changed</th><th class="figure">Size</th></tr></thead>
+      <tbody>${differences.map((each) => html`<tr key=${each.actor}><td class="id">${each.actor}</td><td>${keys(each.added)}</td><td>${keys(each.removed)}</td><td>${keys(each.changed)}</td>
+        <td class="figure">${bytes(each.bytes_before)} to ${bytes(each.bytes_after)}</td></tr>`)}</tbody>
+    </table></div>`;
+}
+
+/** What can be done from one: looking is done here, going back is a command. */
 const Ways = ({ of }) => html`
   <dl class="ways">
-    <div><dt>Prove that it is whole</dt><dd><${Command} text=${`${COMMAND} verify ${of.checkpoint}`} /></dd></div>
-    <div><dt>See what changed since, actor by actor</dt><dd><${Command} text=${`${COMMAND} diff ${of.checkpoint} newest`} /></dd></div>
+    <div><dt>Prove that it is whole</dt><dd><${Asked} name="Verify" path=${`/api/checkpoints/${encodeURIComponent(of.checkpoint)}/verify`} show=${Proof} /></dd></div>
+    <div><dt>See what changed since, actor by actor</dt><dd><${Asked} name="Compare with the newest" path=${`/api/checkpoints/${encodeURIComponent(of.checkpoint)}/diff`} show=${Changes} /></dd></div>
     <div><dt>Go on from there; what is there now is kept beside it</dt><dd><${Command} text=${`${COMMAND} restore ${of.checkpoint}`} /></dd></div>
     <div><dt>Go on from there in another directory</dt><dd><${Command} text=${`${COMMAND} fork ${of.checkpoint} --into ELSEWHERE`} /></dd></div>
   </dl>`;

@@ -84,6 +84,7 @@ const Lane = ({ provider, order, mayAct, again }) => html`
       <div><dt>answered</dt><dd>${number(provider.completed ?? 0)}</dd></div>
       <div><dt>failed</dt><dd>${number(provider.failed ?? 0)}</dd></div>
       <div><dt>in flight</dt><dd>${number(provider.in_flight ?? 0)}</dd></div>
+      <div><dt>queued</dt><dd title="Calls that wait for a place at it">${number(provider.queued ?? 0)}</dd></div>
       <div><dt>p50</dt><dd>${provider.latency_p50_s > 0 ? duration(provider.latency_p50_s) : "–"}</dd></div>
       ${provider.latency_p90_s !== undefined && html`<div><dt>p90</dt><dd>${provider.latency_p90_s > 0 ? duration(provider.latency_p90_s) : "–"}</dd></div>`}
       <div><dt>p99</dt><dd>${provider.latency_p99_s > 0 ? duration(provider.latency_p99_s) : "–"}</dd></div>

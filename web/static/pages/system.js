@@ -6,10 +6,10 @@ import { bytes, duration, number, plural } from "../format.js";
 import { pace, Readings } from "../measures.js";
 import { Notify } from "../notify.js";
 import { Panel, Sparkline, Trouble } from "../parts.js";
-import { alerts, connection, epoch, head, lag_ms, rates, session, state } from "../store.js";
+import { alerts, complaints, connection, epoch, head, lag_ms, rates, session, state } from "../store.js";
 import { useSignals } from "../use.js";
 import { html, useMemo } from "../vendor/htm-preact-standalone.module.js";
-import { AlertList } from "../watch.js";
+import { AlertList, Complaints } from "../watch.js";
 import { Checkpoints } from "./checkpoints.js";
 
 const MAIL_MS = 2_000; // mailboxes fill and empty faster than anything else here
@@ -24,6 +24,12 @@ function Timeline() {
     ]} /><//>`;
 }
 
+/** How long events stay. */
+const retention = ({ retain_events, retain_days }) => {
+  const spans = [retain_events && `the newest ${number(retain_events)} events`, retain_days && duration(retain_days * 86400)].filter(Boolean);
+  return spans.length ? html`<span title="Of older events only the ledger’s and the approvals’ stay">${spans.join(" and ")}</span>` : "all events, for good";
+};
+
 function Journal() {
   const { value, error, again } = useRefreshed("/api/system");
   const journal = value?.journal ?? value;
@@ -35,6 +41,8 @@ function Journal() {
         ["events kept", journal.oldest > 1 ? `from ${number(journal.oldest)} on` : "all of them"], ["waiting for the disk", number(journal.buffered)],
         ["oldest of them waits", journal.watermark_age_ms ? duration(journal.watermark_age_ms / 1000) : "nothing waits"],
         ["commits", number(journal.commits)], ["commit, 99 of 100 within", duration(journal.commit_p99_ms / 1000)], ["on disk", bytes(journal.size_bytes)],
+        ["segments", journal.files && html`<span title="Files of the journal; pruning lets go of whole ones">${number(journal.files.segments)} of up to ${number(journal.files.segment_events)} events${journal.files.pruned ? `, ${number(journal.files.pruned)} pruned` : ""}</span>`],
+        ["retention", journal.files && retention(journal.files)],
       ]} />`}
     <//>`;
 }
@@ -98,11 +106,12 @@ const micros = (seconds) => (seconds < 0.001 ? `${Math.max(1, Math.round(seconds
 
 /** What is wrong now, and since when. */
 function Alerts() {
-  const [items] = useSignals(alerts);
+  const [items, trouble] = useSignals(alerts, complaints);
   const list = Object.values(items).sort((a, b) => b.raised_us - a.raised_us);
   return html`
     <${Panel} title="Alerts" name="wrong" aside=${html`${list.length ? plural(list.length, "alert") : ""}<${Notify} />`}>
-      ${!list.length && html`<p class="faint">All is well: no actor is stuck, no budget is spent, no breaker is open, and the disk has room.</p>`}
+      <${Complaints} />
+      ${!list.length && !trouble?.length && html`<p class="faint">All is well: no actor is stuck, no budget is spent, no breaker is open, and the disk has room.</p>`}
       ${list.length > 0 && html`<${AlertList} list=${list} />`}
     <//>`;
 }

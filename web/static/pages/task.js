@@ -11,6 +11,7 @@ import { arrived, feed, live, now_ms, opened, serverNow, tasks, tell, titleOf } 
 import { useSignals } from "../use.js";
 import { percent } from "../times.js";
 import { html, useRef, useState } from "../vendor/htm-preact-standalone.module.js";
+import { Lease } from "./leases.js";
 import { Bids, isOver } from "./tasks.js";
 
 const TEXT_SHOWN_MAX = 100_000; // characters; more stalls the page and is a click away as a file
@@ -168,6 +169,7 @@ export function Task({ id }) {
         <${Panel} title="Facts"><${Facts} facts=${[
           ["id", html`<span class="id">${task.task}</span><${Copy} text=${task.task} label="Copy id" />`],
           ["agent", task.agent ? html`<a href=${address("agents", task.agent)}>${task.agent}</a>` : ""],
+          ["lease", task.lease_s && ["assigned", "running"].includes(task.state) ? html`<${Lease} task=${task} />` : ""],
           ["needs", task.capability ?? ""],
           ["poster", task.poster ?? ""],
           ["reads", task.input ? html`<a class="id" href=${`/api/artifacts/${encodeURIComponent(task.input)}/content`}>${task.input}</a>` : ""],

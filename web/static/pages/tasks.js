@@ -8,6 +8,7 @@ import { counts, now_ms, serverNow, tasks } from "../store.js";
 import { useSignals } from "../use.js";
 import { ago } from "../times.js";
 import { html } from "../vendor/htm-preact-standalone.module.js";
+import { Lease, useLeases } from "./leases.js";
 import { Post } from "./post.js";
 import { Schedules } from "./schedules.js";
 import { Task } from "./task.js";
@@ -40,6 +41,7 @@ function Now({ task }) {
       return html`<span class="card-line"><${Countdown} opened_us=${task.auction_opened_us} closes_us=${task.auction_closes_us} /><${Bids} bids=${task.bids ?? 0} /><${Money} amount=${task.reward_msat} /></span>`;
     case "assigned":
     case "running":
+      return html`<span class="card-line"><${Lease} task=${task} isBare /><b data-kind="agent">${task.agent}</b><${Money} amount=${task.price_msat} /></span>`;
     case "completed":
       return html`<span class="card-line"><b data-kind="agent">${task.agent}</b><${Money} amount=${task.price_msat} /></span>`;
     case "created":
@@ -104,6 +106,7 @@ const STATES = ["", "created", "bidding", "assigned", "running", "completed", "f
 export function Tasks({ id, query }) {
   const [items, tally] = useSignals(tasks, counts);
   const mayPost = useMay("task");
+  useLeases();
   if (id) return html`<${Task} id=${id} />`;
   const view = query.get("view") ?? "board";
   const text = (query.get("q") ?? "").toLowerCase();
