@@ -155,7 +155,8 @@ def fault_of(reply: HttpReply, status: int = 0) -> ProviderFault:
     if error is ErrorClass.REJECTED and _OVERFLOWS.search(words):
         error = ErrorClass.OVERFLOW
     if error is ErrorClass.UNAUTHORISED:
-        return ProviderFault(error, f"status {status}: the key was not accepted")
+        reason = "the account has no money left" if status == 402 else "the key was not accepted"
+        return ProviderFault(error, f"status {status}: {reason}")
     retry_after_s = _retry_after_s(reply.headers) if error is ErrorClass.THROTTLED else 0.0
     return ProviderFault(error, shorten(f"status {status}: {words}" if words else f"status {status}"), retry_after_s)
 

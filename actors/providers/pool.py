@@ -15,7 +15,6 @@ import asyncio
 import select
 from collections import deque
 from collections.abc import Mapping
-from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -34,15 +33,32 @@ HEADERS: Mapping[str, str] = MappingProxyType(
         "accept-encoding": "identity",  # a reply is a few kilobytes: unpacking it costs more than it saves
     }
 )
+_UNLIMITED = aiohttp.ClientTimeout(total=None)
+"""To the connector; whoever connects has a limit of its own."""
 TARGETS_MAX = 256
 """Addresses whose heads are remembered: some three for each provider."""
 
 
-class _Kept(NamedTuple):
-    """A connection that waits for its next request."""
+class _Line:
+    """A connection between two requests, and during one."""
 
-    connection: aiohttp.connector.Connection
-    since_s: float
+    __slots__ = ("_watch", "connection", "since_s")
+
+    def __init__(self, connection: aiohttp.connector.Connection) -> None:
+        self.connection = connection
+        self.since_s = 0.0
+        """Since when it waits."""
+        self._watch: select.poll | None = None
+
+    def is_spent(self) -> bool:
+        """Whether something has come, if only its end, before anything was asked: what is sent there may be lost."""
+        protocol, transport = self.connection.protocol, self.connection.transport
+        if protocol is None or transport is None or transport.is_closing() or protocol.should_close:
+            return True
+        if self._watch is None:
+            self._watch = select.poll()
+            self._watch.register(transport.get_extra_info("socket"), select.POLLIN)
+        return bool(self._watch.poll(0))
 
 
 class _Target(NamedTuple):
@@ -51,23 +67,19 @@ class _Target(NamedTuple):
     request: aiohttp.ClientRequest
     """Only its address counts: the connector makes connections to it."""
     head: bytes
-    kept: deque[_Kept]
+    kept: deque[_Line]
     """The connections that wait, longest first; all targets at one server share them."""
 
 
 class Reply:
     """A reply whose head has come. Whoever has it ends it."""
 
-    __slots__ = ("_connection", "_kept", "_payload", "headers", "status")
+    __slots__ = ("_kept", "_line", "_payload", "headers", "status")
 
     def __init__(
-        self,
-        connection: aiohttp.connector.Connection,
-        kept: deque[_Kept],
-        message: RawResponseMessage,
-        payload: aiohttp.StreamReader,
+        self, line: _Line, kept: deque[_Line], message: RawResponseMessage, payload: aiohttp.StreamReader
     ) -> None:
-        self._connection = connection
+        self._line = line
         self._kept = kept
         self._payload = payload
         self.status = message.code
@@ -79,12 +91,12 @@ class Reply:
 
     def end(self) -> None:
         """Give the connection back; one whose reply was not read to its end is closed."""
-        connection = self._connection
-        protocol = connection.protocol
+        line, protocol = self._line, self._line.connection.protocol
         if protocol is None or protocol.should_close or not protocol.is_connected():
-            connection.close()
+            line.connection.close()
         else:
-            self._kept.append(_Kept(connection, asyncio.get_running_loop().time()))
+            line.since_s = asyncio.get_running_loop().time()
+            self._kept.append(line)
 
 
 class NotHttp(aiohttp.ClientError):
@@ -102,7 +114,7 @@ class Pool:
         self._loop = asyncio.get_running_loop()
         self._connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S)
         self._targets: dict[tuple[str, str, tuple[tuple[str, str], ...]], _Target] = {}
-        self._kept: dict[object, deque[_Kept]] = {}
+        self._kept: dict[object, deque[_Line]] = {}
         """The connections that wait, by what the connector tells servers apart by."""
 
     async def close(self) -> None:
@@ -115,12 +127,8 @@ class Pool:
     async def ask(self, method: str, request: HttpRequest, connect_s: float) -> Reply:
         """Send a request and wait for the head of its reply. Raises aiohttp.ClientError or OSError."""
         target = self._target(method, request)
-        try:
-            connection = self._waiting(target.kept) or await self._connector.connect(
-                target.request, [], _connecting(connect_s)
-            )
-        except TimeoutError as error:
-            raise ConnectTimeout from error
+        line = self._waiting(target.kept) or _Line(await self._connect(target.request, connect_s))
+        connection = line.connection
         protocol, transport = connection.protocol, connection.transport
         try:
             if protocol is None or transport is None:
@@ -136,16 +144,24 @@ class Pool:
         except BaseException:
             connection.close()
             raise
-        return Reply(connection, target.kept, message, payload)
+        return Reply(line, target.kept, message, payload)
 
-    def _waiting(self, kept: deque[_Kept]) -> aiohttp.connector.Connection | None:
+    async def _connect(self, request: aiohttp.ClientRequest, connect_s: float) -> aiohttp.connector.Connection:
+        """A new connection: the look-up of its name and the greeting of TLS are part of the wait."""
+        try:
+            async with asyncio.timeout(connect_s):
+                return await self._connector.connect(request, [], _UNLIMITED)
+        except TimeoutError as error:
+            raise ConnectTimeout from error
+
+    def _waiting(self, kept: deque[_Line]) -> _Line | None:
         """The connection that has waited least, if there is one of use; those that are not are closed."""
         _forget(kept, self._loop.time() - KEEPALIVE_S)
         while kept:
-            connection, _ = kept.pop()
-            if not _is_spent(connection):
-                return connection
-            connection.close()
+            line = kept.pop()
+            if not line.is_spent():
+                return line
+            line.connection.close()
         return None
 
     def _target(self, method: str, request: HttpRequest) -> _Target:
@@ -170,23 +186,7 @@ class Pool:
         return _Target(asked, head, self._kept.setdefault(asked.connection_key, deque()))
 
 
-def _is_spent(connection: aiohttp.connector.Connection) -> bool:
-    """Whether something has come, if only its end, before anything was asked: what is sent there may be lost."""
-    protocol, transport = connection.protocol, connection.transport
-    if protocol is None or transport is None or transport.is_closing() or protocol.should_close:
-        return True
-    watch = select.poll()
-    watch.register(transport.get_extra_info("socket"), select.POLLIN)
-    return bool(watch.poll(0))
-
-
-def _forget(kept: deque[_Kept], since_s: float) -> None:
+def _forget(kept: deque[_Line], since_s: float) -> None:
     """Close the connections that have waited since before then."""
     while kept and kept[0].since_s < since_s:
         kept.popleft().connection.close()
-
-
-@lru_cache(maxsize=64)
-def _connecting(connect_s: float) -> aiohttp.ClientTimeout:
-    """The one limit that is aiohttp's to keep."""
-    return aiohttp.ClientTimeout(total=None, sock_connect=connect_s)

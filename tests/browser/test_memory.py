@@ -64,7 +64,7 @@ async def test_an_empty_memory_says_what_will_appear_and_others_words_appear_by_
         await page.keyboard.press("g")
         await page.keyboard.press("m")
         await expect(page.get_by_text("What agents and people remember appears here")).to_be_visible()
-        await expect(page.get_by_text('agora memory remember "spare key"')).to_be_visible()
+        await expect(page.get_by_text('python -m actors.main memory remember "spare key"')).to_be_visible()
         await remember_key(server)
         row = page.get_by_role("row", name=re.compile("spare key"))
         await expect(row).to_contain_text("It hangs behind the clock.")

@@ -36,6 +36,7 @@ const rest = (value, unit) => (value >= 1 ? ` ${Math.floor(value)} ${unit}` : ""
 /** A span of time. */
 export function duration(seconds) {
   if (!Number.isFinite(seconds)) return "–";
+  if (seconds < 0.00095 && seconds > 0) return `${(seconds * 1000).toFixed(1)} ms`;
   if (seconds < 0.9995) return `${Math.max(0, Math.round(seconds * 1000))} ms`;
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
   if (seconds < 59.5) return `${Math.round(seconds)} s`;

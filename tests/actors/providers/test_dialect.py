@@ -74,6 +74,11 @@ def test_a_fault_says_it_in_the_providers_words(body: object, words: str) -> Non
     assert fault_of(reply(body, 400)).reason == words
 
 
+def test_an_account_without_money_is_not_taken_for_a_wrong_key() -> None:
+    assert fault_of(reply({"error": "sk-1 has no credits"}, 402)).reason == "status 402: the account has no money left"
+    assert fault_of(reply({"error": "sk-1 is unknown"}, 401)).reason == "status 401: the key was not accepted"
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -14,7 +14,7 @@ import { Facts, standing } from "./facts.js";
 import { useHeard } from "./invoices.js";
 
 const WORDS_WAIT_MS = 200; // between the last letter and the search
-const EXAMPLE = 'agora memory remember "spare key" "It hangs behind the clock."';
+const EXAMPLE = 'python -m actors.main memory remember "spare key" "It hangs behind the clock."';
 const STANDINGS = { valid: "valid now", later: "valid later", over: "no longer valid", superseded: "corrected", ended: "ended" };
 
 /** A moment as the browser's own field has it, in this place's time, and back. */
