@@ -188,8 +188,8 @@ async def test_a_checkpoint_tells_the_ways_from_it_and_is_kept_when_it_is_pinned
         await page.goto(f"{server.url}/#/system")
         panel = page.locator(".checkpoints")
         await panel.get_by_role("button", name=saved, exact=True).click()
-        for verb in (f"verify {saved}", f"diff {saved} newest", f"restore {saved}", f"fork {saved} --into"):
-            await expect(panel.locator(".ways")).to_contain_text(verb)
+        for way in ("Verify", "Compare with the newest", f"restore {saved}", f"fork {saved} --into"):
+            await expect(panel.locator(".ways")).to_contain_text(way)
         await panel.get_by_role("button", name="Pin it").click()
         await expect(panel.get_by_role("button", name="Pinned")).to_have_attribute("aria-pressed", "true")
         assert [each.is_pinned for each in (await agora.checkpoints()).checkpoints] == [True]
