@@ -54,6 +54,7 @@ async def test_lists_are_walked_with_two_keys_opened_with_a_third_and_left_with_
         await expect(page).to_have_url(re.compile("#/agents/scout$"))
         await page.keyboard.press("Escape")
         await expect(page).to_have_url(re.compile("#/agents$"))
+        await expect(page.get_by_label("Search agents")).to_be_visible()  # the address is there before the page
         await page.keyboard.press("/")
         await expect(page.get_by_label("Search agents")).to_be_focused()
         await page.keyboard.type("writ")
