@@ -91,6 +91,8 @@ class Cascading(Purse):
             completed = call.completed(flight, ended.reply, times, now_us)
             self.persist(*transition, completed)
             self._end(call, call.reply(completed, ended.reply), "answered", completed.cost_usd_micros)
+        if transition:  # a probe that was too slow
+            self._breaker_opened()
         self._look_again(seat)
         return Done()
 
@@ -119,7 +121,9 @@ class Cascading(Purse):
         self.persist(*events, call.attempt_failed(flight, failure))
         if any(isinstance(event, BreakerOpened) for event in events):
             self._breaker_opened()
-        if consequence.next is Next.STOP:
+        if consequence.disables and self._options.cascade.on_disabled == "stop":
+            self._fail(call, ended.error, ended.reason, self._nobody(call, f"{seat.name} was disabled by it"))
+        elif consequence.next is Next.STOP:
             refusal = _refusal(ended.error, seat.name, ended.reason)
             self._fail(call, ended.error, ended.reason, refusal)
         elif was_heard and call.stream is not None and call.owed is None and not call.request.may_restart:

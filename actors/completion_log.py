@@ -5,7 +5,7 @@ rests on it. So it is told, never asked, by the router; what comes faster than t
 
 Rules: what is kept is redacted first (`actors.rules.redaction`), the words of a request marked `local` only where the
 settings allow it. Redacting, packing and writing happen on threads, many completions at a time. What is too old or too
-much goes. The readable files, one for each run, agent and day, are written after the same rules.
+much goes. The readable files (`actors.readable`) are written after the same rules.
 """
 
 from collections import deque
@@ -18,6 +18,7 @@ from typing import ClassVar, Literal, Protocol
 import anyio.to_thread
 import msgspec
 
+from actors.readable import ReadableFiles
 from actors.rules import transcripts as rules
 from actors.rules.redaction import Redactor
 from actors.runtime import Actor, Deferred, Job
@@ -65,6 +66,7 @@ class CompletionLogOptions(msgspec.Struct, frozen=True):
     bytes_max: int = 1_073_741_824
     is_local_kept: bool = False
     directory: str = ""
+    directory_bytes_max: int = 1_073_741_824
 
 
 class FlushDue(Message, frozen=True):
@@ -94,6 +96,8 @@ class CompletionLog(Actor):
         self._missed = 0
         self._reads = 0
         self._has_warned = False
+        directory = Path(options.directory)
+        self._readable = ReadableFiles(directory, options.directory_bytes_max) if options.directory else None
 
     async def on_start(self) -> None:
         self.start_timer("prune", FLUSH_S, PruneDue())
@@ -184,21 +188,24 @@ class CompletionLog(Actor):
             pack = partial(rules.rows, batch, self._keeping, self._redactor, self._run, iso)
             rows, readable = await anyio.to_thread.run_sync(pack)
             await self._store.add(rows)
-            if self._options.directory:
-                await anyio.to_thread.run_sync(_append, Path(self._options.directory), readable)
         except (StorageError, OSError) as error:
             self._missed += len(batch)
             self._warn(f"completions cannot be kept: {error}")
             return False
+        if self._readable is not None:
+            try:
+                await anyio.to_thread.run_sync(self._readable.append, readable)
+            except OSError as error:
+                self._warn(f"completions cannot be written to be read: {error}")
         return True
 
     async def _prune(self, job: Job) -> None:
         before_us = self.now_us - int(self._options.days * DAY_US)
         try:
             await self._store.prune(before_us, self._options.bytes_max)
-            if self._options.directory:
+            if self._readable is not None:
                 day = iso(before_us)[: rules.DAY_CHARACTERS]
-                await anyio.to_thread.run_sync(_drop_before, Path(self._options.directory), day)
+                await anyio.to_thread.run_sync(self._readable.drop_before, day)
         except (StorageError, OSError) as error:
             self._warn(f"old completions cannot be let go of: {error}")
 
@@ -211,22 +218,3 @@ class CompletionLog(Actor):
 def iso(time_us: Microseconds) -> str:
     """A time as ISO 8601 has it, UTC."""
     return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat(timespec="milliseconds")
-
-
-def _append(directory: Path, readable: Sequence[tuple[str, str]]) -> None:
-    """Add texts to the files of these names, below the directory. Raises OSError."""
-    texts: dict[str, list[str]] = {}
-    for name, text in readable:
-        texts.setdefault(name, []).append(text)
-    for name, parts in texts.items():
-        path = directory / name
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write("".join(parts))
-
-
-def _drop_before(directory: Path, day: str) -> None:
-    """Remove the files of days before this one. Raises OSError."""
-    for path in directory.glob("*/*/????-??-??.md"):
-        if path.stem < day:
-            path.unlink(missing_ok=True)

@@ -57,7 +57,7 @@ from bus.errors import AgoraError
 from bus.messages.agents import VISITORS, agent_address
 from bus.messages.approvals import APPROVALS
 from bus.messages.artifacts import ARTIFACTS
-from bus.messages.base import AgentId, RunId
+from bus.messages.base import MAIN_RUN, AgentId
 from bus.messages.catalogue import EVENTS
 from bus.messages.completions import ROUTER
 from bus.messages.ledger import LEDGER
@@ -85,7 +85,6 @@ from web.tokens import Tokens
 
 logger = logging.getLogger(__name__)
 
-MAIN_RUN = RunId("main")
 """The served society; other runs are processes of their own."""
 TOKEN_NAME = "admin.token"
 CHECKS_NAME = "checks"
@@ -236,7 +235,7 @@ def edge_of(system: ActorSystem, hub: Hub, keyring: Keyring, options: WebOptions
 
 def _hub(config: Config, past: "_Past", clock: SystemClock) -> Hub:
     epoch = past.events.epoch
-    ring = Ring(epoch, events_max=config.web.events_cached, bytes_max=config.web.bytes_cached)
+    ring = Ring(epoch, MAIN_RUN, events_max=config.web.events_cached, bytes_max=config.web.bytes_cached)
     return Hub(epoch=epoch, ring=ring, clock=clock, clients_max=config.web.sockets_max)
 
 

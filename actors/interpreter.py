@@ -7,8 +7,9 @@ after the switch interval: with Python's default of 5 ms the writer starves, and
 import sys
 from typing import Final
 
-SWITCH_INTERVAL_S: Final = 0.0005
-"""A tenth of the default, at which the writer starves (measured)."""
+SWITCH_INTERVAL_S: Final = 0.0002
+"""The writer needs the interpreter for each insert of some hundred rows, a read a few times, and each waits so long
+for a busy loop to let go of it."""
 
 
 def share() -> None:

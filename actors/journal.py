@@ -171,7 +171,7 @@ class Journal(Actor):
         self._is_open = False
 
     def on_read_events(self, query: ReadEvents) -> None:
-        self._read(partial(self._events.read, query))
+        self._read(partial(self._events.read, query.within(self._identity.run)))
 
     def on_summarise_events(self, query: SummariseEvents) -> None:
         self._read(partial(self._events.summarise, query.minutes))
@@ -231,10 +231,13 @@ class Journal(Actor):
             if deferred is not None:
                 deferred.answer(ended.view)
         elif ended.error is not None:
-            self._failed_s = self.monotonic_s
-            failed = CheckpointFailed(f"c-{ended.position}", str(ended.error), self._identity.run)
-            operators.warning("a checkpoint could not be saved", checkpoint=failed.checkpoint, reason=failed.reason)
-            self._record(failed)
+            if not isinstance(
+                ended.error, Refused
+            ):  # who comes before all others has nothing to save, which is no fault
+                self._failed_s = self.monotonic_s
+                failed = CheckpointFailed(f"c-{ended.position}", str(ended.error), self._identity.run)
+                operators.warning("a checkpoint could not be saved", checkpoint=failed.checkpoint, reason=failed.reason)
+                self._record(failed)
             if deferred is not None:
                 deferred.refuse(ended.error)
         self._record_warnings()

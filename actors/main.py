@@ -130,10 +130,12 @@ def tail(
     ] = None,
     task: Annotated[str, typer.Option(help="Only events of this task.")] = "",
     agent: Annotated[str, typer.Option(help="Only events of this agent.")] = "",
+    run: Annotated[str, typer.Option(help="Only events of this run; the served society is main.")] = "",
+    correlation: Annotated[str, typer.Option(help="Only events of this conversation.")] = "",
 ) -> None:
     """Show the events as they happen."""
     shell = call_of(context).shell()
-    shell.run(partial(run_tail, shell, Filters(tuple(topics or ()), task, agent, from_)))
+    shell.run(partial(run_tail, shell, Filters(tuple(topics or ()), task, agent, run, correlation, from_)))
 
 
 @app.command()

@@ -92,6 +92,8 @@ class Router(Cascading):
         super().__init__(options, environment, known, switch=switch, recordings=recordings)
         self._audience = known.audience
         self._environment = environment
+        self._awaits_look = False
+        """Whether the timer of the next look runs."""
         self._redactor = redactor_of(options, environment)
 
     def initial(self) -> RouterState:
@@ -190,6 +192,7 @@ class Router(Cascading):
 
     def on_look_due(self, _: LookDue) -> None:
         """Look at providers beside all requests."""
+        self._awaits_look = False
         for seat in self._seats.to_look_at(self._options.probe):
             if seat.is_looked_at:
                 continue
@@ -281,6 +284,7 @@ class Router(Cascading):
             self._register.unqueue(call.completion)
             self.cancel_timer(call.completion)
             self._go_on(call)
+        self._awaits_look = False  # another interval may count from now on
         self._look_later()
         return Reloaded(changes, ())
 
@@ -321,7 +325,8 @@ class Router(Cascading):
         self._look_later()
 
     def _look_later(self) -> None:
-        if self._seats.to_look_at(self._options.probe):
+        if not self._awaits_look and self._seats.to_look_at(self._options.probe):
+            self._awaits_look = True
             self.start_timer(LOOK_KEY, self._options.probe_interval_s, LookDue())
 
 

@@ -75,6 +75,7 @@ def log_spec(store: Store, config: Config, environment: Mapping[str, str], run: 
         bytes_max=router.log_bytes_max,
         is_local_kept=router.log_local,
         directory=router.log_dir,
+        directory_bytes_max=router.log_dir_bytes_max,
     )
     redactor = redactor_of(router, environment)
     return ChildSpec(COMPLETION_LOG, lambda: CompletionLog(store, options, redactor, run))

@@ -116,3 +116,11 @@ class StoredEvent(msgspec.Struct, frozen=True, gc=False):
     """The sealed fields as JSON. Never leaves the process."""
     hash: bytes
     """SHA-256 over the stored bytes and the hash before it on the same chain (32 bytes)."""
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """Events that become durable together, all or none."""
+
+    events: list[StoredEvent] = []
+    columns: list[int | str | bytearray] = []
+    """What stands in their rows, one row after another, where the writer makes them ahead."""

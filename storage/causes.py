@@ -38,8 +38,9 @@ def read_chain(view: View, query: ReadChain) -> EventChain:
 
 
 def _at(view: View, position: Position) -> StoredEvent | None:
-    for connection in view.between(position - 1, position + 1):
-        for event in view.events(connection.execute(queries.ROWS_FROM, (position, position))):
+    for segment in view.segments(position - 1, position + 1):
+        rows = view.known(segment).connection.execute(queries.ROWS_FROM, (position, position))
+        for event in view.events(rows):
             return event
     return None
 

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mappi
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 
 import anyio
@@ -26,7 +27,7 @@ from bus.messages.system import CheckpointView
 from bus.refusals import NotFound
 from storage import manifests, queries
 from storage.chunks import Compression
-from storage.database import Database, WalKeeper, is_full
+from storage.database import Database, WalKeeper, is_full, move_aside
 from storage.directory import DirectoryLock
 from storage.errors import CorruptCheckpoint, CorruptDatabase
 from storage.manifests import ActorManifest, ActorState, Changes, Description, Listing, Manifest
@@ -70,6 +71,8 @@ class CheckpointStore:
         """The entries that were saved last, under a name."""
         self._base_name = ""
         self._untended: sqlite3.Error | None = None
+        self._gone: list[frozenset[str]] | None = None
+        """What the checkpoints were made of that went; None until all that is there was looked through."""
         self._sizes: dict[str, int] = {}
         """As stored, of the chunks that are being saved."""
         self._listing = Listing()
@@ -216,11 +219,11 @@ class CheckpointStore:
         """Move what cannot be used aside, where a person may look at it, and go on with an empty file."""
         with suppress(sqlite3.Error):  # its file is damaged; how it closes says nothing new
             await self._database.close()
-        aside = await anyio.to_thread.run_sync(_move_aside, self.path)
+        aside = await anyio.to_thread.run_sync(move_aside, self.path)
         self._warnings.append(f"{error}; it was moved to {aside} and the journal takes its place")
         self._database = Database(self.path)
         self._forget_base()
-        self._reachable, self._views = {}, {}
+        self._reachable, self._views, self._gone = {}, {}, None
         await self._open()
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
@@ -254,13 +257,12 @@ class CheckpointStore:
             raise error
         if connection.execute(queries.CHECKPOINT, (self._base_name,)).fetchone() is None:
             self._forget_base()  # what it refers to may be gone with it
-        changed = changes.addresses if changes is not None else None
-        packed = manifests.pack(actors, changed, self._base)
+        packed = manifests.pack(actors, changes.addresses if changes is not None else None, self._base)
         with self._all_or_nothing(connection):
             new = self._store(connection, packed.chunks)
             entries = packed.actors
             for address in packed.new:
-                entries[address] = _sized(entries[address], self._sizes)
+                entries[address] = manifests.sized(entries[address], self._sizes)
             self._listing.take(entries, packed.new)
             manifest = manifests.describe(description, actors, self._listing, sum(new.values()), changes)
             content, hash_ = manifests.encode(manifest, self._listing)
@@ -269,8 +271,12 @@ class CheckpointStore:
             replaced = self._chunks_of(connection, name)
             connection.execute(queries.DELETE_CHECKPOINT, (name,))
             connection.execute(queries.INSERT_CHECKPOINT, (name, content, hash_))
-            self._reachable[name] = msgspec.structs.replace(manifest, entries=self._listing.names).chunks()
-            self._remove(connection, [old for old in self._unkept(connection, keep) if old != name], replaced)
+            self._reachable[name] = self._listing.chunks
+            if replaced:
+                self._sweep(connection, [replaced])
+            gone = self._remove(connection, [old for old in self._unkept(connection, keep) if old != name])
+        if self._gone is not None:
+            self._gone.extend(gone)
         self._base, self._base_name = entries, name
         self._views[name] = (hash_, manifest.view)
         self._sizes = {}
@@ -293,20 +299,16 @@ class CheckpointStore:
     def _store(self, connection: sqlite3.Connection, chunks: Mapping[bytes, bytes]) -> dict[bytes, int]:
         """Write the chunks that are not there yet; the sizes of those, as stored."""
         known: dict[bytes, int] = {}
-        names = list(chunks)
-        for some in range(0, len(names), queries.CHUNKS_LOOKED_UP):
-            asked = names[some : some + queries.CHUNKS_LOOKED_UP]
-            known.update(connection.execute(queries.CHUNK_SIZES, _filled(asked, queries.CHUNKS_LOOKED_UP)))
-        new: dict[bytes, int] = {}
-
-        def compressed() -> Iterator[tuple[bytes, bytes]]:
-            for hash_ in names:
-                if hash_ not in known:
-                    content = self._compression.compress(chunks[hash_])
-                    new[hash_] = len(content)
-                    yield hash_, content
-
-        connection.executemany(queries.INSERT_CHUNK, compressed())
+        for asked in _filled(list(chunks)):
+            known.update(connection.execute(queries.CHUNK_SIZES, asked))
+        missing = [hash_ for hash_ in chunks if hash_ not in known]
+        stored = list(self._compression.compress_all([chunks[hash_] for hash_ in missing]))
+        rows = list(zip(missing, stored, strict=True))
+        alone = len(rows) % queries.CHUNKS_INSERTED
+        connection.executemany(queries.INSERT_CHUNK, rows[:alone])
+        for some in range(alone, len(rows), queries.CHUNKS_INSERTED):
+            connection.execute(queries.INSERT_CHUNKS, list(chain(*rows[some : some + queries.CHUNKS_INSERTED])))
+        new = dict(zip(missing, map(len, stored), strict=True))
         self._sizes |= {hash_.hex(): size for hash_, size in (*known.items(), *new.items())}
         return new
 
@@ -314,23 +316,23 @@ class CheckpointStore:
         pinned = _pinned(connection, self._has_pins)
         return [name for name in _names(connection) if name not in keep and name not in pinned]
 
-    def _remove(self, connection: sqlite3.Connection, names: Sequence[str], orphans: Collection[str]) -> None:
-        """Checkpoints, what only they used, and those of the `orphans` that nothing uses."""
-        orphans = set(orphans)
+    def _remove(self, connection: sqlite3.Connection, names: Sequence[str]) -> Sequence[frozenset[str]]:
+        """Let checkpoints go; gives what they were made of."""
+        gone = [self._chunks_of(connection, name) for name in names]
         for name in names:
-            orphans |= self._chunks_of(connection, name)
             connection.execute(queries.DELETE_CHECKPOINT, (name,))
             self._reachable.pop(name, None)
             self._views.pop(name, None)
         connection.execute(queries.DELETE_STALE_PINS)
-        self._sweep(connection, orphans)
+        return gone
 
-    def _sweep(self, connection: sqlite3.Connection, orphans: Collection[str]) -> None:
-        """Delete those chunks that no checkpoint uses any more."""
-        unused = set(orphans)
-        for name in _names(connection):
-            unused -= self._chunks_of(connection, name)
-        connection.executemany(queries.DELETE_CHUNK, [(bytes.fromhex(name),) for name in unused])
+    def _sweep(self, connection: sqlite3.Connection, gone: Sequence[frozenset[str]]) -> None:
+        """Delete those of the chunks that no checkpoint uses any more."""
+        # The newest first: it has most of what an older one had, and leaves little to look for in the others.
+        kept = [self._chunks_of(connection, name) for name in _names(connection)]
+        unused = frozenset[str]().union(*[chunks.difference(*kept) for chunks in gone])
+        for asked in _filled([bytes.fromhex(name) for name in unused]):
+            connection.execute(queries.DELETE_CHUNKS, asked)
 
     def _chunks_of(self, connection: sqlite3.Connection, name: str) -> frozenset[str]:
         """What a checkpoint uses. Of a damaged one that is unknown: what only it used stays until it is compacted."""
@@ -343,8 +345,8 @@ class CheckpointStore:
 
     def _prune(self, connection: sqlite3.Connection, *, keep: frozenset[str]) -> tuple[str, ...]:
         with self._all_or_nothing(connection):
-            unkept = self._unkept(connection, keep)
-            self._remove(connection, unkept, [hash_.hex() for (hash_,) in connection.execute(queries.CHUNK_HASHES)])
+            self._remove(connection, unkept := self._unkept(connection, keep))
+            self._sweep(connection, [_all_chunks(connection)])
         return tuple(unkept)
 
     def _pin(self, connection: sqlite3.Connection, *, name: str, is_pinned: bool) -> CheckpointView:
@@ -354,12 +356,23 @@ class CheckpointStore:
         return self._manifest(connection, name=name).view
 
     def _tend(self, connection: sqlite3.Connection) -> None:
-        """Copy the log while the answer is on its way; an error of it is the next save's."""
+        """What is left to do while the answer is on its way; an error of it is the next save's."""
         try:
+            if self._gone is None:  # a kill may have left some; of a damaged checkpoint nobody knows what it uses
+                are_known = all(self._chunks_of(connection, name) for name in _names(connection))
+                self._gone = [_all_chunks(connection)] if are_known else []
+            if self._gone:
+                connection.execute(queries.COMMIT_WITHOUT_WAITING)  # what comes back after a loss of power goes again
+                with transaction(connection):
+                    self._sweep(connection, self._gone)
+                self._gone = []
             self._wal.after_commit(connection)
         except sqlite3.Error as error:
             if not is_full(error):  # what is in the log is durable; it is copied once there is room for it
                 self._untended = error
+        finally:
+            with suppress(sqlite3.Error):  # the next save finds the same
+                connection.execute(queries.COMMIT_WAITING)
 
     def _sound_views(self, connection: sqlite3.Connection) -> tuple[CheckpointView, ...]:
         found: list[CheckpointView] = []
@@ -398,20 +411,19 @@ class CheckpointStore:
         return self._compression.decompress(found[0]) if found is not None else None
 
 
-def _filled(hashes: Sequence[bytes], count: int) -> list[bytes]:
-    """The same, the first of them again until there are so many: a statement is prepared for one number of them."""
-    return [*hashes, *[hashes[0]] * (count - len(hashes))]
-
-
-def _sized(entry: ActorManifest, sizes: Mapping[str, int]) -> ActorManifest:
-    """With what its chunks take as stored, where that is not known yet."""
-    if entry.stored_bytes or not entry.chunks:
-        return entry
-    return msgspec.structs.replace(entry, stored_bytes=sum(sizes[name] for name in entry.chunks))
+def _filled(hashes: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """So many at a time, the last with one of its own again: a statement is prepared for one number of them."""
+    for first in range(0, len(hashes), queries.CHUNKS_LOOKED_UP):
+        some = hashes[first : first + queries.CHUNKS_LOOKED_UP]
+        yield [*some, *[some[0]] * (queries.CHUNKS_LOOKED_UP - len(some))]
 
 
 def _pinned(connection: sqlite3.Connection, has_pins: bool) -> frozenset[str]:
     return frozenset(name for (name,) in connection.execute(queries.PINS)) if has_pins else frozenset()
+
+
+def _all_chunks(connection: sqlite3.Connection) -> frozenset[str]:
+    return frozenset(hash_.hex() for (hash_,) in connection.execute(queries.CHUNK_HASHES))
 
 
 def _names(connection: sqlite3.Connection) -> tuple[str, ...]:
@@ -435,14 +447,3 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> Path:
         connection.execute(queries.DROP_USES)
         connection.execute(queries.set_version(2))
     return backup
-
-
-def _move_aside(path: Path) -> Path:
-    number = 1
-    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
-        number += 1
-    path.rename(aside)
-    for suffix in ("-wal", "-shm"):  # they belong to the damaged file; beside a new one they would be taken for its own
-        with suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
-    return aside

@@ -5,6 +5,7 @@ apart. Nothing larger than a chunk may be comes out, whatever the bytes say.
 """
 
 import zlib
+from collections.abc import Iterator, Sequence
 
 import zstandard
 
@@ -12,6 +13,10 @@ CHUNK_BYTES_MAX = 256 * 1024
 """Encoding or compressing one takes a few milliseconds at most."""
 LEVEL = 3
 """Three times as fast as reading JSON, and half the size of the fastest zlib."""
+THREADS = 2
+"""That compress: it takes no interpreter, and half of the time of one."""
+CHUNKS_AT_A_TIME = 256
+"""Some two megabytes."""
 ZSTANDARD = b"\x28\xb5\x2f\xfd"
 """How every frame begins (RFC 8878)."""
 
@@ -30,6 +35,13 @@ class Compression:
     def compress(self, content: bytes) -> bytes:
         """A chunk as it is stored."""
         return self._compressor.compress(content)
+
+    def compress_all(self, contents: Sequence[bytes]) -> Iterator[bytes]:
+        """Chunks as they are stored, in their order."""
+        for first in range(0, len(contents), CHUNKS_AT_A_TIME):
+            some: list[bytes | bytearray | memoryview[int]] = [*contents[first : first + CHUNKS_AT_A_TIME]]
+            stored = self._compressor.multi_compress_to_buffer(some, threads=THREADS)
+            yield from (stored[number].tobytes() for number in range(len(some)))
 
     def decompress(self, stored: bytes) -> bytes:
         """A chunk as it was. Raises UnreadableChunk."""

@@ -8,6 +8,7 @@ Pure: no clock, no disk.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 
 import msgspec
 
@@ -16,13 +17,20 @@ from bus.messages.base import Position
 
 HASH_BYTES = 32
 
+Cells = tuple[str, str, bytes | None, bytes | None, str]
+"""Numbers, texts, data, sealed fields and hashes of a page: the one row of `queries.select_in_columns`."""
+Name = Callable[[int], str]
+"""What an id stands for."""
+
 
 class Numbers(msgspec.Struct, frozen=True, array_like=True):
     """The columns that hold numbers."""
 
     position: list[Position]
     time_us: list[int]
+    type: list[int]
     version: list[int]
+    source: list[int]
     cause: list[Position]
     cursor: list[Position]
     data_lengths: list[int]
@@ -33,8 +41,6 @@ class Numbers(msgspec.Struct, frozen=True, array_like=True):
 class Texts(msgspec.Struct, frozen=True, array_like=True):
     """The columns that hold text."""
 
-    type: list[str]
-    source: list[str]
     subject: list[str]
     task: list[str]
     agent: list[str]
@@ -58,30 +64,25 @@ _texts = msgspec.json.Decoder(Texts).decode
 
 
 def events_of(
-    numbers: str,
-    texts: str,
-    data: bytes | None,
-    sealed: bytes | None,
-    hashes: str,
-    *,
-    opened: Callable[[bytes], bytes] | None = None,
+    cells: Cells, types: Name, sources: Name, *, opened: Callable[[bytes], bytes] | None = None
 ) -> list[StoredEvent]:
     """The rows of a page, their data `opened` where that is given.
 
     Raises ValueError where something else stands in a column than belongs there.
     """
+    numbers, texts, data, sealed, hashes = cells
     try:
         ints, words = _numbers(numbers), _texts(texts)
     except msgspec.DecodeError as error:
         raise ValueError(str(error)) from error
-    digests = bytes.fromhex(hashes)
+    count = len(ints.position)
     cut = _cut(data or b"", ints.data_lengths)
-    rows = zip(
+    columns = (
         ints.position,
         ints.time_us,
-        words.type,
+        list(map(types, ints.type)),
         ints.version,
-        words.source,
+        list(map(sources, ints.source)),
         words.subject,
         words.task,
         words.agent,
@@ -89,12 +90,13 @@ def events_of(
         words.correlation,
         ints.cause,
         ints.cursor,
-        cut if opened is None else map(opened, cut),
-        _cut_sealed(sealed or b"", ints.sealed_lengths),
-        _cut(digests, [HASH_BYTES] * len(ints.position)),
-        strict=True,
+        cut if opened is None else list(map(opened, cut)),
+        [None] * count if sealed is None else _cut_sealed(sealed, ints.sealed_lengths),
+        _cut(bytes.fromhex(hashes), [HASH_BYTES] * count),
     )
-    return [StoredEvent(*row) for row in rows]
+    if any(len(column) != count for column in columns):
+        raise ValueError("a column has more rows than another")
+    return list(map(StoredEvent, *columns))
 
 
 def own_of(numbers: str, data: bytes, sealed: bytes | None) -> Iterator[tuple[int, int, bytes, bytes | None]]:
@@ -109,12 +111,8 @@ def own_of(numbers: str, data: bytes, sealed: bytes | None) -> Iterator[tuple[in
 
 
 def _cut(content: bytes, lengths: Sequence[int]) -> list[bytes]:
-    found: list[bytes] = []
-    start = 0
-    for length in lengths:
-        found.append(content[start : start + length])
-        start += length
-    return found
+    ends = list(accumulate(lengths))
+    return [content[start:end] for start, end in zip((0, *ends), ends, strict=False)]
 
 
 def _cut_sealed(content: bytes, lengths: Sequence[int]) -> list[bytes | None]:

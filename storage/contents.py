@@ -18,7 +18,7 @@ from bus.messages.base import BlobId, Position
 from bus.messages.system import ReadEvents
 from storage import queries, reading
 from storage.blobs import BLOBS_NAME, named_in
-from storage.keys import living
+from storage.keys import KEYS_NAME, living
 from storage.reading import View
 from storage.writing import JournalEnd
 
@@ -41,15 +41,23 @@ class Write(Protocol):
     def __call__(self, work: Callable[[sqlite3.Connection], T], /) -> Awaitable[T]: ...
 
 
+Forget = Callable[[Collection[Path]], Awaitable[None]]
+"""Lets go of files on every reading thread. Raises StorageError."""
+
+
 class Contents:
     """The blobs and keys of one journal."""
 
-    def __init__(self, directory: Path, catalogue: Catalogue, end: JournalEnd, read: Read, write: Write) -> None:
+    def __init__(
+        self, directory: Path, catalogue: Catalogue, end: JournalEnd, read: Read, write: Write, *, forget: Forget
+    ) -> None:
         self._blobs_path = directory / BLOBS_NAME
+        self._keys_path = directory / KEYS_NAME
         self._catalogue = catalogue
         self._end = end
         self._read = read
         self._write = write
+        self._forget = forget
 
     async def rows(self, query: ReadEvents) -> AsyncIterator[tuple[StoredEvent, ...]]:
         """The rows that match as they are stored, in order, some at a time. Raises StorageError."""
@@ -88,6 +96,7 @@ class Contents:
         """Take along the keys of personal text that another directory has. Raises StorageError."""
         if keys:
             await self._write(partial(self._end.keep_keys, keys=keys))
+            await self._forget([self._keys_path])
 
     async def keys(self, events: Sequence[StoredEvent]) -> dict[int, bytes]:
         """The keys of the events' personal text, by number; those that are destroyed are not there."""
@@ -95,7 +104,9 @@ class Contents:
 
     async def destroy_keys(self, numbers: Collection[int]) -> int:
         """Destroy keys of personal text for good; how many were still there. Raises StorageError."""
-        return await self._write(partial(self._end.destroy_keys, numbers=numbers))
+        destroyed = await self._write(partial(self._end.destroy_keys, numbers=numbers))
+        await self._forget([self._keys_path])
+        return destroyed
 
     def _all(self, view: View) -> set[bytes]:
         return {hash_ for (hash_,) in view.files.get(self._blobs_path).execute(queries.BLOB_HASHES)}

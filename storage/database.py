@@ -11,6 +11,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
@@ -156,6 +157,18 @@ def connect(path: Path, is_read_only: bool = False, *, is_shared: bool = False) 
 def is_on_a_read_only_disk(path: Path) -> bool:
     """Whether nothing at all can be written where a file is."""
     return path.exists() and bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
+def move_aside(path: Path) -> Path:
+    """Let a damaged file keep what it has under another name, where a person may look at it; which name."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    path.rename(aside)
+    for suffix in ("-wal", "-shm"):  # they belong to the damaged file; beside a new one they would be taken for its own
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
+    return aside
 
 
 def _code(error: sqlite3.Error) -> int:

@@ -32,7 +32,7 @@ class DirectoryLock:
         """Make the directory if there is none, and hold it. Raises DirectoryNotWritable, DirectoryInUse."""
         try:
             finish_exchange(directory)
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make(directory)
             descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise DirectoryNotWritable(directory, error.strerror or str(error)) from error
@@ -89,6 +89,14 @@ def finish_exchange(directory: Path) -> None:
             os.rename(draft, directory)
         _sync(directory.parent)
     (directory / READY_NAME).unlink(missing_ok=True)
+
+
+def _make(directory: Path) -> None:
+    """Make the directory, so that its name lasts as long as what will be in it. Raises OSError."""
+    missing = [one for one in (directory, *directory.parents) if not one.exists()]
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for one in missing:
+        _sync(one.parent)
 
 
 def _sync(directory: Path) -> None:

@@ -23,7 +23,7 @@ import msgspec
 from bus.address import Address
 from bus.clock import Clock
 from bus.codec import Catalogue
-from bus.envelope import EncodedEvent, OwnEvents, Recorded, StoredEvent
+from bus.envelope import Batch, EncodedEvent, OwnEvents, Recorded, StoredEvent
 from bus.errors import StorageError
 from bus.messages.base import BlobId, Event, Position
 from bus.messages.system import (
@@ -37,18 +37,20 @@ from bus.messages.system import (
     SearchEvents,
 )
 from bus.refusals import NotFound
-from storage import causes, integrity, queries, reading, searching
+from storage import causes, integrity, queries, reading, searching, summaries
 from storage.contents import Contents
 from storage.database import Database, translated
 from storage.directory import DirectoryLock
 from storage.errors import CorruptDatabase, CorruptJournal, DatabaseFailed, DirectoryNotWritable, FileGone
 from storage.integrity import Progress, Verification
 from storage.keeper import Keeper, Stopped, remove_files
+from storage.keyring import KeyedFiles
 from storage.layout import Layout, Segment
 from storage.migration import JOURNAL_NAME, migrate
 from storage.readers import Readers
-from storage.reading import View
-from storage.segments import SegmentLimits, remove
+from storage.reading import OwnRows, View
+from storage.removal import remove
+from storage.segments import SegmentLimits
 from storage.writing import JournalEnd
 
 T = TypeVar("T")
@@ -95,7 +97,7 @@ class EventStore:
         self._keeper = Keeper()
         self._end = JournalEnd(directory, catalogue, clock, limits, self._settle)
         self._warnings: list[str] = []
-        self.contents = Contents(directory, catalogue, self._end, self._read, self._write)
+        self.contents = Contents(directory, catalogue, self._end, self._read, self._write, forget=self._readers.forget)
         """What lies beside the rows: blobs, and the keys of personal text."""
 
     @classmethod
@@ -150,13 +152,23 @@ class EventStore:
         lost_after = [after for later, after in self._end.epochs if later > epoch]
         return position <= min(lost_after, default=self.head) and position <= self.head
 
-    def encode(self, records: Sequence[Recorded]) -> Sequence[EncodedEvent]:
-        """The events as their rows will have them. Raises EventTooLarge, or what says that one has no encoding."""
-        return [self._catalogue.encode_record(record) for record in records]
+    def encode(self, records: Sequence[Recorded], batch: Batch) -> None:
+        """Add events to a batch with their rows, in the order of their positions: all of them or none.
 
-    async def write(self, events: Sequence[EncodedEvent], blobs: Mapping[BlobId, bytes]) -> tuple[StoredEvent, ...]:
-        """Make a batch durable, all or nothing; one that landed before is answered the same. Raises StorageError."""
-        return await self._write(partial(self._end.write, events=events, blobs=blobs), then=self._end.tend)
+        Raises EventTooLarge, or what says that one has no encoding.
+        """
+        self._end.rows.add([self._catalogue.encode_record(record) for record in records], batch)
+
+    async def write(self, batch: Batch, blobs: Mapping[BlobId, bytes]) -> None:
+        """Make a batch durable, all or nothing; one that landed before stays as it is. Raises StorageError."""
+        await self._write(partial(self._end.write, batch=batch, blobs=blobs), then=partial(self._end.tend, batch=batch))
+
+    async def copy(self, events: Sequence[EncodedEvent]) -> Sequence[StoredEvent]:
+        """Take the next events from another journal, durable on return. Raises StorageError."""
+        batch = Batch()
+        self._end.rows.add(events, batch)
+        await self.write(batch, {})
+        return batch.events
 
     async def reopen(self) -> Position:
         """Close and open again; the head that is really on disk. Raises StorageError."""
@@ -197,18 +209,18 @@ class EventStore:
 
     async def summarise(self, minutes: float) -> EventSummary:
         """Counts over the last minutes, from the full minute in which they begin. Raises InvalidField."""
-        reading.check_window(minutes)
+        summaries.check_window(minutes)
         now_us = self._clock.now_us()
-        return await self._read(partial(reading.summarise, catalogue=self._catalogue, minutes=minutes, now_us=now_us))
+        return await self._read(partial(summaries.summarise, catalogue=self._catalogue, minutes=minutes, now_us=now_us))
 
     async def histogram(self, buckets: int) -> EventHistogram:
         """How dense the journal is over all time. Raises InvalidField."""
-        reading.check_buckets(buckets)
-        return await self._read(partial(reading.histogram, buckets=buckets))
+        summaries.check_buckets(buckets)
+        return await self._read(partial(summaries.histogram, buckets=buckets))
 
     async def count(self, type_: str) -> tuple[int, Position]:
         """How many events of a type were ever recorded, and the head up to which they were counted."""
-        return await self._read(partial(reading.count, type_=type_))
+        return await self._read(partial(summaries.count, type_=type_))
 
     async def blob(self, blob: BlobId) -> bytes:
         """A committed blob's content. Raises NotFound."""
@@ -228,7 +240,7 @@ class EventStore:
 
     async def measure(self) -> JournalSize:
         """How much there is."""
-        return await self._read(self._measure)
+        return await self._read(partial(_measured, catalogue=self.path, blobs=self._end.blobs_path))
 
     async def verify(self, progress: Progress | None = None) -> Verification:
         """Prove every row, blob, index and count. Raises StorageError when the files cannot be read at all."""
@@ -252,20 +264,20 @@ class EventStore:
     async def own_events(self, address: Address, after: Position) -> AsyncGenerator[OwnEvents, None]:
         """The committed events that `address` recorded after a position, in order, in batches.
 
-        The next batch is read while the last one is folded. Who does not go to the end has to close it.
+        The next batch is read while one is decoded and folded. Who does not go to the end has to close it.
         """
-        read = partial(reading.read_own, catalogue=self._catalogue, source=address, limit=BATCH_EVENTS)
-        own = await self._read(partial(read, after=after))
-        while own is not None and len(own.events) == BATCH_EVENTS:
-            following = asyncio.ensure_future(self._read(partial(read, after=own.position)))
+        begin = partial(reading.begin_own, catalogue=self._catalogue, source=address, limit=BATCH_EVENTS)
+        found = await self._read(partial(begin, after=after))
+        while isinstance(found, OwnRows):
+            following = asyncio.ensure_future(self._read(partial(begin, after=found.position)))
             try:
-                yield own
+                yield await self._read(partial(reading.decode_own, catalogue=self._catalogue, rows=found))
             finally:
                 if not following.done():
                     await asyncio.wait({following})  # some milliseconds
-            own = following.result()
-        if own is not None:
-            yield own
+            found = following.result()
+        if found is not None:
+            yield found
 
     async def facts(
         self, topics: tuple[str, ...], agent: str | None, after: Position, upto: Position
@@ -286,11 +298,15 @@ class EventStore:
             after = batch[-1].position
 
     async def _read(self, work: Callable[[View], T]) -> T:
+        def look(files: KeyedFiles) -> T:
+            head = self.head  # before the layout: a segment that begins between the two is beyond it
+            return work(View(files, self.layout, head, self._catalogue))
+
         try:
             try:
-                return await self._readers.run(lambda files: work(View(files, self.layout, self._catalogue)))
+                return await self._readers.run(look)
             except FileGone:  # a prune came between the look at the layout and the file: look again
-                return await self._readers.run(lambda files: work(View(files, self.layout, self._catalogue)))
+                return await self._readers.run(look)
         except CorruptDatabase as error:
             raise CorruptJournal(self.path, 0, error.reason) from error
         except reading.UndecodableEvent as error:
@@ -345,7 +361,6 @@ class EventStore:
                 with suppress(StorageError):
                     await self._writer.run(self._end.let_go)
                 await self._writer.close()
-                await anyio.to_thread.run_sync(self._end.close)
 
     def _settle(self, segment: Segment, rows: sqlite3.Connection | None) -> None:
         work = self._keeper.submit(self._keeper.settle, self.layout, segment, rows)
@@ -363,12 +378,13 @@ class EventStore:
         if (error := work.exception()) is not None:
             self._warnings.append(f"a closed segment could not be finished ({error}); the next start tries again")
 
-    def _measure(self, view: View) -> JournalSize:
-        paths = [self.path, self._end.blobs_path, *view.layout.paths]
-        files = [path.with_name(path.name + suffix) for path in paths for suffix in ("", "-wal")]
-        size = sum(path.stat().st_size for path in files if path.exists())
-        oldest = view.layout.pruned_to + 1
-        return JournalSize(size, Position(oldest if oldest <= view.head else 0))
+
+def _measured(view: View, catalogue: Path, blobs: Path) -> JournalSize:
+    paths = [catalogue, blobs, *view.layout.paths]
+    files = [path.with_name(path.name + suffix) for path in paths for suffix in ("", "-wal")]
+    size = sum(path.stat().st_size for path in files if path.exists())
+    oldest = view.layout.pruned_to + 1
+    return JournalSize(size, Position(oldest if oldest <= view.head else 0))
 
 
 def _count_kept(view: View, segments: tuple[Segment, ...]) -> int:
@@ -383,4 +399,5 @@ async def record(store: EventStore, event: Event) -> None:
     """Append one event of the journal itself, where no society runs. Raises StorageError."""
     position = Position(store.head + 1)
     recorded = Recorded(event, position, store.now_us, JOURNAL, Position(0), "", Position(0))
-    await store.write(store.encode([recorded]), {})
+    store.encode([recorded], batch := Batch())
+    await store.write(batch, {})

@@ -21,6 +21,7 @@ from bus.errors import BadUsage
 from bus.messages.base import Position
 from storage import boxes
 from storage.beginnings import Beginning
+from storage.chain import KEPT, PRUNABLE, row_hash
 from storage.checkpoints import Checkpoint
 from storage.events import EventStore
 from storage.forks import Progress, begin_epoch
@@ -115,10 +116,13 @@ async def import_lines(
     while some and not (left := prologue.take(some)):
         some = await anyio.to_thread.run_sync(lines.some)
     some = left if some else []
+    if prologue.head is None:
+        raise BadUsage(f"it is no export and no mirror: {_beginning(some)}")
+    _check(1, prologue.head, amend)
     await anyio.to_thread.run_sync(prologue.begin, into)
     async with EventStore.open(into, catalogue, clock) as store:
         await store.contents.keep_keys(prologue.keys)
-        done = _Import(store, amend, prologue)
+        done = _Import(store, amend, prologue, catalogue)
         while some:
             await done.take(some)
             progress(store.head, max(done.head, store.head))
@@ -131,6 +135,22 @@ async def import_lines(
     return imported
 
 
+def _beginning(some: list[tuple[int, Line]]) -> str:
+    """What stands where the first line should."""
+    if not some:
+        return "it is empty"
+    _, line = some[0]
+    return f"line 1: {line.reason}" if isinstance(line, Broken) else "line 1 does not say of what journal it is"
+
+
+def _check(number: int, head: Head, amend: Amend | None) -> None:
+    """Raises BadUsage for lines that cannot be taken at all."""
+    if head.format != FORMAT:
+        raise BadUsage(f"line {number}: format {head.format} is not known; this program knows {FORMAT}")
+    if not head.has_sealed and amend is None:
+        raise BadUsage("the sealed fields were left out: it can be viewed, not imported; export it with --sealed")
+
+
 def _line(event: StoredEvent, keys: Mapping[int, bytes], *, has_sealed: bool) -> bytes:
     key = keys.get(boxes.key_number(event.data)) if boxes.has_box(event.data) else None
     return event_line(event, has_sealed=has_sealed, key=key)
@@ -139,8 +159,12 @@ def _line(event: StoredEvent, keys: Mapping[int, bytes], *, has_sealed: bool) ->
 class _Import:
     """One import under way."""
 
-    def __init__(self, store: EventStore, amend: Amend | None, prologue: Prologue) -> None:
+    def __init__(self, store: EventStore, amend: Amend | None, prologue: Prologue, catalogue: Catalogue) -> None:
         self._store = store
+        self._catalogue = catalogue
+        following = prologue.following
+        self._hashes = [bytes.fromhex(anchor.hash) for anchor in (following.prunable, following.kept)]
+        """The last of each chain, up to which the lines are proved."""
         self._first = store.head
         self._kept = len(prologue.rows)
         self._amend = amend
@@ -149,9 +173,8 @@ class _Import:
         self._blobs = 0
         self._left_out = 0
         self._is_over = False
-        self.epoch, self.head = 1, Position(0)
-        if prologue.head is not None:
-            self._begin(1, prologue.head)
+        assert prologue.head is not None, "what has none is refused"
+        self.epoch, self.head = prologue.head.epoch, prologue.head.head
 
     @property
     def imported(self) -> Imported:
@@ -164,7 +187,8 @@ class _Import:
         for number, line in some:
             match line:
                 case Head():
-                    self._begin(number, line)
+                    _check(number, line, self._amend)
+                    self.epoch, self.head = line.epoch, line.head
                 case BlobLine():
                     self._blobs += 1
                     await self._store.contents.keep({line.blob: line.content})
@@ -180,13 +204,6 @@ class _Import:
         if batch:
             await self._write(batch)
 
-    def _begin(self, number: int, head: Head) -> None:
-        if head.format != FORMAT:
-            raise BadUsage(f"line {number}: format {head.format} is not known; this program knows {FORMAT}")
-        if not head.has_sealed and self._amend is None:
-            raise BadUsage("the sealed fields were left out: it can be viewed, not imported; export it with --sealed")
-        self.epoch, self.head = head.epoch, head.head
-
     def _queue(self, batch: list[tuple[int, EventLine]], number: int, line: EventLine) -> None:
         expected = self._store.head + len(batch) + 1
         if self._amend is not None and line.position > expected == 1 and not self._problems:
@@ -200,6 +217,9 @@ class _Import:
         if not self._is_over and line.is_sealed and self._amend is None:
             self._note(Broken(number, "its sealed fields were left out"))
             self._is_over = True
+        if not self._is_over and self._amend is None and (reason := self._disproved(line)):
+            self._note(Broken(number, reason))
+            self._is_over = True
         if self._is_over:
             self._left_out += 1
         else:
@@ -207,12 +227,18 @@ class _Import:
 
     async def _write(self, batch: list[tuple[int, EventLine]]) -> None:
         await self._store.contents.keep_keys(keys_of(line for _, line in batch))
-        stored = await self._store.write([row_of(line) for _, line in batch], {})
-        if self._amend is not None:
-            return
-        for (number, line), event in zip(batch, stored, strict=True):
-            if line.hash != event.hash.hex():
-                self._note(Broken(number, f"position {line.position} is not what its hash says"))
+        await self._store.copy([row_of(line) for _, line in batch])
+
+    def _disproved(self, line: EventLine) -> str:
+        """Why an event is not what follows; empty where it is."""
+        if line.type not in self._catalogue.names:
+            return f"events of type {line.type} are not known to this program"
+        chain = KEPT if self._catalogue.is_kept(line.type) else PRUNABLE
+        hash_ = row_hash(self._hashes[chain], chain, row_of(line))
+        if hash_.hex() != line.hash:
+            return f"position {line.position} is not what its hash says"
+        self._hashes[chain] = hash_
+        return ""
 
     def _note(self, problem: Broken) -> None:
         self._problems_count += 1

@@ -49,7 +49,7 @@ async def fork_journal(
             await store.contents.keep(blobs)
         async for page in past.stored(store.head, upto=upto):
             await store.contents.keep_keys(await past.keys(page.events))
-            written = await store.write([encoded(event) for event in page.events], {})
+            written = await store.copy([encoded(event) for event in page.events])
             if [event.hash for event in written] != [event.hash for event in page.events]:
                 raise StorageError("the events are not what their hashes say; run `agora verify`")
             progress(store.head, upto)

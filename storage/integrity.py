@@ -4,7 +4,8 @@ Rules: rows are proved in order, so that the first wrong position is the one tha
 does not cover, one that names a blob which is missing or damaged. Where a segment was pruned, its kept rows are proved
 on their own chain, and the other chain is taken up at the anchor of the next. Then come what has no position: counts,
 SQLite's own structure, the tables themselves, the blobs that nothing names, the epochs. Reads are short and change
-nothing; what is committed meanwhile is not looked at.
+nothing; what is committed meanwhile is not looked at. Where old events went meanwhile, what seemed to be missing is no
+longer part of the journal: the walk begins again.
 
 It touches the disk for long: it belongs on a thread.
 """
@@ -23,6 +24,7 @@ import msgspec
 
 from bus.codec import Catalogue, UnknownEvent
 from bus.envelope import EncodedEvent
+from bus.errors import StorageError
 from bus.messages.base import Position
 from bus.messages.system import TextRedacted
 from storage import layout as layouts
@@ -33,7 +35,7 @@ from storage.chain import KEPT, PRUNABLE, row_hash
 from storage.database import connect, is_on_a_read_only_disk, translated
 from storage.errors import CorruptDatabase, DatabaseLocked, DirectoryNotWritable, DiskFull, FileGone, UnknownSchema
 from storage.files import Files
-from storage.keeper import builder
+from storage.keeper import indexer
 from storage.keys import KEYS_NAME, opener_of
 from storage.layout import SEGMENTS_NAME, Layout, Segment, epoch_hash
 from storage.migration import JOURNAL_NAME
@@ -43,6 +45,8 @@ TYPE: Final = 2
 DATA: Final = 12
 """Where the fields stand in an encoded event."""
 PAGE_ROWS = 2_000
+WALKS_MAX = 3
+"""Old events go every few minutes at most, and a walk goes past them first."""
 PAGE_BLOBS = 16
 """Blobs are large: a page is a few megabytes."""
 
@@ -77,7 +81,16 @@ async def verify(directory: Path, catalogue: Catalogue, progress: Progress | Non
 
 
 def _verify(directory: Path, catalogue: Catalogue, progress: Progress | None) -> Verification:
-    walk = _Walk(directory, catalogue, progress)
+    walks = 1
+    while True:
+        walk = _Walk(directory, catalogue, progress)
+        found = _walked(walk)
+        if not found.problem or walks == WALKS_MAX or not walk.was_overtaken():
+            return found
+        walks += 1
+
+
+def _walked(walk: "_Walk") -> Verification:
     try:
         with closing(walk):
             walk.run()
@@ -109,6 +122,7 @@ class _Walk:
         self._redactions: list[tuple[Position, TextRedacted]] = []
         self._progress = progress
         self._head = Position(0)
+        self._pruned_to = Position(0)
         self._hashes = {PRUNABLE: b"", KEPT: b""}
         self._positions = {PRUNABLE: 0, KEPT: 0}
         self._keys = Files()
@@ -121,6 +135,7 @@ class _Walk:
     def run(self) -> None:
         """Prove everything. Raises Wrong, CorruptDatabase, UnknownSchema, StorageError."""
         layout = self._read_layout()
+        self._pruned_to = layout.pruned_to
         with closing(self._opened(layout.path(layout.open), SEGMENT)) as rows:
             (head,) = rows.execute(queries.HEAD).fetchall()[0]
         self._head = Position(max(head, layout.open.first - 1))
@@ -131,6 +146,13 @@ class _Walk:
             self._prove_segment(layout, segment, following)
         self._prove_blobs()  # those that no event names
         self._prove_keys()
+
+    def was_overtaken(self) -> bool:
+        """Whether old events went since the walk began."""
+        try:
+            return self._read_layout().pruned_to != self._pruned_to
+        except (Wrong, StorageError, sqlite3.Error, UnicodeDecodeError):
+            return False  # what is wrong with the catalogue was found
 
     def close(self) -> None:
         """Let go of the keys."""
@@ -264,8 +286,8 @@ class _Walk:
         if not path.exists():
             return
         self.path = path
-        # Unlike a reader, a builder may clear away what a kill left half done.
-        opened = connect(path, is_read_only=True) if is_on_a_read_only_disk(path) else builder(path)
+        # Unlike a reader, an indexer may clear away what a kill left half done.
+        opened = connect(path, is_read_only=True) if is_on_a_read_only_disk(path) else indexer(path)
         with closing(opened) as index:
             (tables,) = index.execute(queries.COUNT_TABLES).fetchone()
             if tables:

@@ -21,8 +21,9 @@ from storage.errors import CorruptDatabase
 from storage.files import Files
 from storage.keys import KEYS_NAME, opener_of
 from storage.layout import Layout, Segment
+from storage.removal import remove
 from storage.schema import SEGMENT, TEXT, create_or_check
-from storage.segments import remove, sync_directory
+from storage.segments import sync_directory
 from storage.transactions import transaction
 
 P = ParamSpec("P")
@@ -89,17 +90,20 @@ class Keeper:
             with_rows.close()
         _take_name(building, path)
 
-    def index_all(self, layout: Layout) -> None:
-        """Bring the indexes of all segments up to their rows. Raises sqlite3.Error, OSError, Stopped."""
-        for segment in layout.segments:
-            self.index_text(layout, segment)
+    def index_all(self, layout: Layout, into: Path | None = None) -> None:
+        """Bring the indexes of all segments up to their rows, here or in another directory.
 
-    def index_text(self, layout: Layout, segment: Segment) -> None:
+        Raises sqlite3.Error, OSError, Stopped.
+        """
+        for segment in layout.segments:
+            self.index_text(layout, segment, into)
+
+    def index_text(self, layout: Layout, segment: Segment, into: Path | None = None) -> None:
         """Bring the index of a segment's text up to its rows, anew where it is damaged.
 
         Raises sqlite3.Error, OSError, Stopped.
         """
-        path = layout.directory / segment.text_name
+        path = (into or layout.directory) / segment.text_name
         try:
             self._index_text(layout, segment, path)
         except (CorruptDatabase, sqlite3.DatabaseError) as error:
@@ -109,7 +113,7 @@ class Keeper:
             self._index_text(layout, segment, path)
 
     def _index_text(self, layout: Layout, segment: Segment, path: Path) -> None:
-        index = builder(path)
+        index = indexer(path)
         keys = Files()
         try:
             create_or_check(index, path, TEXT)
@@ -147,9 +151,21 @@ def remove_files(layout: Layout, segments: tuple[Segment, ...]) -> int:
 
 
 def builder(path: Path) -> sqlite3.Connection:
-    """A connection to what can be made again: no syncs, and no log beside it. Raises sqlite3.Error."""
+    """A connection to a file that is synced once it is whole: no syncs, and no log beside it. Raises sqlite3.Error."""
+    return _opened(path, queries.BUILDER_PRAGMAS)
+
+
+def indexer(path: Path) -> sqlite3.Connection:
+    """A connection to an index of text, which can be made again, but would look damaged if it were half there.
+
+    Raises sqlite3.Error.
+    """
+    return _opened(path, queries.INDEXER_PRAGMAS)
+
+
+def _opened(path: Path, pragmas: tuple[str, ...]) -> sqlite3.Connection:
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rwc", uri=True, isolation_level=None)
-    for pragma in queries.BUILDER_PRAGMAS:
+    for pragma in pragmas:
         connection.execute(pragma).fetchall()
     return connection
 
@@ -161,4 +177,5 @@ def _take_name(building: Path, path: Path) -> None:
     finally:
         os.close(descriptor)
     os.replace(building, path)
+    building.with_name(building.name + "-journal").unlink(missing_ok=True)
     sync_directory(path.parent)

@@ -1,12 +1,12 @@
 """The keys of personal text: one per event, in a file apart from the journal's rows, so that they can be destroyed.
 
-Rules: keys are made in blocks, and a block is durable before the first of its keys is used, so that an event never
-waits for a sync of its own; each time they run out, more blocks are made at once, so that a burst hardly does either. A
-number is given once: a start begins with a block of its own. A destroyed key is zeros,
+Rules: keys are made in blocks, and a block is durable before the first event that uses one of its keys; each time they
+run out, more blocks are made at once, so that in a burst few batches wait for a sync of their own. A number is given
+once: a start begins with a block of its own. A destroyed key is zeros,
 overwritten in the file (`secure_delete`), with the log beside it emptied. The file can be read by its owner alone.
 Backups and forks carry the keys, since without them the text is gone: what is redacted here stays readable there.
 
-The writing side lives on the threads that write the journal, one call at a time.
+Keys are given where events are appended; the file's writing side lives on the thread that writes the journal.
 """
 
 import os
@@ -31,26 +31,55 @@ from storage.transactions import transaction
 KEYS_NAME = "keys.sqlite"
 BLOCK_KEYS = 1_024
 """What is left of a block at a stop is never used."""
-BLOCKS_MAX = 16
-"""Made at once, with one sync: half a megabyte."""
-BLOCKS_RISE = 4
-"""By how much more are made the next time, up to so many."""
+BLOCK_BYTES = BLOCK_KEYS * KEY_BYTES
+BLOCKS_MAX = 4
+"""Made at once: 128 KiB, some tens of microseconds of the loop."""
 DESTROYED = bytes(KEY_BYTES)
 
 
-class Keys:
-    """The keys of one journal, as its writer has them."""
+class FreshKeys:
+    """Keys that nothing was encrypted with, as they are given to events."""
 
-    def __init__(self, directory: Path) -> None:
-        self.path = directory / KEYS_NAME
-        self._connection: sqlite3.Connection | None = None
-        self._wal = WalKeeper(self.path)
+    def __init__(self) -> None:
+        self.unsaved: dict[int, bytes] = {}
+        """Blocks that are not in the file yet, by number."""
+        self.made: dict[int, bytes] = {}
+        """The blocks that were made last."""
+        self.last = 0
+        """The number of the last block that is taken."""
         self._blocks = 1
         """How many are made the next time."""
         self._first = 0
-        self._made = b""
+        self._keys = b""
         """The keys from that number on, one after another."""
         self._used = 0
+
+    def next(self) -> tuple[int, bytes]:
+        """A key and its number."""
+        start = self._used * KEY_BYTES
+        if start == len(self._keys):
+            start = 0
+            self._make()
+        self._used += 1
+        return self._first + self._used - 1, self._keys[start : start + KEY_BYTES]
+
+    def _make(self) -> None:
+        self._keys = token_bytes(self._blocks * BLOCK_BYTES)
+        self._first, self._used = (self.last + 1) * BLOCK_KEYS, 0
+        self.made = dict(enumerate(_blocks(self._keys), self.last + 1))
+        self.unsaved.update(self.made)
+        self.last += self._blocks
+        self._blocks = min(self._blocks + 1, BLOCKS_MAX)
+
+
+class Keys:
+    """The file of one journal's keys, as its writer has it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / KEYS_NAME
+        self.fresh = FreshKeys()
+        self._connection: sqlite3.Connection | None = None
+        self._wal = WalKeeper(self.path)
 
     def open(self) -> None:
         """Open the file, made where there is none. Raises UnknownSchema, CorruptDatabase, sqlite3.Error, OSError."""
@@ -59,8 +88,11 @@ class Keys:
         self._connection = connect(self.path, is_shared=True)
         create_or_check(self._connection, self.path, KEYS)
         self._copy(self._wal.empty)  # what a kill or an error left there may never have been synced
-        if self._left() != self._left_in_file():  # opened again: what is left is used on, if the file still has it
-            self._made, self._used = b"", 0
+        (last,) = self._connection.execute(queries.LAST_KEYS).fetchone()
+        self.fresh.last = max(self.fresh.last, last)
+        for block, content in self.fresh.made.items():  # opened again: the file may have lost what it was given
+            if _block(self._connection, self.path, block) is None:
+                self.fresh.unsaved[block] = content
 
     def close(self) -> None:
         """Let go of the file."""
@@ -70,54 +102,37 @@ class Keys:
             finally:
                 self._connection = None
 
-    def next(self) -> tuple[int, bytes]:
-        """A key that nothing was encrypted with, and its number. Raises sqlite3.Error."""
-        start = self._used * KEY_BYTES
-        if start == len(self._made):
-            start = 0
-            self._make()
-        self._used += 1
-        return self._first + self._used - 1, self._made[start : start + KEY_BYTES]
+    def save(self) -> None:
+        """Make all keys durable that were given so far. Raises sqlite3.Error."""
+        blocks = dict(self.fresh.unsaved)
+        if not blocks:
+            return
+        with transaction(self._open):
+            for number, content in blocks.items():
+                self._open.execute(queries.PUT_KEYS, (number, content, sha256(content).digest()))
+        for number in blocks:
+            del self.fresh.unsaved[number]
+        self._copy(self._wal.after_commit)
 
     def keep(self, keys: Mapping[int, bytes]) -> None:
         """Take keys along that another directory has made. Raises sqlite3.Error."""
         self._change({number: key for number, key in keys.items() if key != DESTROYED})
+        self.fresh.last = max((self.fresh.last, *(number // BLOCK_KEYS for number in keys)))
 
     def destroy(self, numbers: Collection[int]) -> int:
         """Destroy keys for good; how many were still there. Raises sqlite3.Error, CorruptDatabase."""
         blocks = {block: _block(self._open, self.path, block) for block in {one // BLOCK_KEYS for one in numbers}}
         living = sum(any(_slice(blocks[number // BLOCK_KEYS] or b"", number)) for number in numbers)
+        for block in blocks:
+            self.fresh.made.pop(block, None)  # it must never come back from here
         self._change(dict.fromkeys(numbers, DESTROYED))
         self._wal.empty(self._open)
         return living
-
-    def opener(self) -> "Opener":
-        """What opens boxes on the writer's thread."""
-        return Opener(lambda: self._open, self.path)
 
     @property
     def _open(self) -> sqlite3.Connection:
         assert self._connection is not None, "the file is open"
         return self._connection
-
-    def _make(self) -> None:
-        keys = token_bytes(self._blocks * BLOCK_KEYS * KEY_BYTES)
-        with transaction(self._open):
-            (last,) = self._open.execute(queries.LAST_KEYS).fetchone()
-            for number, content in enumerate(_blocks(keys), last + 1):
-                self._open.execute(queries.PUT_KEYS, (number, content, sha256(content).digest()))
-        self._first, self._made, self._used = (last + 1) * BLOCK_KEYS, keys, 0
-        self._blocks = min(self._blocks * BLOCKS_RISE, BLOCKS_MAX)
-        self._copy(self._wal.after_commit)
-
-    def _left(self) -> bytes:
-        """The keys that were made and not given."""
-        return self._made[self._used * KEY_BYTES :]
-
-    def _left_in_file(self) -> bytes:
-        first = self._first // BLOCK_KEYS
-        found = [_block(self._open, self.path, first + number) or b"" for number, _ in enumerate(_blocks(self._made))]
-        return b"".join(found)[self._used * KEY_BYTES :]
 
     def _copy(self, copy: Callable[[sqlite3.Connection], bool]) -> None:
         try:
@@ -130,7 +145,7 @@ class Keys:
     def _change(self, keys: Mapping[int, bytes]) -> None:
         with transaction(self._open):
             for block in sorted({number // BLOCK_KEYS for number in keys}):
-                content = bytearray(_block(self._open, self.path, block) or bytes(BLOCK_KEYS * KEY_BYTES))
+                content = bytearray(_block(self._open, self.path, block) or bytes(BLOCK_BYTES))
                 for number, key in keys.items():
                     if number // BLOCK_KEYS == block:
                         start = number % BLOCK_KEYS * KEY_BYTES
@@ -189,8 +204,7 @@ def opened(files: Files, path: Path, events: Iterable[StoredEvent]) -> list[Stor
 
 
 def _blocks(keys: bytes) -> list[bytes]:
-    size = BLOCK_KEYS * KEY_BYTES
-    return [keys[start : start + size] for start in range(0, len(keys), size)]
+    return [keys[start : start + BLOCK_BYTES] for start in range(0, len(keys), BLOCK_BYTES)]
 
 
 def _block(connection: sqlite3.Connection, path: Path, block: int) -> bytes | None:
@@ -198,7 +212,7 @@ def _block(connection: sqlite3.Connection, path: Path, block: int) -> bytes | No
     if row is None:
         return None
     content: bytes = row[0]
-    if sha256(content).digest() != row[1] or len(content) != BLOCK_KEYS * KEY_BYTES:
+    if sha256(content).digest() != row[1] or len(content) != BLOCK_BYTES:
         raise CorruptDatabase(path, f"the keys from {block * BLOCK_KEYS} on are not what they were")
     return content
 

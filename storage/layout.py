@@ -8,6 +8,7 @@ Pure: no clock, no disk.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,8 @@ import msgspec
 from bus.messages.base import Microseconds, Position
 
 SEGMENTS_NAME = "segments"
+PATHS_KEPT = 1_024
+"""Segments whose paths are remembered: a quarter of a billion events."""
 
 State = Literal["open", "closed", "pruned"]
 
@@ -73,7 +76,7 @@ class Layout(msgspec.Struct, frozen=True):
 
     def path(self, segment: Segment) -> Path:
         """The file with the segment's rows."""
-        return self.directory / segment.name
+        return _path(self.directory, segment.name)
 
     @property
     def open(self) -> Segment:
@@ -98,6 +101,12 @@ class Layout(msgspec.Struct, frozen=True):
             if (segment.state == "open" or segment.last > after) and (not before or segment.first < before)
         ]
         return reversed(found) if is_newest_first else found
+
+
+@lru_cache(PATHS_KEPT)
+def _path(directory: Path, name: str) -> Path:
+    """The same one each time: who keeps files by their paths compares no texts."""
+    return directory / name
 
 
 def pack(segment: Segment) -> tuple[bytes, bytes]:

@@ -10,7 +10,8 @@ Two formats are read: the manifest of format 1 is one JSON document, that of for
 Pure: no clock, no disk.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from hashlib import sha256
 from zlib import crc32
 
@@ -163,14 +164,19 @@ def pack(
     """Every actor's state as chunks; all but the changed are as `base` has them."""
     known = base or {}
     chunks: dict[bytes, bytes] = {}
+    if changed is not None and _has_all(known, len(actors), changed):  # as a rule: copied at once, in their order
+        new = {address: _packed(actors[address], chunks) for address in sorted(changed)}
+        return Packed(chunks, {**known, **new}, tuple(new))
     looked_at = actors.keys() - known.keys()
     looked_at.update(actors if changed is None else changed)
     new = {address: _packed(actors[address], chunks) for address in sorted(looked_at)}
-    if known.keys() == actors.keys():  # as a rule: copied at once, in their order
-        entries = {**known, **new}
-    else:
-        entries = {address: new.get(address) or known[address] for address in sorted(actors)}
+    entries = {address: new.get(address) or known[address] for address in sorted(actors)}
     return Packed(chunks, entries, tuple(new))
+
+
+def _has_all(known: Mapping[Address, object], count: int, changed: Iterable[Address]) -> bool:
+    """Whether nobody came and nobody left, where all but the changed are as they were: at the price of the changed."""
+    return len(known) == count and all(address in known for address in changed)
 
 
 def _packed(actor: ActorState, chunks: dict[bytes, bytes]) -> ActorManifest:
@@ -189,6 +195,13 @@ def _packed(actor: ActorState, chunks: dict[bytes, bytes]) -> ActorManifest:
         hash="" if len(names) == 1 else whole.hexdigest(),
         follows=actor.follows,
     )
+
+
+def sized(entry: ActorManifest, sizes: Mapping[str, int]) -> ActorManifest:
+    """With what its chunks take as stored, where that is not known yet."""
+    if entry.stored_bytes or not entry.chunks:
+        return entry
+    return msgspec.structs.replace(entry, stored_bytes=sum(sizes[name] for name in entry.chunks))
 
 
 def state_hash(actors: Mapping[Address, ActorState]) -> str:
@@ -266,6 +279,8 @@ class Listing:
         """By actor: its entry as JSON, and what the state hash covers of it."""
         self._pieces: list[_Piece] = []
         self._piece_of: dict[Address, int] = {}
+        self._uses: Counter[str] = Counter()
+        """By chunk of the states: in how many places it stands."""
         self.changed: dict[bytes, bytes] = {}
         """The pieces that were not there before the last time, by their names."""
 
@@ -275,7 +290,8 @@ class Listing:
         for address in new:
             self._lines[address] = _line(address, entries[address])
         self.changed = {}
-        if known.keys() == entries.keys():
+        if _has_all(known, len(entries), new):
+            self._count(known, entries, new)
             for address in new:
                 self.sizes[address] = entries[address].size_bytes
                 self.stored_bytes += entries[address].stored_bytes - known[address].stored_bytes
@@ -284,6 +300,7 @@ class Listing:
         else:
             self.sizes = {address: entry.size_bytes for address, entry in entries.items()}
             self.stored_bytes = sum(entry.stored_bytes for entry in entries.values())
+            self._uses = Counter(chunk for entry in entries.values() for chunk in entry.chunks)
             self._cut()
 
     @property
@@ -295,6 +312,21 @@ class Listing:
     def names(self) -> tuple[str, ...]:
         """The pieces that the list consists of."""
         return tuple([piece.name.hex() for piece in self._pieces])
+
+    @property
+    def chunks(self) -> frozenset[str]:
+        """The names of all that a checkpoint of this list is made of."""
+        return frozenset(self.names).union(self._uses)
+
+    def _count(
+        self, known: Mapping[Address, ActorManifest], entries: Mapping[Address, ActorManifest], new: Iterable[Address]
+    ) -> None:
+        for address in new:
+            self._uses.update(entries[address].chunks)
+            for chunk in known[address].chunks:
+                self._uses[chunk] -= 1
+                if not self._uses[chunk]:
+                    del self._uses[chunk]
 
     def _cut(self) -> None:
         """Draw the borders anew: by the names, so that they stay where they are whatever becomes of the entries."""

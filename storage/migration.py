@@ -19,8 +19,9 @@ from storage import layout, queries
 from storage.blobs import BLOBS_NAME
 from storage.database import connect
 from storage.layout import SEGMENTS_NAME, Segment, epoch_hash
+from storage.removal import remove
 from storage.schema import BLOBS, JOURNAL, SEGMENT, create_or_check
-from storage.segments import remove, sync_directory
+from storage.segments import sync_directory
 from storage.transactions import transaction
 
 JOURNAL_NAME = "journal.sqlite"

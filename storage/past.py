@@ -4,6 +4,8 @@ Rules: nothing is written, not even the mark; a read sees what was committed whe
 asks of the past, so that states can be folded from it without a system.
 """
 
+import asyncio
+import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import anyio
+import anyio.to_thread
 import msgspec
 
 from bus.address import Address
@@ -18,12 +21,23 @@ from bus.clock import Clock
 from bus.codec import Catalogue
 from bus.envelope import EncodedEvent, OwnEvents, Recorded, StoredEvent
 from bus.messages.base import BlobId, Position
-from bus.messages.system import EventHistogram, EventPage, EventSummary, ReadEvents
+from bus.messages.system import (
+    EventChain,
+    EventHistogram,
+    EventPage,
+    EventSummary,
+    ReadChain,
+    ReadEvents,
+    SearchEvents,
+)
 from bus.refusals import NotFound
-from storage import queries, reading
+from storage import causes, queries, reading, searching, summaries
 from storage.blobs import BLOBS_NAME
-from storage.errors import CorruptDatabase, CorruptJournal
+from storage.database import translated
+from storage.errors import CorruptDatabase, CorruptJournal, DatabaseFailed
 from storage.files import Files
+from storage.keeper import Keeper
+from storage.keyring import KeyedFiles
 from storage.keys import living
 from storage.layout import Layout
 from storage.migration import JOURNAL_NAME
@@ -49,6 +63,7 @@ class Past:
         self._catalogue = catalogue
         self._clock = clock
         self._readers = Readers(self.path, READERS)
+        self._keeper = Keeper()
         self._epochs: tuple[tuple[int, Position], ...] = ()
         self.head = Position(0)
         """The last event when it was opened."""
@@ -65,9 +80,13 @@ class Past:
         if not await anyio.Path(past.path).is_file():
             raise NotFound("journal", str(past.path))
         async with past._readers:
-            await past._readers.run(past._check)
-            await past._read(past._look)
-            yield past
+            try:
+                await past._readers.run(past._check)
+                await past._read(past._look)
+                yield past
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(past._keeper.close)
 
     @property
     def epoch(self) -> int:
@@ -86,13 +105,32 @@ class Past:
 
     async def summarise(self, minutes: float) -> EventSummary:
         """Counts over the last minutes. Raises InvalidField."""
-        reading.check_window(minutes)
+        summaries.check_window(minutes)
         now_us = self._clock.now_us()
-        return await self._read(partial(reading.summarise, catalogue=self._catalogue, minutes=minutes, now_us=now_us))
+        return await self._read(partial(summaries.summarise, catalogue=self._catalogue, minutes=minutes, now_us=now_us))
 
     async def histogram(self, buckets: int) -> EventHistogram:
         """How many events of each type in so many equal spans of the journal's time."""
-        return await self._read(partial(reading.histogram, buckets=buckets))
+        return await self._read(partial(summaries.histogram, buckets=buckets))
+
+    async def search(self, query: SearchEvents, texts: Path) -> EventPage:
+        """The newest events whose text has all the words. Raises InvalidField, StorageError.
+
+        The journal stays as it is: what is looked up is made and brought up in `texts`.
+        """
+        searching.check_search(query)
+        layout = await self._read(lambda view: view.layout)
+        try:
+            await asyncio.wrap_future(self._keeper.submit(self._keeper.index_all, layout, texts))
+        except sqlite3.Error as error:
+            raise translated(error, texts) from error
+        except OSError as error:
+            raise DatabaseFailed(texts, error.strerror or str(error)) from error
+        return await self._read(partial(searching.search, query=query, texts=texts))
+
+    async def chain(self, query: ReadChain) -> EventChain:
+        """What an event was caused by, and what it caused. Raises NotFound, StorageError."""
+        return await self._read(partial(causes.read_chain, query=query))
 
     async def blob(self, blob: BlobId) -> bytes:
         """A blob's content. Raises NotFound."""
@@ -163,9 +201,9 @@ class Past:
         except reading.UndecodableEvent as error:
             raise CorruptJournal(self.path, error.position, error.reason) from error
 
-    def _view(self, files: Files) -> View:
+    def _view(self, files: KeyedFiles) -> View:
         """The segments as whoever writes them has them now."""
-        return View(files, read_layout(files.get(self.path), self.path), self._catalogue)
+        return View.look(files, read_layout(files.get(self.path), self.path), self._catalogue)
 
     def _check(self, files: Files) -> None:
         check(files.get(self.path), self.path, JOURNAL)

@@ -16,6 +16,7 @@ from storage.chain import KEPT, row_hash
 from storage.checkpoints import CheckpointStore
 from storage.errors import CorruptCheckpoint, PastPruned
 from storage.jsonlines import CheckpointLine, EventLine, Head, Line, PrunedLine, StateLine, keys_of, row_of
+from storage.layout import Segment
 from storage.manifests import ActorState, state_hash
 
 Amend = Callable[[EventLine], EventLine]
@@ -33,6 +34,11 @@ class Prologue:
         self.keys: dict[int, bytes] = {}
         self.standing: CheckpointLine | None = None
         self._states: dict[Address, ActorState] = {}
+
+    @property
+    def following(self) -> Segment:
+        """The segment that the first of the events that follow each other is in."""
+        return self._beginning.following if self._beginning is not None else Segment(Position(1))
 
     def take(self, some: list[tuple[int, Line]]) -> list[tuple[int, Line]]:
         """Take lines; those from the first on that does not belong here, none while all did."""

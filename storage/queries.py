@@ -41,6 +41,15 @@ BUILDER_PRAGMAS = (
     "PRAGMA trusted_schema = OFF",
     "PRAGMA busy_timeout = 5000",
 )
+INDEXER_PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = NORMAL",  # its end may be lost with the power, and is made again; what is left is whole
+    "PRAGMA cache_size = -16384",
+    "PRAGMA temp_store = MEMORY",
+    f"PRAGMA journal_size_limit = {WAL_BYTES}",
+    "PRAGMA trusted_schema = OFF",
+    "PRAGMA busy_timeout = 5000",
+)
 WAL_COPY = "PRAGMA wal_checkpoint(PASSIVE)"
 WAL_TRUNCATE = "PRAGMA wal_checkpoint(TRUNCATE)"
 WAIT_NOT = "PRAGMA busy_timeout = 0"
@@ -75,10 +84,10 @@ def drop(table: str) -> str:
 # Writing events
 
 EVENT_COLUMNS = 16
-ROWS_MAX = 250
-"""Rows of one insert. Its parameters are bound in one go, in which the loop waits: a third of a millisecond. Fewer
-rows would cost a busy loop's writer more turns at the interpreter."""
-_ROWS_STEP = 16
+ROWS_MAX = 400
+"""Rows of one insert. Its parameters are bound in one go, in which the loop waits: half a millisecond. Fewer rows would
+cost the writer more turns at the interpreter, for which it waits while the loop is busy."""
+_ROWS_STEP = 20
 
 
 def insert_size(rows: int) -> int:
@@ -99,19 +108,14 @@ def insert_events(rows: int) -> str:
     )
 
 
-@lru_cache(maxsize=64)
-def add_to_rollup(rows: int) -> str:
-    """Parameters per row: minute, type, events, first, last."""
-    return (
-        f"INSERT INTO rollup (minute, type, events, first, last) VALUES {','.join(['(?,?,?,?,?)'] * rows)} "
-        "ON CONFLICT (minute, type) DO UPDATE SET events = events + excluded.events, "
-        "first = min(first, excluded.first), last = max(last, excluded.last)"
-    )
-
-
+ROLL_UP = """
+    INSERT INTO rollup
+    SELECT time_us / 60000000, type, count(*), min(position), max(position) FROM events
+    WHERE position BETWEEN ? AND ? GROUP BY 1, 2
+    ON CONFLICT (minute, type) DO UPDATE SET events = events + excluded.events,
+    first = min(first, excluded.first), last = max(last, excluded.last)
+"""
 SET_CHAINS = "INSERT OR REPLACE INTO chains (chain, position, hash) VALUES (?,?,?), (?,?,?)"
-INSERT_TYPE = "INSERT INTO types (name) VALUES (?) RETURNING id"
-INSERT_SOURCE = "INSERT INTO sources (name) VALUES (?) RETURNING id"
 PUT_TYPE = "INSERT INTO types (id, name) VALUES (?, ?)"
 PUT_SOURCE = "INSERT INTO sources (id, name) VALUES (?, ?)"
 PUT_CHAIN = "INSERT INTO chains (chain, position, hash) VALUES (?, ?, ?)"
@@ -123,6 +127,9 @@ PUT_SEGMENT = "INSERT OR REPLACE INTO segments (first, content, hash) VALUES (?,
 
 TYPES = "SELECT id, name FROM types"
 SOURCES = "SELECT id, name FROM sources"
+NAMES_OF_TYPES = "SELECT json_group_object(id, name) FROM types"
+NAMES_OF_SOURCES = "SELECT json_group_object(id, name) FROM sources"
+TYPE = "SELECT id FROM types WHERE name = ?"
 SOURCE = "SELECT id FROM sources WHERE name = ?"
 EPOCHS = "SELECT epoch, after, begun_us, hash FROM epochs ORDER BY epoch"
 SEGMENTS = "SELECT content, hash FROM segments ORDER BY first"
@@ -164,18 +171,6 @@ PUT_KEYS = "INSERT OR REPLACE INTO blocks (id, keys, hash) VALUES (?, ?, ?)"
 BLOB_HASHES = "SELECT hash FROM blobs"
 DELETE_BLOB = "DELETE FROM blobs WHERE hash = ?"
 BLOBS_AFTER = "SELECT id, hash, content FROM blobs WHERE id > ? ORDER BY id LIMIT ?"
-COUNT_OF_TYPE = "SELECT coalesce(sum(events), 0) FROM rollup WHERE type = (SELECT id FROM types WHERE name = ?)"
-COUNT_BY_TYPE = (
-    "SELECT t.name, sum(r.events) FROM rollup r CROSS JOIN types t ON t.id = r.type WHERE r.minute >= ? GROUP BY t.id"
-)
-MINUTES = "SELECT min(minute), max(minute), sum(events) FROM rollup"
-DENSITY_OF_MINUTES = (
-    "SELECT (minute - ?1) / ?2 AS span, sum(events), min(first), max(last) FROM rollup GROUP BY span ORDER BY span"
-)
-SPAN_OF_EVENTS = "SELECT min(time_us), max(time_us) FROM events"
-DENSITY_OF_EVENTS = (
-    "SELECT (time_us - ?1) / ?2 AS span, count(*), min(position), max(position) FROM events GROUP BY span ORDER BY span"
-)
 MINUTES_OF_WINDOW = """
     SELECT
         min(first) FILTER (WHERE minute = ?1),
@@ -189,29 +184,10 @@ MINUTES_OF_WINDOW = """
 TIMES_BLOCK = 256
 """Positions whose earliest and latest time are remembered together."""
 TIMES_OF_BLOCKS = (
-    f"SELECT position / {TIMES_BLOCK} AS block, min(time_us), max(time_us) FROM events "
-    "WHERE position BETWEEN ? AND ? GROUP BY block"
+    "SELECT json_group_array(json_array(block, earliest, latest)) FROM ("
+    f"SELECT position / {TIMES_BLOCK} AS block, min(time_us) AS earliest, max(time_us) AS latest FROM events "
+    "WHERE position BETWEEN ? AND ? GROUP BY block)"
 )
-STEPS = """
-    WITH ended AS (
-        SELECT e.position AS last, e.task, json_extract(CAST(e.data AS TEXT), '$.attempt') AS attempt FROM events e
-        WHERE e.type = (SELECT id FROM types WHERE name = ?1) AND e.position >= ?3 AND +e.time_us >= ?4
-        ORDER BY e.position DESC LIMIT ?5
-    ), steps AS MATERIALIZED (
-        SELECT task, attempt, last, iif(attempt IS NULL, NULL, coalesce((
-            SELECT min(s.position) FROM events s
-            WHERE s.task = ended.task AND s.task <> '' AND s.position < ended.last AND s.position > ended.last - ?6
-            AND +s.type = (SELECT id FROM types WHERE name = ?2)
-            AND json_extract(CAST(s.data AS TEXT), '$.attempt') = ended.attempt
-        ), last)) AS first FROM ended
-    )
-    SELECT task, attempt, first, last, (
-        SELECT count(*) FROM events c
-        WHERE c.task = steps.task AND c.task <> '' AND c.position BETWEEN steps.first AND steps.last
-    ) FROM steps ORDER BY last DESC
-"""
-"""Events per step: from the first start of its attempt to its end."""
-COUNT_OF_TASK = "SELECT count(*) FROM events WHERE task = ? AND task <> '' AND position BETWEEN ? AND ?"
 ROLLUP_DIFFERENCES = """
     WITH recount AS (
         SELECT time_us / 60000000 AS minute, type, count(*) AS events, min(position) AS first, max(position) AS last
@@ -229,6 +205,10 @@ _ROW = (
     "e.correlation, e.cause, e.cursor, e.data, e.sealed, e.hash FROM events e "
     "CROSS JOIN types t ON t.id = e.type CROSS JOIN sources s ON s.id = e.source"
 )
+_IN_COLUMNS = (
+    "SELECT e.position, e.time_us, e.type, e.version, e.source, e.subject, e.task, e.agent, e.run, e.correlation, "
+    "e.cause, e.cursor, e.data, e.sealed, e.hash FROM events e"
+)
 _RECORDED = (
     "SELECT e.position, e.time_us, e.type, e.version, e.source, e.cause, e.correlation, e.cursor, e.data, e.sealed "
     "FROM events e"
@@ -236,7 +216,8 @@ _RECORDED = (
 """What an actor needs to see an event; names by their ids, since a million look-ups of names cost half a second."""
 _OWN = "FROM events WHERE source = ? AND position > ? ORDER BY position LIMIT ?"
 OWN_EVENTS = (
-    "SELECT max(position), max(cursor), '[[' || group_concat(type) || '],[' || group_concat(version) || '],[' || "
+    "SELECT count(*), max(position), max(cursor), "
+    "'[[' || group_concat(type) || '],[' || group_concat(version) || '],[' || "
     "group_concat(length(data)) || '],[' || group_concat(coalesce(length(sealed), -1)) || ']]', "
     "CAST(group_concat(data, '') AS BLOB), CAST(group_concat(sealed, '') AS BLOB) "
     f"FROM (SELECT position, type, version, cursor, data, sealed {_OWN})"
@@ -249,6 +230,7 @@ OF_TYPE = (
 )
 DATA_AFTER = "SELECT data FROM events WHERE position > ?"
 ROWS_FROM = f"{_ROW} WHERE e.position BETWEEN ? AND ? ORDER BY e.position"
+HASHES_BETWEEN = "SELECT hash FROM events WHERE position BETWEEN ? AND ? ORDER BY position"
 ROWS_WITH_CHAIN_AFTER = f"{_ROW.replace('e.hash', 'e.hash, e.chain')} WHERE e.position > ? AND e.position <= ? " + (
     "ORDER BY e.position LIMIT ?"
 )
@@ -264,6 +246,7 @@ class Selection(msgspec.Struct, frozen=True):
     task: str = ""
     agent: str = ""
     run: str = ""
+    is_own_run: bool = False
     correlation: str = ""
     after: int = 0
     before: int = 0
@@ -281,15 +264,18 @@ def select_events(selection: Selection, row: str = _ROW) -> tuple[str, list[Valu
     return f"{row}{where} ORDER BY e.position {order} LIMIT ?", [*parameters, selection.limit]
 
 
-_NUMBERS = ("position", "time_us", "version", "cause", "cursor", "length(data)", "coalesce(length(sealed), -1)")
-_TEXTS = ("type", "source", "subject", "task", "agent", "run", "correlation")
+_NUMBERS = (
+    *("position", "time_us", "type", "version", "source", "cause", "cursor"),
+    *("length(data)", "coalesce(length(sealed), -1)"),
+)
+_TEXTS = ("subject", "task", "agent", "run", "correlation")
 _NUMBERS_AS_JSON = " || '],[' || ".join(f"group_concat({name})" for name in _NUMBERS)
 _TEXTS_AS_JSON = " || ',' || ".join(f"json_group_array({name})" for name in _TEXTS)
 
 
 def select_in_columns(selection: Selection) -> tuple[str, list[Value]]:
     """The statement and its parameters; its one row is what `columns.events_of` takes, and empty where nothing is."""
-    rows, parameters = select_events(selection)
+    rows, parameters = select_events(selection, _IN_COLUMNS)
     return (
         f"SELECT '[[' || {_NUMBERS_AS_JSON} || ']]', '[' || {_TEXTS_AS_JSON} || ']', "
         "CAST(group_concat(data, '') AS BLOB), CAST(group_concat(sealed, '') AS BLOB), group_concat(hex(hash), '') "
@@ -304,7 +290,8 @@ def select_recorded(selection: Selection) -> tuple[str, list[Value]]:
 
 
 def _has_way_in(selection: Selection) -> bool:
-    texts = (selection.task, selection.run, selection.correlation, selection.agent)
+    run = "" if selection.is_own_run else selection.run
+    texts = (selection.task, run, selection.correlation, selection.agent)
     return any(texts) or selection.source is not None
 
 
@@ -319,7 +306,7 @@ def _terms(selection: Selection) -> tuple[list[str], list[Value]]:
 
     for column, text in (
         ("task", selection.task),
-        ("run", selection.run),
+        ("run", "" if selection.is_own_run else selection.run),
         ("correlation", selection.correlation),
         ("agent", selection.agent),
     ):
@@ -327,6 +314,10 @@ def _terms(selection: Selection) -> tuple[list[str], list[Value]]:
             add(f"e.{column} = ? AND e.{column} <> ''", text)  # the second half makes the partial index usable
         elif text:
             add(f"+e.{column} = ?", text)
+    if selection.is_own_run:
+        # Nearly all events match, so it is no way in.
+        terms.append("+e.run IN ('', ?)")
+        parameters.append(selection.run)
     if selection.source is not None:
         add("+e.source = ?" if terms else "e.source = ?", selection.source)
     if selection.types is not None and (terms or len(selection.types) <= 1):
@@ -362,13 +353,16 @@ INSERT_CHECKPOINT = "INSERT INTO checkpoints (name, manifest, hash) VALUES (?, ?
 CHECKPOINTS = "SELECT name, manifest, hash FROM checkpoints ORDER BY id DESC"
 CHECKPOINT = "SELECT name, manifest, hash FROM checkpoints WHERE name = ?"
 INSERT_CHUNK = "INSERT INTO chunks (hash, content) VALUES (?, ?)"
+CHUNKS_INSERTED = 16
+"""At once: one row after another, a busy loop takes the interpreter at each."""
+INSERT_CHUNKS = INSERT_CHUNK + ", (?, ?)" * (CHUNKS_INSERTED - 1)
 CHECKPOINT_NAMES = "SELECT name FROM checkpoints ORDER BY id DESC"
 CHUNKS_LOOKED_UP = 64
 """At once; a hash that is asked for twice is found once."""
 CHUNK_SIZES = f"SELECT hash, length(content) FROM chunks WHERE hash IN ({','.join('?' * CHUNKS_LOOKED_UP)})"
 CHUNK = "SELECT content FROM chunks WHERE hash = ?"
 DELETE_CHECKPOINT = "DELETE FROM checkpoints WHERE name = ?"
-DELETE_CHUNK = "DELETE FROM chunks WHERE hash = ?"
+DELETE_CHUNKS = f"DELETE FROM chunks WHERE hash IN ({','.join('?' * CHUNKS_LOOKED_UP)})"
 CHUNK_HASHES = "SELECT hash FROM chunks"
 PINS = "SELECT name FROM pins"
 PIN = "INSERT OR IGNORE INTO pins (name) VALUES (?)"
@@ -380,6 +374,7 @@ COPY_INTO = "VACUUM INTO ?"
 # The completion log
 
 INTEGER_MAX = 2**63 - 1
+COMMIT_WAITING = "PRAGMA synchronous = FULL"
 COMMIT_WITHOUT_WAITING = "PRAGMA synchronous = NORMAL"  # the log may lose its last moments; its file stays whole
 PUT_TRANSCRIPT = (
     "INSERT OR REPLACE INTO transcripts (completion, asked_us, agent, task, size, summary, content) "

@@ -6,74 +6,80 @@ offset; a page says how far it has looked, matching or not, so that whoever page
 twice.
 """
 
-import math
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple, Self
 
 import msgspec
+from msgspec.structs import replace
 
 from bus.address import Address
 from bus.codec import Catalogue
 from bus.envelope import OwnEvents, Recorded, StoredEvent
-from bus.messages.agents import StepCompleted, StepStarted
-from bus.messages.base import Event, Position, TaskId
-from bus.messages.system import (
-    EVENTS_LIMIT_MAX,
-    EventHistogram,
-    EventPage,
-    EventSummary,
-    HistogramBucket,
-    ReadEvents,
-)
+from bus.messages.base import Event, Position
+from bus.messages.system import EVENTS_LIMIT_MAX, EventPage, ReadEvents
 from bus.refusals import InvalidField
 from bus.topics import is_valid_pattern, matches_any
 from storage import queries
 from storage.boxes import has_box
-from storage.columns import events_of, own_of
+from storage.columns import Cells, events_of, own_of
 from storage.errors import CorruptDatabase
-from storage.files import Files, Known
-from storage.keys import KEYS_NAME, Opener, opened, opener_of
+from storage.files import Known
+from storage.keyring import KeyedFiles, Keyring
+from storage.keys import KEYS_NAME, Opener, opener_of
 from storage.layout import Layout, Segment
 from storage.queries import Selection
-from storage.times import Times
-from storage.transactions import snapshot
+from storage.times import FOREVER_US
 
 PATTERNS_MAX = 64
 """Type patterns of one query; the catalogue has about as many types."""
-STEPS_MAX = 100
-"""Steps of one summary."""
-BUCKETS_MAX = 1_000
-"""Spans of one histogram: more than a screen has columns to tell apart."""
-COUNTED_MAX = 100_000
-"""Events that a histogram counts one by one: some tens of milliseconds on a reading connection."""
-STEP_EVENTS_MAX = 100_000
-"""How far back a summary looks for the beginning of a step: a few files at most."""
-MINUTE_US = 60_000_000
-FOREVER_US = 2**62
-
 _Row = tuple[Position, int, int, int, int, Position, str, Position, bytes, bytes | None]
 """As `queries.select_recorded` gives it."""
-_OwnBatch = tuple[Position, Position, str, bytes, bytes | None]
-"""As `queries.OWN_EVENTS` gives it."""
-_Step = tuple[TaskId, int, int | None, int, int]
-"""Task and attempt, first and last position, and the events of the task from one to the other."""
+
+
+class _OwnPart(NamedTuple):
+    """Rows of one source in one segment, as `queries.OWN_EVENTS` gives them."""
+
+    segment: Segment
+    types: Mapping[int, str]
+    wanted: tuple[int, int, int]
+    last: Position
+    cursor: Position
+    numbers: str
+    data: bytes
+    sealed: bytes | None
+
+
+class OwnRows(NamedTuple):
+    """A batch of one source's events, not decoded yet."""
+
+    parts: Sequence[_OwnPart]
+    position: Position
+    """That of the last."""
+    cursor: Position
+    is_full: bool
+    """Whether there may be more."""
 
 
 class View(msgspec.Struct, frozen=True):
     """The journal as one read sees it."""
 
-    files: Files
+    files: KeyedFiles
     layout: Layout
+    head: Position
+    """The last position that was committed when the read began; the layout is not older."""
     catalogue: Catalogue | None = None
     """Where there is one, events are read with the fields that their types have today."""
 
-    @property
-    def head(self) -> Position:
-        """The last committed position."""
-        last = self.layout.open
-        (head,) = self.files.get(self.layout.path(last)).execute(queries.HEAD).fetchone()
-        return Position(max(head, last.first - 1))
+    @classmethod
+    def look(cls, files: KeyedFiles, layout: Layout, catalogue: Catalogue | None = None) -> Self:
+        """A view of what another process may be writing: its files say how far it has come. Raises FileGone."""
+        last = layout.open
+        (head,) = files.get(layout.path(last)).execute(queries.HEAD).fetchone()
+        view = cls(files, layout, Position(max(head, last.first - 1)), catalogue)
+        files.forget([view.keys_path])
+        return view
 
     @property
     def keys_path(self) -> Path:
@@ -86,18 +92,25 @@ class View(msgspec.Struct, frozen=True):
 
     def today(self, events: Iterable[StoredEvent]) -> list[StoredEvent]:
         """Rows as they are to be read today: opened and upcast. Raises CorruptDatabase."""
-        found = opened(self.files, self.keys_path, events)
+        data = self.keyring().data
+        found = [replace(event, data=data(event.data)) if has_box(event.data) else event for event in events]
         return found if self.catalogue is None else list(map(self.catalogue.upcast, found))
 
-    def between(self, after: int, before: int, *, is_newest_first: bool = False) -> Iterator[sqlite3.Connection]:
-        """Connections to the segments that may hold a position between two exclusive bounds, one after another."""
-        for path in self.paths(after, before, is_newest_first=is_newest_first):
-            yield self.files.get(path)
+    def keyring(self) -> Keyring:
+        """What opens boxes for this read."""
+        return self.files.keyring(self.keys_path)
 
-    def paths(self, after: int, before: int, *, is_newest_first: bool = False) -> Iterator[Path]:
-        """The files of these segments."""
-        for segment in self.layout.between(after, before, is_newest_first=is_newest_first):
-            yield self.layout.path(segment)
+    def segments(self, after: int, before: int, *, is_newest_first: bool = False) -> Iterable[Segment]:
+        """Those that may hold a position between two exclusive bounds, one after another."""
+        return self.layout.between(after, before, is_newest_first=is_newest_first)
+
+    def known(self, segment: Segment) -> Known:
+        """The connection to a segment, and what is remembered of it. Raises FileGone."""
+        return self.files.known(self.layout.path(segment))
+
+    def upto(self, segment: Segment) -> Position:
+        """The last position of a segment that this read may see."""
+        return self.head if segment.state == "open" else segment.last
 
 
 class UndecodableEvent(ValueError):
@@ -107,6 +120,14 @@ class UndecodableEvent(ValueError):
         super().__init__(reason)
         self.position = position
         self.reason = reason
+
+
+def decoded(catalogue: Catalogue, stored: StoredEvent) -> Event:
+    """What a row says. Raises UndecodableEvent, UnknownEvent."""
+    try:
+        return catalogue.decode(stored.type, stored.version, stored.data, stored.sealed)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise UndecodableEvent(stored.position, str(error)) from error
 
 
 def check_query(query: ReadEvents) -> None:
@@ -123,17 +144,11 @@ def check_query(query: ReadEvents) -> None:
             raise InvalidField(name, "is out of range")
 
 
-def check_window(minutes: float) -> None:
-    """Raises InvalidField for a window that holds no time or all of it."""
-    if not (math.isfinite(minutes) and 0 < minutes * MINUTE_US < FOREVER_US):
-        raise InvalidField("minutes", f"must be a positive number, not {minutes}")
-
-
 def read_page(view: View, query: ReadEvents, *, is_raw: bool = False) -> EventPage:
     """The page that a query asks for; a raw one as the rows are stored."""
     head = view.head
     before = Position(min(query.before or head + 1, head + 1))
-    events = select(view, msgspec.structs.replace(query, before=before), is_raw=is_raw)
+    events = select(view, replace(query, before=before), is_raw=is_raw)
     if len(events) == query.limit:
         scanned = events[-1].position
     elif query.is_newest_first:
@@ -147,132 +162,99 @@ def read_recorded(view: View, catalogue: Catalogue, query: ReadEvents) -> Sequen
     """Events as actors see them: decoded, upcast, with their sealed fields. Raises UndecodableEvent, UnknownEvent."""
     found: list[Recorded] = []
     opener = opener_of(view.files, view.keys_path)
-    for path in view.paths(query.after, query.before, is_newest_first=query.is_newest_first):
-        connection = view.files.get(path)
-        selection = _selection(view, path, query, query.limit - len(found))
+    for segment in view.segments(query.after, query.before, is_newest_first=query.is_newest_first):
+        known = view.known(segment)
+        selection = _selection(known, segment, query, query.limit - len(found), view.upto(segment))
         if selection is not None:
             statement, parameters = queries.select_recorded(selection)
-            rows: Sequence[_Row] = connection.execute(statement, parameters).fetchall()
-            found += _decoded(catalogue, opener, rows, view.files.known(path))
+            rows: Sequence[_Row] = known.connection.execute(statement, parameters).fetchall()
+            found += _decoded(catalogue, opener, rows, known)
             if len(found) == query.limit:
                 break
     return found
 
 
-def read_own(view: View, catalogue: Catalogue, source: Address, after: Position, limit: int) -> OwnEvents | None:
-    """The next events of one source, decoded and upcast; None where there are no more. Raises as `read_recorded`."""
-    events: list[Event] = []
-    last, cursor = after, Position(0)
-    opener = opener_of(view.files, view.keys_path)
-    for path in view.paths(after, 0):
-        connection = view.files.get(path)
-        wanted = (_source(connection, source) or 0, after, limit - len(events))
-        found: _OwnBatch = connection.execute(queries.OWN_EVENTS, wanted).fetchone()
-        if found[0] is not None:
-            last, cursor = found[:2]
-            events += _own(catalogue, opener, view.files.known(path), wanted, found)
-            if len(events) == limit:
+def fetch_own(view: View, source: Address, after: Position, limit: int) -> OwnRows | None:
+    """The rows of the next events of one source, in one step of SQLite a segment; None where there are no more."""
+    parts: list[_OwnPart] = []
+    rows = 0
+    for segment in view.segments(after, 0):
+        known = view.known(segment)
+        wanted = (known.sources.id(source) or 0, after, limit - rows)
+        count, last, *cells = known.connection.execute(queries.OWN_EVENTS, wanted).fetchone()
+        if count:
+            names = dict(known.types.upto(max(last, view.upto(segment))))
+            parts.append(_OwnPart(segment, names, wanted, last, *cells))
+            rows += count
+            if rows == limit:
                 break
-    return OwnEvents(events, last, cursor) if events else None
+    return OwnRows(parts, parts[-1].last, parts[-1].cursor, rows == limit) if parts else None
 
 
-def summarise(view: View, catalogue: Catalogue, minutes: float, now_us: int) -> EventSummary:
-    """Counts per type and step since the full minute in which the window begins."""
-    since = max(0, math.floor((now_us - minutes * MINUTE_US) / MINUTE_US))
-    head = view.head
-    by_type: dict[str, int] = {}
-    for segment in view.layout.segments:
-        if segment.state == "open" or segment.ended_us > since * MINUTE_US:
-            connection = view.files.get(view.layout.path(segment))
-            for name, events in connection.execute(queries.COUNT_BY_TYPE, (since,)):
-                by_type[name] = by_type.get(name, 0) + events
-    by_step = _by_step(view, catalogue, since * MINUTE_US)
-    return EventSummary(minutes, sum(by_type.values()), by_type, by_step, head)
+def decode_own(view: View, catalogue: Catalogue, rows: OwnRows) -> OwnEvents:
+    """The events of rows that any thread has read. Raises UndecodableEvent, UnknownEvent, CorruptDatabase."""
+    opener = opener_of(view.files, view.keys_path)
+    events = [event for part in rows.parts for event in _own(view, catalogue, opener, part)]
+    return OwnEvents(events, rows.position, rows.cursor)
 
 
-def check_buckets(buckets: int) -> None:
-    """Raises InvalidField for a histogram that shows nothing, or more than anyone could see."""
-    if not 1 <= buckets <= BUCKETS_MAX:
-        raise InvalidField("buckets", f"must be between 1 and {BUCKETS_MAX}, not {buckets}")
+def begin_own(
+    view: View, catalogue: Catalogue, source: Address, after: Position, limit: int
+) -> OwnRows | OwnEvents | None:
+    """The next events of one source. A full batch comes as rows: the next one is read while these are decoded."""
+    rows = fetch_own(view, source, after, limit)
+    return rows if rows is None or rows.is_full else decode_own(view, catalogue, rows)
 
 
-def histogram(view: View, buckets: int, *, counted_max: int = COUNTED_MAX) -> EventHistogram:
-    """How many events lie where, in at most `buckets` spans of time.
-
-    A small journal is counted event by event; a large one by its full minutes, which a higher pace makes no more of.
-    """
-    head = view.head
-    connections = list(view.between(0, 0))
-    found = [connection.execute(queries.MINUTES).fetchone() for connection in connections]
-    spans = [(first, last, events) for first, last, events in found if first is not None]
-    if not spans:
-        return EventHistogram(0, MINUTE_US, (), head)
-    if sum(events for _, _, events in spans) <= counted_max:
-        ends = [connection.execute(queries.SPAN_OF_EVENTS).fetchone() for connection in connections]
-        since = min(first for first, _ in ends if first is not None)
-        width = (max(last for _, last in ends if last is not None) - since) // buckets + 1
-        statement, parameters = queries.DENSITY_OF_EVENTS, (since, width)
-    else:
-        first = min(first for first, _, _ in spans)
-        minutes = (max(last for _, last, _ in spans) - first) // buckets + 1
-        since, width = first * MINUTE_US, minutes * MINUTE_US
-        statement, parameters = queries.DENSITY_OF_MINUTES, (first, minutes)
-    rows = [row for connection in connections for row in connection.execute(statement, parameters)]
-    return EventHistogram(since, width, _added(rows, since, width), head)
-
-
-def _added(rows: Sequence[tuple[int, int, int, int]], since: int, width: int) -> tuple[HistogramBucket, ...]:
-    """One bucket per span, whatever segments its events lie in."""
-    buckets: dict[int, HistogramBucket] = {}
-    for span, events, first, last in rows:
-        so_far = buckets.get(span)
-        if so_far is None:
-            buckets[span] = HistogramBucket(since + span * width, events, Position(first), Position(last))
-        else:
-            ends = Position(min(first, so_far.first)), Position(max(last, so_far.last))
-            buckets[span] = HistogramBucket(so_far.time_us, events + so_far.events, *ends)
-    return tuple(buckets[span] for span in sorted(buckets))
-
-
-def count(view: View, type_: str) -> tuple[int, Position]:
-    """How many events of a type were ever recorded, up to the head; what was pruned is counted too."""
-    with snapshot(view.files.get(view.layout.path(view.layout.open))) as connection:
-        head = view.head
-        (events,) = connection.execute(queries.COUNT_OF_TYPE, (type_,)).fetchone()
-    return events + sum(segment.counts.get(type_, 0) for segment in view.layout.segments), head
+def read_own(view: View, catalogue: Catalogue, source: Address, after: Position, limit: int) -> OwnEvents | None:
+    """The next events of one source, decoded and upcast; None where there are no more. Raises as `decode_own`."""
+    rows = fetch_own(view, source, after, limit)
+    return None if rows is None else decode_own(view, catalogue, rows)
 
 
 def select(view: View, query: ReadEvents, *, is_raw: bool = False) -> tuple[StoredEvent, ...]:
     """The events that a query asks for, from whichever segments they are in."""
     found: list[StoredEvent] = []
-    opened_data = None if is_raw else opener_of(view.files, view.keys_path).data
-    for path in view.paths(query.after, query.before, is_newest_first=query.is_newest_first):
-        selection = _selection(view, path, query, query.limit - len(found))
-        if selection is not None:
+    opened = None if is_raw else view.keyring().data
+    for segment in view.segments(query.after, query.before, is_newest_first=query.is_newest_first):
+        known = view.known(segment)
+        selection = _selection(known, segment, query, query.limit - len(found), view.upto(segment))
+        if selection is not None and not known.has_none_of(selection):
             statement, parameters = queries.select_in_columns(selection)
-            cells = view.files.get(path).execute(statement, parameters).fetchone()
-            try:
-                found += events_of(*cells, opened=opened_data) if cells[0] is not None else ()
-            except ValueError as error:
-                raise CorruptDatabase(path, f"a row of it is none of ours: {error}") from error
+            cells = known.connection.execute(statement, parameters).fetchone()
+            if cells[0] is not None:
+                found += _page(known, cells, opened)
+            elif segment.state != "open":
+                known.note_none_of(selection)
             if len(found) == query.limit:
                 break
     return tuple(found if is_raw or view.catalogue is None else map(view.catalogue.upcast, found))
 
 
-def _selection(view: View, path: Path, query: ReadEvents, limit: int) -> Selection | None:
-    """The query over what a segment has; None where no event of it can match."""
-    connection = view.files.get(path)
-    after, before = query.after, query.before
+def _page(known: Known, cells: Cells, opened: Callable[[bytes], bytes] | None) -> list[StoredEvent]:
+    try:
+        return events_of(cells, known.types.__getitem__, known.sources.__getitem__, opened=opened)
+    except ValueError as error:
+        raise CorruptDatabase(known.path, f"a row of it is none of ours: {error}") from error
+
+
+def _selection(known: Known, segment: Segment, query: ReadEvents, limit: int, upto: Position) -> Selection | None:
+    """The query over what a segment has up to a position; None where no event of it can match.
+
+    A bound that lies beyond the segment is none: the same question is the same selection, whatever came since.
+    """
+    after = query.after if query.after >= segment.first else Position(0)
+    before = query.before if segment.state == "open" or query.before <= segment.last else Position(0)
     if query.since_us or query.until_us:
-        first, last = _window(connection, view.files.known(path).times, query.since_us, query.until_us or FOREVER_US)
+        until_us = query.until_us or FOREVER_US
+        first, last = known.times.window(known.connection, query.since_us, until_us, upto)
         if first > last:
             return None
         after = Position(max(after, first - 1))
         before = Position(min(before or last + 1, last + 1))
-    types = _types(connection, query.types or ("#",))
-    source = _source(connection, query.source)
-    if types == () or source == 0:
+    types = _types(known, query.types, upto)
+    source = known.sources.id(query.source) if query.source else None
+    if types == () or (query.source and source is None):
         return None
     return Selection(
         limit=limit,
@@ -282,6 +264,7 @@ def _selection(view: View, path: Path, query: ReadEvents, limit: int) -> Selecti
         task=query.task,
         agent=query.agent,
         run=query.run,
+        is_own_run=query.is_own_run,
         correlation=query.correlation,
         after=after,
         before=before,
@@ -290,36 +273,16 @@ def _selection(view: View, path: Path, query: ReadEvents, limit: int) -> Selecti
     )
 
 
-def _window(connection: sqlite3.Connection, times: Times, since_us: int, until_us: int) -> tuple[int, int]:
-    """The first and the last position that may be of a window of time; the first is beyond the last where none is.
-
-    The clock may have been set back: every minute of the window is looked at, and only the dense ends of it closely.
-    """
-    ends = (since_us // MINUTE_US, (until_us - 1) // MINUTE_US)
-    row = connection.execute(queries.MINUTES_OF_WINDOW, ends).fetchone()
-    begin_first, begin_last, later_first, end_first, end_last, earlier_last = row
-    firsts = [later_first] if later_first is not None else []
-    lasts = [earlier_last] if earlier_last is not None else []
-    if begin_first is not None:
-        firsts.append(times.lowest(connection, begin_first, begin_last, since_us))
-    if end_first is not None:
-        lasts.append(times.highest(connection, end_first, end_last, until_us))
-    return min(firsts, default=FOREVER_US), max(lasts, default=0)
-
-
-def _types(connection: sqlite3.Connection, patterns: tuple[str, ...]) -> tuple[int, ...] | None:
-    if "#" in patterns:
+def _types(known: Known, patterns: tuple[str, ...], upto: Position) -> tuple[int, ...] | None:
+    """The ids of the types that match; None where all do."""
+    if not patterns or "#" in patterns:
         return None
-    known = connection.execute(queries.TYPES).fetchall()
-    found = tuple(id_ for id_, name in known if matches_any(patterns, name))
-    return None if known and len(found) == len(known) else found
-
-
-def _source(connection: sqlite3.Connection, name: str) -> int | None:
-    if not name:
-        return None
-    row = connection.execute(queries.SOURCE, (name,)).fetchone()
-    return row[0] if row is not None else 0  # ids begin at 1
+    if not any("*" in pattern or "#" in pattern for pattern in patterns):
+        ids = {known.types.id(name) for name in patterns}
+        return tuple(sorted(id_ for id_ in ids if id_ is not None))
+    names = known.types.upto(upto)
+    found = tuple(id_ for id_, name in names.items() if matches_any(patterns, name))
+    return None if names and len(found) == len(names) else found
 
 
 def _decoded(catalogue: Catalogue, opener: Opener, rows: Sequence[_Row], known: Known) -> list[Recorded]:
@@ -339,97 +302,24 @@ def _decoded(catalogue: Catalogue, opener: Opener, rows: Sequence[_Row], known: 
     return found
 
 
-def _own(
-    catalogue: Catalogue, opener: Opener, known: Known, wanted: tuple[int, int, int], found: _OwnBatch
-) -> list[Event]:
-    """The events alone. Raises UndecodableEvent, UnknownEvent, CorruptDatabase."""
+def _own(view: View, catalogue: Catalogue, opener: Opener, part: _OwnPart) -> list[Event]:
     events: list[Event] = []
     decoders: dict[tuple[int, int], Callable[[bytes], Event]] = {}
     try:
-        for type_, version, data, sealed in own_of(*found[2:]):
+        for type_, version, data, sealed in own_of(part.numbers, part.data, part.sealed):
             opened_data = opener.data(data) if has_box(data) else data
-            if sealed is not None:
-                events.append(catalogue.decode(known.types[type_], version, opened_data, sealed))
-                continue
             decode = decoders.get((type_, version))
             if decode is None:
-                decode = decoders[type_, version] = catalogue.decoder(known.types[type_], version)
-            events.append(decode(opened_data))
+                if type_ not in part.types:
+                    raise CorruptDatabase(view.layout.path(part.segment), f"the name of a type is missing ({type_})")
+                decode = decoders[type_, version] = catalogue.decoder(part.types[type_], version)
+            events.append(
+                decode(opened_data)
+                if sealed is None
+                else catalogue.decode(part.types[type_], version, opened_data, sealed)
+            )
     except (msgspec.DecodeError, ValueError) as error:
-        (position,) = known.connection.execute(queries.OWN_POSITION, (*wanted, len(events))).fetchone() or found[:1]
-        raise UndecodableEvent(position, str(error)) from error
+        connection = view.known(part.segment).connection
+        row = connection.execute(queries.OWN_POSITION, (*part.wanted, len(events))).fetchone()
+        raise UndecodableEvent(row[0] if row is not None else part.last, str(error)) from error
     return events
-
-
-def _recorded(catalogue: Catalogue, stored: StoredEvent) -> Recorded:
-    try:
-        event = catalogue.decode(stored.type, stored.version, stored.data, stored.sealed)
-    except (msgspec.DecodeError, ValueError) as error:
-        raise UndecodableEvent(stored.position, str(error)) from error
-    return Recorded(
-        event,
-        stored.position,
-        stored.time_us,
-        Address(stored.source),
-        stored.cause,
-        stored.correlation,
-        stored.cursor,
-    )
-
-
-def _by_step(view: View, catalogue: Catalogue, since_us: int) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for segment in reversed(view.layout.segments):
-        if segment.state == "open" or segment.ended_us > since_us:
-            for task, attempt, first, last, events in _steps(view, segment, since_us, STEPS_MAX - len(counts)):
-                if first is None or (first == last and last - STEP_EVENTS_MAX < segment.first):
-                    # It began in an earlier segment, or was recorded by an older program.
-                    attempt, events = _counted(view, catalogue, Position(last))  # noqa: PLW2901  # seen more closely
-                counts.setdefault(f"{task}/{attempt}", events)
-        if len(counts) >= STEPS_MAX:
-            break
-    return counts
-
-
-def _steps(
-    view: View, segment: Segment, since_us: int, limit: int
-) -> Sequence[tuple[TaskId, int, int | None, int, int]]:
-    """The last steps that ended in a segment: task, attempt, first and last position, and events from one to the other.
-
-    The first is None of what is not written as today, and the last where the step did not begin in this segment.
-    """
-    path = view.layout.path(segment)
-    connection = view.files.get(path)
-    first, _ = _window(connection, view.files.known(path).times, since_us, FOREVER_US)
-    names = (StepCompleted.wire_name, StepStarted.wire_name)
-    parameters = (*names, first, since_us, limit, STEP_EVENTS_MAX)
-    return connection.execute(queries.STEPS, parameters).fetchall()
-
-
-def _counted(view: View, catalogue: Catalogue, last: Position) -> tuple[int, int]:
-    """The attempt of the step that ended at a position, and its events, in whichever segments they are."""
-    (stored,) = select(view, ReadEvents(after=Position(last - 1), before=Position(last + 1)))
-    step = _recorded(catalogue, stored).event
-    assert isinstance(step, StepCompleted), "selected by type"
-    first = _first_starts(view, catalogue, step.task, last).get(step.attempt, last)
-    connections = view.between(first - 1, last + 1)
-    found = [one.execute(queries.COUNT_OF_TASK, (step.task, first, last)).fetchone() for one in connections]
-    return step.attempt, sum(events for (events,) in found)
-
-
-def _first_starts(view: View, catalogue: Catalogue, task: TaskId, end: Position) -> dict[int, int]:
-    """By attempt: the position of its first step.started; a restart records further ones."""
-    found: dict[int, int] = {}
-    wanted = ReadEvents(
-        types=(StepStarted.wire_name,),
-        task=task,
-        after=Position(max(0, end - STEP_EVENTS_MAX)),
-        before=end,
-        limit=EVENTS_LIMIT_MAX,
-        is_newest_first=False,
-    )
-    for stored in select(view, wanted):
-        step = _recorded(catalogue, stored).event
-        assert isinstance(step, StepStarted), "selected by type"
-        found.setdefault(step.attempt, stored.position)
-    return found

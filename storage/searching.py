@@ -4,6 +4,8 @@ The words come from a person: each must be there, in any order, and none of them
 searched is the public text of the events; sealed and redacted fields are not in it.
 """
 
+from pathlib import Path
+
 from bus.envelope import StoredEvent
 from bus.messages.base import Position
 from bus.messages.system import EVENTS_LIMIT_MAX, EventPage, SearchEvents
@@ -27,16 +29,19 @@ def check_search(query: SearchEvents) -> None:
         raise InvalidField("before", "is out of range")
 
 
-def search(view: View, query: SearchEvents) -> EventPage:
-    """The events with all words that are indexed, before a position, newest first."""
+def search(view: View, query: SearchEvents, texts: Path | None = None) -> EventPage:
+    """The events with all words that are indexed, before a position, newest first.
+
+    `texts` is where the indexes are, if not beside the rows.
+    """
     head = view.head
     before = min(query.before or head + 1, head + 1)
     wanted = " ".join(f'"{_plain(word)}"*' for word in query.text.split() if _plain(word))
     found: list[StoredEvent] = []
-    for segment in view.layout.between(0, before, is_newest_first=True):
-        index = view.files.get(view.layout.directory / segment.text_name)
+    for segment in view.segments(0, before, is_newest_first=True):
+        index = view.files.get((texts or view.layout.directory) / segment.text_name)
         positions = [row[0] for row in index.execute(queries.SEARCH, (wanted, before, query.limit - len(found)))]
-        rows = view.files.get(view.layout.path(segment))
+        rows = view.known(segment).connection
         for position in positions:
             found += view.events(rows.execute(queries.ROWS_FROM, (position, position)))
         if len(found) == query.limit:

@@ -15,12 +15,13 @@ from pathlib import Path
 import msgspec
 
 from bus.messages.base import Position
-from storage import layout, queries
+from storage import count_queries, layout, queries
 from storage.database import WalKeeper, connect
 from storage.errors import CorruptJournal
 from storage.layout import SEGMENTS_NAME, Anchor, Layout, Segment
+from storage.removal import remove
+from storage.rows import Heads
 from storage.schema import JOURNAL, SEGMENT, create_or_check
-from storage.timeline import Heads
 from storage.transactions import transaction
 
 MINUTE_US = 60_000_000
@@ -64,7 +65,9 @@ class Segments:
         if is_new and any(self._directory.glob("*.sqlite")):
             raise CorruptJournal(self._catalogue_path, 0, "the catalogue is empty, but there are segments")
         create_or_check(catalogue, self._catalogue_path, JOURNAL)
-        self._directory.mkdir(mode=0o700, exist_ok=True)
+        if not self._directory.exists():
+            self._directory.mkdir(mode=0o700)
+            sync_directory(self._directory.parent)  # before the catalogue names what is in it
         self.layout = read_layout(catalogue, self._catalogue_path)
         if not self.layout.segments:
             first = Segment(Position(1))
@@ -173,12 +176,6 @@ def read_layout(catalogue: sqlite3.Connection, path: Path) -> Layout:
     return Layout(path.parent / SEGMENTS_NAME, tuple(segments))
 
 
-def remove(path: Path) -> None:
-    """Remove a database with what belongs to it."""
-    for suffix in ("", "-wal", "-shm", "-journal"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-
-
 def sync_directory(directory: Path) -> None:
     """Make the names in a directory durable."""
     descriptor = os.open(directory, os.O_RDONLY)
@@ -194,8 +191,8 @@ def size_of(directory: Path) -> int:
 
 
 def _closed(segment: Segment, rows: sqlite3.Connection, head: Position) -> Segment:
-    first, last, _ = rows.execute(queries.MINUTES).fetchone()
-    counts: dict[str, int] = dict(rows.execute(queries.COUNT_BY_TYPE, (-FOREVER_MINUTES,)).fetchall())
+    first, last, _ = rows.execute(count_queries.MINUTES).fetchone()
+    counts: dict[str, int] = dict(rows.execute(count_queries.COUNT_BY_TYPE, (-FOREVER_MINUTES,)).fetchall())
     begun_us, ended_us = first * MINUTE_US, (last + 1) * MINUTE_US
     return msgspec.structs.replace(
         segment, state="closed", last=head, begun_us=begun_us, ended_us=ended_us, counts=counts

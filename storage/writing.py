@@ -1,20 +1,21 @@
 """The end of the journal, where it grows: the open segment, the blobs, the epoch, the mark.
 
-Rules: blobs are durable before the events that name them; a batch of events is one transaction of the open segment;
-the next segment begins between two batches. A journal that came back shorter than its mark goes on as a new epoch.
+Rules: blobs and keys are durable before the events that name them; a batch of events is one transaction of the open
+segment; the next segment begins between two batches. A journal that came back shorter than its mark goes on as a new
+epoch.
 
-Lives on the writing connection's thread; that connection is the catalogue's.
+Lives on the writing connection's thread, `rows` apart; that connection is the catalogue's.
 """
 
 import logging
 import sqlite3
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from bus.clock import Clock
 from bus.codec import Catalogue
-from bus.envelope import EncodedEvent, StoredEvent
+from bus.envelope import Batch
 from bus.messages.base import BlobId, Position
 from storage import queries
 from storage.blobs import Blobs, named_in
@@ -24,8 +25,9 @@ from storage.keys import Keys
 from storage.layout import Layout, Segment, epoch_hash
 from storage.mark import MARK_NAME, Mark, UnreadableMark, read_mark, write_mark
 from storage.migration import JOURNAL_NAME
+from storage.rows import Rows
 from storage.segments import SegmentLimits, Segments
-from storage.timeline import Timeline
+from storage.timeline import Timeline, release
 from storage.transactions import transaction
 
 logger = logging.getLogger(__name__)
@@ -46,7 +48,9 @@ class JournalEnd:
         self._segments = Segments(self.path, limits)
         self._blobs = Blobs(directory)
         self._keys = Keys(directory)
-        self._timeline = Timeline(catalogue, self._keys)
+        self.rows = Rows(catalogue, self._keys.fresh)
+        """Makes what `write` takes."""
+        self._timeline = Timeline(self.rows)
         self._on_closed = on_closed
         self._mark_path = directory / MARK_NAME
         self._marked_s = clock.monotonic_s()
@@ -83,10 +87,6 @@ class JournalEnd:
         """What was not as it should be; each is given once."""
         warnings, self._warnings = tuple(self._warnings), []
         return warnings
-
-    def close(self) -> None:
-        """End the thread that chains."""
-        self._timeline.close()
 
     def let_go(self, _: sqlite3.Connection) -> None:
         """Close what is open."""
@@ -135,22 +135,22 @@ class JournalEnd:
         self._note_head()
         self._empty_wal(self._segments.empty_wal)
 
-    def write(
-        self, catalogue: sqlite3.Connection, events: Sequence[EncodedEvent], blobs: Mapping[BlobId, bytes]
-    ) -> tuple[StoredEvent, ...]:
-        """Make a batch durable, all or nothing; its blobs before it. Raises sqlite3.Error, CorruptJournal."""
+    def write(self, catalogue: sqlite3.Connection, batch: Batch, blobs: Mapping[BlobId, bytes]) -> None:
+        """Make a batch durable, all or nothing; its blobs and keys before it. Raises sqlite3.Error, CorruptJournal."""
         if self._untended is not None:
             error, self._untended = self._untended, None
             raise error
         if blobs:
             self._blobs.put(blobs)
-        stored = self._timeline.write(self._segments.rows, events)
+        self._keys.save()
+        self._timeline.write(self._segments.rows, batch)
         if self._segments.is_full(self.head):
             self._rotate(catalogue)
-        return stored
 
-    def tend(self, _: sqlite3.Connection) -> None:
+    def tend(self, _: sqlite3.Connection, batch: Batch) -> None:
         """What follows a write, while its answer is on its way; an error of it is the next write's."""
+        if batch.events[-1].position <= self.head:
+            release(batch)
         try:
             self._empty_wal(self._segments.tend)
         except (sqlite3.Error, OSError) as error:

@@ -360,6 +360,8 @@ class Connection:
             source=wanted.source,
             task=wanted.task,
             agent=wanted.agent,
+            run=wanted.run,
+            correlation=wanted.correlation,
             after=Position(due.first - 1),
             before=Position(hub.horizon.head + 1),  # what a client is told, it can come back with
             limit=STORAGE_EVENTS,
@@ -369,7 +371,7 @@ class Connection:
         found: list[bytes] = []
         size = 0
         for event in page.events:
-            if not wanted.matches(event.type, event.source, event.task, event.agent):
+            if not wanted.matches_type(event.type):  # all else the journal was asked for
                 continue
             found.append(encode_event(event, hub.epoch))
             size += len(found[-1])

@@ -175,6 +175,8 @@ class FilterParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     task: str = ""
     agent: str = ""
     source: str = ""
+    run: str = ""
+    correlation: str = ""
     type: str | tuple[str, ...] = ()
 
 
@@ -263,6 +265,7 @@ class Look(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     agent: str = ""
     source: str = ""
     types: tuple[str, ...] = ()
+    run: str = ""
     correlation: str = ""
     after: int = 0
     before: int = 0

@@ -174,6 +174,7 @@ def _events(look: Look) -> ReadEvents:
         source=look.source,
         task=look.task,
         agent=look.agent,
+        run=look.run,
         correlation=look.correlation,
         after=Position(max(0, look.after)),
         before=Position(max(0, look.before)),

@@ -282,6 +282,8 @@ class Session:
             task=wish.filter.task,
             agent=wish.filter.agent,
             source=wish.filter.source,
+            run=wish.filter.run,
+            correlation=wish.filter.correlation,
         )
         is_conflating = wish.policy == "conflate"
         if isinstance(wish.start, From) and wish.start.time is not None:

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from bus.envelope import StoredEvent
-from bus.messages.base import Position
+from bus.messages.base import Position, RunId
 from web.wire import Filter, encode_event
 
 EVENTS_MAX = 10_000
@@ -26,10 +26,12 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     source: str
     task: str
     agent: str
+    run: str
+    correlation: str
     json: bytes
 
 
-GONE: Final = Entry("", "", "", "", b"")
+GONE: Final = Entry("", "", "", "", "", "", b"")
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -44,7 +46,9 @@ class Batch(msgspec.Struct, frozen=True):
 class Ring:
     """A bounded window on the end of the timeline."""
 
-    def __init__(self, epoch: int, *, events_max: int = EVENTS_MAX, bytes_max: int = BYTES_MAX) -> None:
+    def __init__(self, epoch: int, run: RunId, *, events_max: int = EVENTS_MAX, bytes_max: int = BYTES_MAX) -> None:
+        """All events are of `run` that name no other."""
+        self._run = run
         self._epoch = epoch
         self._events_max = max(1, events_max)
         self._bytes_max = bytes_max
@@ -77,7 +81,8 @@ class Ring:
         for event in events:
             assert event.position == self.head + 1, "the ring has no gap"
             json = encode_event(event, self._epoch)
-            self._entries.append(Entry(event.type, event.source, event.task, event.agent, json))
+            run = event.run or self._run
+            self._entries.append(Entry(event.type, event.source, event.task, event.agent, run, event.correlation, json))
             self._size_bytes += len(json)
             self.head = event.position
         self._trim()
@@ -99,7 +104,7 @@ class Ring:
         for position in range(first, last + 1):
             scanned = Position(position)
             entry = self._entries[position + offset]
-            if wanted.matches(entry.type, entry.source, entry.task, entry.agent):
+            if wanted.matches(entry):
                 found.append((scanned, entry.json))
                 size += len(entry.json)
                 if size >= bytes_max:

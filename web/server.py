@@ -47,7 +47,8 @@ def listen(options: WebOptions) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM)[0]
     except socket.gaierror as error:
         raise CannotListen(where, "the host name is not known") from error
-    with _unless_it_fails(socket.socket(family, socket.SOCK_STREAM), where) as listener:
+    # Named, since asyncio sends at once only what it knows to be TCP: a head would wait 40 ms for its body to follow.
+    with _unless_it_fails(socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP), where) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(BACKLOG)
@@ -74,6 +75,7 @@ async def serving(app: ASGIApp, hub: Hub, listener: socket.socket, limits: Limit
     bounds = limits or Limits()
     config = uvicorn.Config(
         app,
+        http="h11",  # bounds the head of a request; httptools, which uvicorn prefers where it is there, has no bound
         ws=LiveSocket,
         ws_max_size=bounds.frame_bytes,
         ws_per_message_deflate=False,  # a deflate per client and frame costs 25 µs; it is done once per batch instead

@@ -30,7 +30,7 @@ PAGE_EVENTS = 256
 """Events per page from storage: some 100 KB."""
 BATCH_EVENTS = 512
 BATCH_BYTES = 256 * 1024
-PARAMETERS = ("type", "source", "task", "agent", "after", "since", "last")
+PARAMETERS = ("type", "source", "task", "agent", "run", "correlation", "after", "since", "last")
 
 
 class Gap(NamedTuple):
@@ -115,7 +115,12 @@ async def stream_response(edge: Edge, request: Request, dialect: Dialect) -> "St
     """The answer to a request for a stream. Raises InvalidField, StaleEpoch, and what reading the journal raises."""
     wish = Parameters(request, PARAMETERS)
     wanted = Filter(
-        types=wish.patterns("type"), source=wish.text("source"), task=wish.text("task"), agent=wish.text("agent")
+        types=wish.patterns("type"),
+        source=wish.text("source"),
+        task=wish.text("task"),
+        agent=wish.text("agent"),
+        run=wish.text("run"),
+        correlation=wish.text("correlation"),
     )
     return StreamResponse(edge, dialect, wanted, await _start(edge, request, wish), edge.credential(request))
 
@@ -198,6 +203,8 @@ class StreamResponse:
             source=wanted.source,
             task=wanted.task,
             agent=wanted.agent,
+            run=wanted.run,
+            correlation=wanted.correlation,
             after=Position(self._next - 1),
             before=Position(self._hub.horizon.head + 1),  # what a client is told, it can come back with
             limit=PAGE_EVENTS,

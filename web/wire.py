@@ -7,7 +7,7 @@ client sends is parsed into types at the edge, and an error names the path of th
 import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -39,6 +39,25 @@ class WireEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     correlation: str
     task: str = ""
     agent: str = ""
+    run: str = ""
+    """The run that it names; one that names none is of the run whose journal it is."""
+
+
+class Attributes(Protocol):
+    """What an event is filtered by."""
+
+    @property
+    def type(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def agent(self) -> str: ...
+    @property
+    def run(self) -> str: ...
+    @property
+    def correlation(self) -> str: ...
 
 
 class Filter(msgspec.Struct, frozen=True):
@@ -49,15 +68,24 @@ class Filter(msgspec.Struct, frozen=True):
     task: str = ""
     agent: str = ""
     source: str = ""
+    run: str = ""
+    correlation: str = ""
 
-    def matches(self, type_: str, source: str, task: str, agent: str) -> bool:
+    def matches(self, event: Attributes) -> bool:
         """Whether an event with these attributes is wanted."""
         return (
-            (not self.task or self.task == task)
-            and (not self.agent or self.agent == agent)
-            and (not self.source or self.source == source)
-            and (not self.topics or matches_any(self.topics, type_))
-            and (not self.types or matches_any(self.types, type_))
+            (not self.task or self.task == event.task)
+            and (not self.agent or self.agent == event.agent)
+            and (not self.source or self.source == event.source)
+            and (not self.run or self.run == event.run)
+            and (not self.correlation or self.correlation == event.correlation)
+            and self.matches_type(event.type)
+        )
+
+    def matches_type(self, type_: str) -> bool:
+        """Whether events of a type are wanted, whatever else there is to say of them."""
+        return (not self.topics or matches_any(self.topics, type_)) and (
+            not self.types or matches_any(self.types, type_)
         )
 
 
@@ -84,6 +112,7 @@ def encode_event(event: StoredEvent, epoch: int) -> bytes:
             correlation=event.correlation,
             task=event.task,
             agent=event.agent,
+            run=event.run,
         )
     )
 

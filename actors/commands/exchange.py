@@ -95,6 +95,8 @@ async def _target(file: str) -> AsyncIterator[BinaryIO]:
 @asynccontextmanager
 async def _source(file: str) -> AsyncIterator[BinaryIO]:
     if file == "-":
+        if sys.stdin.isatty():
+            raise BadUsage("name a file, or pipe an export in: agora export --sealed | agora --data DIR import")
         yield sys.stdin.buffer
         return
     with await anyio.to_thread.run_sync(_open, Path(file)) as opened:

@@ -15,10 +15,14 @@ from actors.commands.folding import Folded
 from actors.config import Config
 from actors.rules.overview import Overview
 from actors.rules.overview_items import OverviewState
+from actors.rules.recall import Facts
+from actors.rules.recollection import Recollection
 from bus.address import Address
+from bus.clock import Clock
 from bus.envelope import Answer
-from bus.errors import NoSuchActor, StorageError
+from bus.errors import DeadlinePassed, NoSuchActor, StorageError
 from bus.messages.agents import ReadAgent
+from bus.messages.approvals import ListProposals, ReadProposal
 from bus.messages.artifacts import (
     ARTIFACTS,
     ArtifactContent,
@@ -27,8 +31,10 @@ from bus.messages.artifacts import (
     ReadArtifact,
     ReadArtifactContent,
 )
-from bus.messages.base import Message, Position, R, Request
+from bus.messages.base import MAIN_RUN, Message, Position, R, Request
 from bus.messages.ledger import CheckConservation, ReadBalances, ReadTransfer
+from bus.messages.memory import MEMORY, FactPage, ListFacts, ReadFact, Recall
+from bus.messages.schedules import ListSchedules
 from bus.messages.system import (
     BROADCASTER,
     JOURNAL,
@@ -37,18 +43,35 @@ from bus.messages.system import (
     JournalView,
     ListCheckpoints,
     ReadBlob,
+    ReadChain,
     ReadEvents,
     ReadHistogram,
     ReadJournal,
+    SearchEvents,
     SummariseEvents,
 )
 from bus.messages.tasks import ListTasks, ReadTask
+from bus.messages.triggers import ListTriggers
 from bus.refusals import NotFound, NotPermitted
 from storage.checkpoints import CheckpointStore
 from storage.forks import standing_for, stands_on
 from storage.past import Past
 
-OF_STATES = (ListTasks, ReadTask, ListArtifacts, ReadArtifact, ReadBalances, ReadTransfer, CheckConservation, ReadAgent)
+OF_STATES = (
+    ListTasks,
+    ReadTask,
+    ListArtifacts,
+    ReadArtifact,
+    ReadBalances,
+    ReadTransfer,
+    CheckConservation,
+    ReadAgent,
+    ReadFact,
+    ListProposals,
+    ReadProposal,
+    ListSchedules,
+    ListTriggers,
+)
 """Queries whose answer is in a state and in nothing else."""
 
 
@@ -61,8 +84,11 @@ class Step(Protocol):
 class Lookout:
     """The door to the past; what the web takes for its gateway."""
 
-    def __init__(self, past: Past, config: Config) -> None:
+    def __init__(self, past: Past, config: Config, texts: Path, clock: Clock) -> None:
+        """`texts` is a directory for what a search makes."""
         self._past = past
+        self._clock = clock
+        self._texts = texts
         self._checkpoints = config.journal.checkpoints_in(Path(config.data))
         self._folded = Folded(config)
         self._router = config.router
@@ -86,18 +112,25 @@ class Lookout:
 
     async def exchange(self, to: Address, request: Request[R], *, timeout_s: float) -> Answer[R]:
         """The answer as of the last event. Raises NotPermitted for what would change or needs somebody who runs."""
-        with anyio.fail_after(timeout_s):
-            reply: Message = await (self._of_journal(request) if to == JOURNAL else self._of_state(to, request))
+        try:
+            with anyio.fail_after(timeout_s):
+                reply: Message = await (self._of_journal(request) if to == JOURNAL else self._of_state(to, request))
+        except TimeoutError as error:
+            raise DeadlinePassed(str(to), timeout_s) from error
         answer: Answer[R] = Answer(reply, Position(0), self._past.head)  # type: ignore[arg-type]  # the request's type parameter is the contract of its handler
         return answer
 
     def tell(self, to: Address, message: Message) -> None:
         """Nobody listens."""
 
-    async def _of_journal(self, request: Request[R]) -> Message:
+    async def _of_journal(self, request: Request[R]) -> Message:  # noqa: PLR0911  # a table
         match request:
             case ReadEvents():
-                return await self._past.read(request)
+                return await self._past.read(request.within(MAIN_RUN))
+            case SearchEvents():
+                return await self._past.search(request, self._texts)
+            case ReadChain():
+                return await self._past.chain(request)
             case SummariseEvents():
                 return await self._past.summarise(request.minutes)
             case ReadHistogram():
@@ -116,9 +149,20 @@ class Lookout:
             view = self._answer(to, ReadArtifact(request.artifact))
             assert isinstance(view, ArtifactView), "the contract of that query"
             return ArtifactContent(view, (await self._past.blob(view.blob)).decode())
+        if to == MEMORY and isinstance(request, ListFacts | Recall):
+            return self._recalled(request)
         if not isinstance(request, OF_STATES):
             raise _refusal(request)
         return self._answer(to, request)
+
+    def _recalled(self, query: ListFacts | Recall) -> FactPage:
+        actor = self._folded.actor(MEMORY)
+        assert actor is not None, "there is a memory in every society"
+        assert isinstance(actor.state, Facts), "that is its state"
+        recollection = Recollection(actor.state)
+        recollection.follow()
+        now_us = self._clock.now_us()
+        return recollection.recall(query, now_us) if isinstance(query, Recall) else recollection.page(query, now_us)
 
     def _answer(self, to: Address, query: Message) -> Message:
         actor = self._folded.actor(to)

@@ -15,8 +15,10 @@ import orjson
 
 from actors.commands.connection import fields_of, joined, time_us_of
 from actors.commands.console import ExitCode, Shell
+from bus.errors import AgoraError, BadUsage
 from bus.messages.base import Position
 from web.client import AgoraClient
+from web.live_feed import RequestFailed
 from web.wire import WireEvent, encode
 
 FIELD_CHARACTERS_MAX = 80
@@ -30,6 +32,8 @@ class Filters(msgspec.Struct, frozen=True):
     topics: tuple[str, ...] = ()
     task: str = ""
     agent: str = ""
+    run: str = ""
+    correlation: str = ""
     after: int | None = None
 
 
@@ -45,10 +49,28 @@ async def tail(shell: Shell, filters: Filters) -> ExitCode:
 
 async def _show(shell: Shell, agora: AgoraClient, filters: Filters) -> None:
     after = None if filters.after is None else Position(filters.after)
-    wanted = {name: value for name, value in (("task", filters.task), ("agent", filters.agent)) if value}
+    asked = (
+        ("task", filters.task),
+        ("agent", filters.agent),
+        ("run", filters.run),
+        ("correlation", filters.correlation),
+    )
+    wanted = {name: value for name, value in asked if value}
     async with aclosing(aiter(agora.feed(filters.topics or ("#",), after=after, wanted=wanted))) as feed:
-        async for event in feed:
-            shell.out.print(encode(event).decode() if shell.is_json else line_of(event), markup=False)
+        try:
+            async for event in feed:
+                shell.out.print(encode(event).decode() if shell.is_json else line_of(event), markup=False)
+        except RequestFailed as error:
+            raise _said(error, filters) from error
+
+
+def _said(error: RequestFailed, filters: Filters) -> AgoraError:
+    """What the server says of the subscription, in the words of the command line."""
+    if error.problem != "invalid_field":
+        return error
+    option = "--type" if ".topics" in error.detail else "--from"
+    given = ", ".join(filters.topics) if option == "--type" else filters.after
+    return BadUsage(f"{option} {given}: {error.detail.partition(': ')[2]}")
 
 
 def line_of(event: WireEvent) -> str:

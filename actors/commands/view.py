@@ -22,6 +22,7 @@ from actors.config import Config
 from actors.journal_options import CHECKPOINTS_NAME
 from bus.clock import SystemClock
 from bus.codec import Catalogue
+from bus.messages.base import MAIN_RUN
 from bus.messages.catalogue import EVENTS
 from bus.refusals import NotFound
 from storage.exchange import import_lines
@@ -103,11 +104,14 @@ async def _served(settings: Config, data: Path, shell: Shell) -> AsyncIterator[s
     config: Config = msgspec.structs.replace(settings, data=str(data))
     clock = SystemClock()
     with listen(config.web) as listener:
-        async with Past.inspect(data, Catalogue(EVENTS), clock) as past:
-            lookout = Lookout(past, config)
+        async with (
+            anyio.TemporaryDirectory(prefix="agora-view-") as texts,
+            Past.inspect(data, Catalogue(EVENTS), clock) as past,
+        ):
+            lookout = Lookout(past, config, Path(texts), clock)
             with progress(shell, "events") as step:
                 await lookout.fold(step)
-            ring = Ring(past.epoch, events_max=config.web.events_cached, bytes_max=config.web.bytes_cached)
+            ring = Ring(past.epoch, MAIN_RUN, events_max=config.web.events_cached, bytes_max=config.web.bytes_cached)
             hub = Hub(epoch=past.epoch, ring=ring, clock=clock, clients_max=config.web.sockets_max)
             hub.attach(lookout.overview)
             options = bound(listener, config.web)

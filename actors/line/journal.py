@@ -35,7 +35,7 @@ def replay(
 @app.command()
 def export(
     context: typer.Context,
-    file: Annotated[str, typer.Argument(help="A new file, or - for stdout.")],
+    file: Annotated[str, typer.Argument(help="A new file, or - for stdout.")] = "-",
     *,
     sealed: Annotated[
         bool, typer.Option("--sealed", help="With sealed fields, such as the bids of open auctions.")
@@ -48,7 +48,8 @@ def export(
 
 @app.command("import")
 def import_(
-    context: typer.Context, file: Annotated[str, typer.Argument(help="What `export --sealed` wrote, or - for stdin.")]
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(help="What `export --sealed` wrote, or - for stdin.")] = "-",
 ) -> None:
     """Make a data directory of JSON Lines; tell every line that cannot be taken."""
     shell = call_of(context).shell()

@@ -79,6 +79,7 @@ def follow(draft: Draft, line: bytes) -> None:
     if not data:
         return
     event = parse_line(_event_decoder, data)
+    draft.is_over = event.type == "message_stop"
     if event.error is not None:
         raise fault_of(HttpReply(200, {}, data), status=_STATUS_BY_ERROR.get(event.error.type, 500))
     if event.message is not None:

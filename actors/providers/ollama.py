@@ -113,6 +113,7 @@ def follow(draft: Draft, line: bytes) -> None:
             draft.add_call(call)
     if chat.done:
         draft.tokens_in, draft.tokens_out = chat.prompt_eval_count, chat.eval_count
+        draft.is_over = True
         draft.finish_reason = finish(_FINISH, (), chat.done_reason)
 
 

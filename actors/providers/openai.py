@@ -31,7 +31,7 @@ from actors.providers.dialect import (
 from actors.providers.openai_turns import add_tools, turns
 from actors.providers.openai_wire import WireChat, WireError, WireUsage, text_of
 from actors.providers.options import ProviderOptions
-from actors.providers.streaming import Dialect, Draft, data_of
+from actors.providers.streaming import Dialect, Draft, data_of, is_closing
 from actors.providers.tool_calls import follow_calls, whole_calls
 from bus.messages.completions import FinishReason
 
@@ -96,6 +96,7 @@ def follow(draft: Draft, line: bytes) -> None:
     """Read a line of the stream: a delta, the finish, or the usage in a chunk without choices."""
     data = data_of(line)
     if not data:
+        draft.is_over = draft.is_over or is_closing(line)
         return
     chunk = parse_line(_decoder, data)
     if chunk.error is not None:

@@ -42,7 +42,8 @@ class ProviderOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model_path: str = ""
     """Of `llama` the GGUF file, of `airllm` the model's directory; nothing is downloaded."""
     python: str = ""
-    """The interpreter that runs the process of `llama` or `airllm`, if their libraries live in another environment."""
+    """The interpreter that runs the process of `llama` or `airllm`, if their libraries live in another environment; it
+    needs `msgspec` there."""
     memory_bytes_max: int = 32 * 1024 * 1024 * 1024
     """What the process of `llama` or `airllm` may take beside the file itself; one that wants more ends."""
     threads: int = 0

@@ -1,28 +1,31 @@
 """The connections to providers, kept open between calls, and one HTTP exchange over each at a time.
 
-Connecting, names, TLS and reading HTTP are aiohttp's, by its connector and its parser. Its session is left out: it
-makes a dozen objects and a task of its own for each request, which costs more than all the rest. Here the head of a
-request is built once for each address, by aiohttp too, and goes out with the body in one piece. Between two requests
-connections wait here, since the connector would work out anew each time where one belongs.
+Making connections is `actors.providers.dial`'s, what goes over one `actors.providers.connection`'s. Here the head of a
+request is built, once for each address, and goes out with the body in one piece; and connections wait here between two
+requests.
 
 Rules: how many calls may run at once is the router's rule, so the pool has no limit. A connection whose reply was read
-to its end is kept; any other is closed as the exchange ends, however it ends. One on which something has come since,
+to its end is kept; any other is closed as the exchange ends, however it ends. A stream says that its words are over a
+moment before its reply ends: such a connection is kept once the reply has ended, and closed if that takes longer than a
+moment. Kept ones are closed when their time is up, if nobody asks any more too. One on which something has come since,
 or which its server has closed, is not used again, even if the loop has not seen that yet. No redirect is followed,
 nothing is sent twice, no cookie is kept and no proxy guessed.
 """
 
 import asyncio
-import select
+import math
+import ssl
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
+from urllib.parse import quote, urlsplit
 
-import aiohttp
-from aiohttp.http import HttpProcessingError, RawResponseMessage
-from yarl import URL
-
-from actors.providers.dialect import HttpRequest
+from actors.providers.connection import Connection
+from actors.providers.dial import Dialler, Place, trust_of_this_machine
+from actors.providers.dialect import HttpReply, HttpRequest, ProviderFault
+from actors.rules.cascade import ErrorClass
 
 KEEPALIVE_S = 4.0
 """Below the five seconds after which common servers close an idle connection, so that no call meets a closing one."""
@@ -33,136 +36,184 @@ HEADERS: Mapping[str, str] = MappingProxyType(
         "accept-encoding": "identity",  # a reply is a few kilobytes: unpacking it costs more than it saves
     }
 )
-_UNLIMITED = aiohttp.ClientTimeout(total=None)
-"""To the connector; whoever connects has a limit of its own."""
+LINGER_S = 1.0
+"""How soon after its last words a reply must end for its connection to be kept."""
+LINGERING_MAX = 64
+"""So many at once are waited for; the one that has taken longest is closed for another."""
 TARGETS_MAX = 256
 """Addresses whose heads are remembered: some three for each provider."""
-
-
-class _Line:
-    """A connection between two requests, and during one."""
-
-    __slots__ = ("_watch", "connection", "since_s")
-
-    def __init__(self, connection: aiohttp.connector.Connection) -> None:
-        self.connection = connection
-        self.since_s = 0.0
-        """Since when it waits."""
-        self._watch: select.poll | None = None
-
-    def is_spent(self) -> bool:
-        """Whether something has come, if only its end, before anything was asked: what is sent there may be lost."""
-        protocol, transport = self.connection.protocol, self.connection.transport
-        if protocol is None or transport is None or transport.is_closing() or protocol.should_close:
-            return True
-        if self._watch is None:
-            self._watch = select.poll()
-            self._watch.register(transport.get_extra_info("socket"), select.POLLIN)
-        return bool(self._watch.poll(0))
+_PORTS = {"http": 80, "https": 443}
+_PATH_CHARACTERS = "/%:@!$&'()*+,;=~"
+"""What stands in a path or a query as it is (RFC 3986); a percent sign is taken to be an escape already."""
 
 
 class _Target(NamedTuple):
     """Where requests go, and the head that they share; a length and a body follow."""
 
-    request: aiohttp.ClientRequest
-    """Only its address counts: the connector makes connections to it."""
+    place: Place
     head: bytes
-    kept: deque[_Line]
+    kept: deque[Connection]
     """The connections that wait, longest first; all targets at one server share them."""
+
+    def request(self, body: bytes) -> bytes:
+        return b"%b%d\r\n\r\n%b" % (self.head, len(body), body)
 
 
 class Reply:
     """A reply whose head has come. Whoever has it ends it."""
 
-    __slots__ = ("_kept", "_line", "_payload", "headers", "status")
+    __slots__ = ("_connection", "_kept", "_pool", "headers", "status")
 
-    def __init__(
-        self, line: _Line, kept: deque[_Line], message: RawResponseMessage, payload: aiohttp.StreamReader
-    ) -> None:
-        self._line = line
+    def __init__(self, pool: "Pool", connection: Connection, kept: deque[Connection]) -> None:
+        self._pool = pool
+        self._connection = connection
         self._kept = kept
-        self._payload = payload
-        self.status = message.code
-        self.headers: Mapping[str, str] = message.headers
+        self.status = connection.status
+        self.headers: Mapping[str, str] = connection.headers
 
     async def next(self) -> bytes:
-        """What has come since, waiting for some; empty at the end. Raises aiohttp.ClientError."""
-        return await self._payload.readany()
+        """What has come since, waiting for some; empty at the end. Raises ProviderFault."""
+        return await self._connection.next()
 
     def end(self) -> None:
         """Give the connection back; one whose reply was not read to its end is closed."""
-        line, protocol = self._line, self._line.connection.protocol
-        if protocol is None or protocol.should_close or not protocol.is_connected():
-            line.connection.close()
+        self._pool.take_back(self._connection, self._kept)
+
+    def leave(self) -> None:
+        """Nothing more of it is wanted: give the connection back as soon as the reply has ended, if that is soon."""
+        if self._connection.is_complete:
+            self.end()
         else:
-            line.since_s = asyncio.get_running_loop().time()
-            self._kept.append(line)
-
-
-class NotHttp(aiohttp.ClientError):
-    """What came back was no HTTP."""
-
-
-class ConnectTimeout(aiohttp.ClientError):
-    """Nobody has taken the connection in time."""
+            self._pool.linger(self._connection, self._kept)
 
 
 class Pool:
     """The connections. Made within a running loop."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        keepalive_s: float = KEEPALIVE_S,
+        linger_s: float = LINGER_S,
+        trust: Callable[[], ssl.SSLContext] = trust_of_this_machine,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S)
+        self._keepalive_s = keepalive_s
+        self._linger_s = linger_s
+        self._open: set[Connection] = set()
+        """All of them, also those that are in use."""
+        self._dialler = Dialler(self._open, trust=trust)
         self._targets: dict[tuple[str, str, tuple[tuple[str, str], ...]], _Target] = {}
-        self._kept: dict[object, deque[_Line]] = {}
-        """The connections that wait, by what the connector tells servers apart by."""
+        self._kept: dict[Place, deque[Connection]] = {}
+        """The connections that wait."""
+        self._lingering: dict[Connection, float] = {}
+        """Those on which nothing more is wanted but the end, and until when that is waited for, longest first."""
+        self._sweep: asyncio.TimerHandle | None = None
+        """When the next exchange or connection has to end; one timer for all."""
 
     async def close(self) -> None:
-        """Close all connections."""
-        for kept in self._kept.values():
-            while kept:
-                kept.popleft().connection.close()
-        await self._connector.close()
+        """Close all connections; calls under way fail."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+        self._lingering.clear()
+        closing = tuple(self._open)
+        for connection in closing:
+            connection.drop()
+        for connection in closing:
+            await connection.lost
 
     async def ask(self, method: str, request: HttpRequest, connect_s: float) -> Reply:
-        """Send a request and wait for the head of its reply. Raises aiohttp.ClientError or OSError."""
+        """Send a request and wait for the head of its reply. Raises ProviderFault."""
         target = self._target(method, request)
-        line = self._waiting(target.kept) or _Line(await self._connect(target.request, connect_s))
-        connection = line.connection
-        protocol, transport = connection.protocol, connection.transport
+        connection = self._waiting(target.kept) or await self._dialler.connect(target.place, connect_s)
         try:
-            if protocol is None or transport is None:
-                raise aiohttp.ServerDisconnectedError
-            protocol.set_response_params(read_until_eof=True)
-            transport.write(b"%b%d\r\n\r\n%b" % (target.head, len(request.body), request.body))
-            message, payload = await protocol.read()
-            while message.code < 200 and message.code != 101:  # a word on the way, such as early hints
-                message, payload = await protocol.read()
-        except HttpProcessingError as error:
-            connection.close()
-            raise NotHttp(error.message) from error
+            connection.ask(target.request(request.body))
+            await connection.head()
         except BaseException:
-            connection.close()
+            connection.drop()
             raise
-        return Reply(line, target.kept, message, payload)
+        return Reply(self, connection, target.kept)
 
-    async def _connect(self, request: aiohttp.ClientRequest, connect_s: float) -> aiohttp.connector.Connection:
-        """A new connection: the look-up of its name and the greeting of TLS are part of the wait."""
+    async def fetch(self, method: str, request: HttpRequest, connect_s: float, limit_s: float) -> HttpReply:
+        """Send a request and wait for its whole reply, `limit_s` in all. Raises ProviderFault."""
+        until_s = self._loop.time() + limit_s
+        target = self._target(method, request)
+        connection = self._waiting(target.kept) or await self._dialler.connect(target.place, min(connect_s, limit_s))
         try:
-            async with asyncio.timeout(connect_s):
-                return await self._connector.connect(request, [], _UNLIMITED)
-        except TimeoutError as error:
-            raise ConnectTimeout from error
+            connection.limit_s, connection.until_s = limit_s, until_s
+            self._sweep_by(until_s)
+            connection.ask(target.request(request.body))
+            body = await connection.whole()
+        except BaseException:
+            connection.drop()
+            raise
+        reply = HttpReply(connection.status, connection.headers, body)
+        self.take_back(connection, target.kept)
+        return reply
 
-    def _waiting(self, kept: deque[_Line]) -> _Line | None:
+    def take_back(self, connection: Connection, kept: deque[Connection]) -> None:
+        """Keep a connection whose reply has ended; close any other."""
+        if not connection.can_be_kept:
+            connection.drop()
+            return
+        connection.until_s = math.inf
+        connection.since_s = self._loop.time()
+        kept.append(connection)
+        self._sweep_by(connection.since_s + self._keepalive_s)
+
+    def linger(self, connection: Connection, kept: deque[Connection]) -> None:
+        """Take back a connection once its reply has ended; if it does not end soon, it is closed."""
+        if len(self._lingering) == LINGERING_MAX:
+            oldest = next(iter(self._lingering))
+            del self._lingering[oldest]
+            oldest.drop()
+        until_s = self._loop.time() + self._linger_s
+        self._lingering[connection] = until_s
+        connection.on_end = partial(self._settle, connection, kept)
+        self._sweep_by(until_s)
+
+    def _waiting(self, kept: deque[Connection]) -> Connection | None:
         """The connection that has waited least, if there is one of use; those that are not are closed."""
-        _forget(kept, self._loop.time() - KEEPALIVE_S)
+        _forget(kept, self._loop.time() - self._keepalive_s)
         while kept:
-            line = kept.pop()
-            if not line.is_spent():
-                return line
-            line.connection.close()
+            connection = kept.pop()
+            if not connection.is_spent():
+                return connection
+            connection.drop()
         return None
+
+    def _settle(self, connection: Connection, kept: deque[Connection]) -> None:
+        """A reply of which nothing more is wanted has ended."""
+        if self._lingering.pop(connection, None) is not None:
+            self.take_back(connection, kept)
+
+    def _sweep_by(self, at_s: float) -> None:
+        """See that the timer passes by then; it may pass before, and finds out when it has to pass again."""
+        if self._sweep is None or self._sweep.when() > at_s:
+            if self._sweep is not None:
+                self._sweep.cancel()
+            self._sweep = self._loop.call_at(at_s, self._end_old)
+
+    def _end_old(self) -> None:
+        """End the exchanges and the connections whose time is up, and wait for the next one."""
+        self._sweep = None
+        now_s = self._loop.time()
+        for connection in [one for one, until_s in self._lingering.items() if until_s <= now_s]:
+            del self._lingering[connection]
+            connection.drop()
+        for kept in self._kept.values():
+            _forget(kept, now_s - self._keepalive_s)
+        for connection in self._open:
+            if connection.until_s <= now_s:
+                connection.until_s = math.inf
+                connection.expire()
+        due_s = [kept[0].since_s + self._keepalive_s for kept in self._kept.values() if kept]
+        next_s = min(
+            [*due_s, *self._lingering.values(), *(connection.until_s for connection in self._open)], default=math.inf
+        )
+        if next_s < math.inf:
+            self._sweep_by(next_s)
 
     def _target(self, method: str, request: HttpRequest) -> _Target:
         name = method, request.url, tuple(request.headers.items())
@@ -170,23 +221,32 @@ class Pool:
         if target is None:
             if len(self._targets) >= TARGETS_MAX:
                 self._targets.clear()
-            for kept in self._kept.values():  # of servers that nobody asks any more, too
-                _forget(kept, self._loop.time() - KEEPALIVE_S)
             target = self._targets[name] = self._new_target(method, request)
         return target
 
     def _new_target(self, method: str, request: HttpRequest) -> _Target:
-        url = URL(request.url)
-        asked = aiohttp.ClientRequest(method, url, headers={**HEADERS, **request.headers}, loop=self._loop)
-        for name in ("content-length", "transfer-encoding"):
-            asked.headers.pop(name, None)
-        lines = [f"{method} {url.raw_path_qs} HTTP/1.1", *(f"{name}: {value}" for name, value in asked.headers.items())]
+        try:
+            url = urlsplit(request.url)
+            usual = _PORTS[url.scheme]
+            host = (url.hostname or "").encode("ascii" if request.url.isascii() else "idna").decode()
+            place = Place(host, url.port or usual, url.scheme == "https")
+        except (KeyError, ValueError) as error:
+            raise ProviderFault(ErrorClass.CONNECT, "its address is none") from error
+        if not host:
+            raise ProviderFault(ErrorClass.CONNECT, "its address names no host")
+        named = f"[{host}]" if ":" in host else host
+        path = quote(url.path or "/", safe=_PATH_CHARACTERS)
+        if url.query:
+            path += "?" + quote(url.query, safe=_PATH_CHARACTERS + "?")
+        headers = {"host": named if place.port == usual else f"{named}:{place.port}", **HEADERS}
+        headers |= {name.lower(): value for name, value in request.headers.items()}
+        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
         assert all(line.isprintable() for line in lines), "no line of a head can end early"
         head = "".join(f"{line}\r\n" for line in lines).encode() + b"content-length: "
-        return _Target(asked, head, self._kept.setdefault(asked.connection_key, deque()))
+        return _Target(place, head, self._kept.setdefault(place, deque()))
 
 
-def _forget(kept: deque[_Line], since_s: float) -> None:
+def _forget(kept: deque[Connection], since_s: float) -> None:
     """Close the connections that have waited since before then."""
-    while kept and kept[0].since_s < since_s:
-        kept.popleft().connection.close()
+    while kept and kept[0].since_s <= since_s:
+        kept.popleft().drop()

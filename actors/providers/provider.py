@@ -18,6 +18,9 @@ from actors.providers.transport import Limits, Streamed, Transport
 from actors.rules.cascade import ErrorClass
 
 KEY_MASK = "[key]"
+TAIL_S = 2.0
+"""Once a stream has said why it ended, so long is waited for what may follow: sizes, and the mark of its end. A dialect
+may have no such mark, as Gemini's has none, and a server may leave it out."""
 
 Say = Callable[[str], None]
 """Takes the words of an answer as they come."""
@@ -51,8 +54,15 @@ class HttpProvider:
     """A model behind HTTP."""
 
     def __init__(
-        self, options: ProviderOptions, dialect: Dialect, transport: Transport, environment: Mapping[str, str]
+        self,
+        options: ProviderOptions,
+        dialect: Dialect,
+        transport: Transport,
+        environment: Mapping[str, str],
+        *,
+        tail_s: float = TAIL_S,
     ) -> None:
+        self._tail_s = tail_s
         self._options = options
         self._dialect = dialect
         self._transport = transport
@@ -109,8 +119,12 @@ class HttpProvider:
                 return await self._unstreamed(streamed, reader, say)
             if "text/html" in streamed.headers.get("content-type", ""):
                 refuse_garbage("the reply is a web page")
-            while data := await streamed.next():
-                _say(say, reader.feed(data))
+            while not reader.is_over and (data := await streamed.next()):
+                words = reader.feed(data)
+                _say(say, words)
+                if reader.is_finished and (words or not streamed.is_ending):
+                    streamed.end_within(self._tail_s)
+            streamed.leave()
         words, reply = reader.end()
         _say(say, words)
         return reply

@@ -87,6 +87,7 @@ class Seat:
         self.embedding_price = options.embedding_price
         self.abilities = options.abilities
         self.is_paid = (self.price, self.embedding_price) != (Price(), Price())
+        self.is_last_resort = options.dialect == "extractive"
         self.breaker = Breaker()
         self.requests = Rate(options.requests_per_minute)
         self.tokens = Rate(options.tokens_per_minute)
@@ -111,6 +112,7 @@ class Seat:
         self.price, self.embedding_price = options.price, options.embedding_price
         self.abilities = options.abilities
         self.is_paid = (self.price, self.embedding_price) != (Price(), Price())
+        self.is_last_resort = options.dialect == "extractive"
 
     def hasten(self, now_s: float) -> None:
         """It was gone and is there again: let its next call be a probe."""
@@ -226,6 +228,7 @@ class Seat:
             latency_s=self.latency_s,
             cost=self.estimate(call) if self.is_paid else 0,
             weight=options.weight,
+            is_last_resort=self.is_last_resort,
         )
 
     def view(self, state: Cascade, now_s: float) -> ProviderView:
@@ -238,7 +241,7 @@ class Seat:
             model=self.options.model,
             is_enabled=record.is_enabled,
             disabled_reason=record.disabled_reason,
-            breaker=self.breaker.state,
+            breaker=breakers.effective(self.breaker, self._breaker_options),
             reopens_in_s=max(0.0, self.breaker.reopens_s - now_s) if is_open else 0.0,
             outcomes=tuple(self._recent),
             in_flight=self.in_flight,
@@ -249,6 +252,7 @@ class Seat:
             latency_p99_s=_quantile(self._latencies_s, 0.99),
             spent_usd_micros=record.spent_usd_micros,
             last_error=record.last_error,
+            mode=self._breaker_options.mode,
         )
 
 

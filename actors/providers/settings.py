@@ -52,6 +52,8 @@ class RouterOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Names whose values are not kept, as in `"password": "..."` or `password=...`."""
     log_dir: str = ""
     """A directory for readable files beside it, one for each run, agent and day."""
+    log_dir_bytes_max: int = 1_073_741_824
+    """How much of them is kept at most; the oldest goes first."""
     replay: str = ""
     """Answer from recorded completions: `log` stands for this directory's own, all else names a file of
     `agora completions export`."""
@@ -80,7 +82,7 @@ class RouterOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("`allowance_usd_micros` must be at least 0")
         if self.completions_max < 1:
             raise ValueError("`completions_max` must be at least 1")
-        for name in ("reader_gone_s", "probe_interval_s", "log_days", "log_bytes_max"):
+        for name in ("reader_gone_s", "probe_interval_s", "log_days", "log_bytes_max", "log_dir_bytes_max"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"`{name}` must be above 0")
         redaction.check(self.log_redact)

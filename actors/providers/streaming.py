@@ -2,7 +2,9 @@
 
 Rules: what is said aloud comes out as it arrives; a block of thinking before it is held back, and so is white space at
 either end, so that the pieces put together are the answer. A stream without a finish reason is broken, however it
-ends; once a reason was given, whatever happens to the connection no longer matters. A reason is never invented.
+ends; once a reason was given, whatever happens to the connection no longer matters. A reason is never invented. Where a
+dialect has a mark for its end the answer ends there: what a server sends after it, or that it sends nothing and leaves
+the connection open, is all one.
 
 Pure: each dialect only reads one line into a draft.
 """
@@ -28,6 +30,7 @@ LINE_BYTES_MAX = 1024 * 1024
 """One event of a stream; honest ones have some hundred bytes."""
 CALLS_MAX = 128
 """Tool calls of one answer; honest ones have a few."""
+CLOSING_MARK = b"[DONE]"
 _OPENINGS = ("<think>", "<thinking>")
 _CLOSINGS = ("</think>", "</thinking>")
 
@@ -48,7 +51,18 @@ class DraftCall:
 class Draft:
     """An answer as far as it has come."""
 
-    __slots__ = ("answer_block", "calls", "finish_reason", "model", "prompt", "said", "text", "tokens_in", "tokens_out")
+    __slots__ = (
+        "answer_block",
+        "calls",
+        "finish_reason",
+        "is_over",
+        "model",
+        "prompt",
+        "said",
+        "text",
+        "tokens_in",
+        "tokens_out",
+    )
 
     def __init__(self, prompt: Prompt) -> None:
         self.prompt = prompt
@@ -63,6 +77,8 @@ class Draft:
         self.tokens_in: int | None = None
         self.tokens_out: int | None = None
         self.finish_reason: FinishReason | None = None
+        self.is_over = False
+        """Whether the dialect's own mark for the end has come, with a finish reason before it or not."""
 
     def call(self, key: int | None, id_: str) -> DraftCall:
         """The tool call that a line is about. One with another id is another call, whatever its number says.
@@ -120,6 +136,11 @@ class StreamReader:
         """Whether the provider has said why the answer ended."""
         return self.draft.finish_reason is not None
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing that may still come belongs to the answer."""
+        return self.draft.is_over
+
     def feed(self, data: bytes) -> str:
         """What the bytes add to the answer. Raises ProviderFault."""
         *lines, self._rest = (self._rest + data).split(b"\n")
@@ -145,6 +166,8 @@ class StreamReader:
         draft = self.draft
         new = ""
         for line in lines:
+            if draft.is_over:
+                break
             stripped = line.strip()
             if stripped:
                 draft.text = ""
@@ -205,4 +228,9 @@ def data_of(line: bytes) -> bytes:
     if not line.startswith(b"data:"):
         return b""
     data = line[5:].strip()
-    return b"" if data == b"[DONE]" else data
+    return b"" if data == CLOSING_MARK else data
+
+
+def is_closing(line: bytes) -> bool:
+    """Whether a line of a server-sent event stream is the closing mark."""
+    return line.startswith(b"data:") and line[5:].strip() == CLOSING_MARK

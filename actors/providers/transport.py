@@ -11,15 +11,11 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
 
-import aiohttp
 import msgspec
 
-from actors.providers.dialect import HttpReply, HttpRequest, ProviderFault, shorten
-from actors.providers.pool import ConnectTimeout, NotHttp, Pool, Reply
+from actors.providers.dialect import HttpReply, HttpRequest, ProviderFault
+from actors.providers.pool import Pool, Reply
 from actors.rules.cascade import ErrorClass
-
-REPLY_BYTES_MAX = 8 * 1024 * 1024
-"""Some two million tokens: no honest completion is longer."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -39,18 +35,27 @@ class Streamed:
     def __init__(self, reply: Reply, clock: "_Clock") -> None:
         self._reply = reply
         self._clock = clock
-        self._size = 0
         self.status = reply.status
         self.headers = reply.headers
+        self.is_ending = False
+        """Whether the time for what is still to come has been cut."""
+        self.is_left = False
+        """Whether nothing more of it is wanted."""
 
     async def next(self) -> bytes:
         """What has come since, waiting for some; empty at the end. Raises ProviderFault through the stream."""
         body = await self._reply.next()
-        self._size += len(body)
-        if self._size > REPLY_BYTES_MAX:
-            raise _too_large()
         self._clock.note_bytes()
         return body
+
+    def end_within(self, limit_s: float) -> None:
+        """Give what is still to come so much time in all."""
+        self.is_ending = True
+        self._clock.end_within(limit_s)
+
+    def leave(self) -> None:
+        """Nothing more of it is wanted; its connection is used again if the reply ends about now."""
+        self.is_left = True
 
     async def rest(self) -> bytes:
         """All that is still to come."""
@@ -87,11 +92,11 @@ class Transport:
         Raises:
             ProviderFault: nothing came, not all of it, or too much.
         """
-        return await self._whole("POST", request, Limits(connect_s, limit_s))
+        return await self._opened().fetch("POST", request, connect_s, limit_s)
 
     async def get(self, url: str, *, limit_s: float) -> HttpReply:
         """Fetch a small reply within `limit_s`. Raises `ProviderFault`."""
-        return await self._whole("GET", HttpRequest(url, {}, b""), Limits(limit_s, limit_s))
+        return await self._opened().fetch("GET", HttpRequest(url, {}, b""), limit_s, limit_s)
 
     @asynccontextmanager
     async def stream(self, request: HttpRequest, limits: Limits) -> AsyncIterator[Streamed]:
@@ -105,29 +110,16 @@ class Transport:
             async with asyncio.timeout_at(clock.begin()) as scope:
                 reply = await self._opened().ask("POST", request, limits.connect_s)
                 clock.keep(scope)
+                streamed = Streamed(reply, clock)
                 try:
-                    yield Streamed(reply, clock)
+                    yield streamed
                 finally:
-                    reply.end()
-        except (aiohttp.ClientError, OSError) as error:
-            raise _fault_of(error, clock) from error
-
-    async def _whole(self, method: str, request: HttpRequest, limits: Limits) -> HttpReply:
-        alarm = _Alarm(limits.total_s)
-        try:
-            reply = await self._opened().ask(method, request, limits.connect_s)
-            try:
-                return HttpReply(reply.status, reply.headers, await _read(reply))
-            finally:
-                reply.end()
-        except asyncio.CancelledError as error:
-            if not alarm.has_woken():
-                raise
-            raise _fault_of(TimeoutError(), _Clock(limits)) from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise _fault_of(error, _Clock(limits)) from error
-        finally:
-            alarm.end()
+                    if streamed.is_left:
+                        reply.leave()
+                    else:
+                        reply.end()
+        except TimeoutError as error:
+            raise clock.fault() from error
 
     def _opened(self) -> Pool:
         assert self._is_open, "the transport is open"
@@ -136,43 +128,15 @@ class Transport:
         return self._pool
 
 
-class _Alarm:
-    """Cancels what the task does when the time is up: `asyncio.timeout` at half its price, for a block that ends once.
-
-    Whoever takes the cancellation asks whose it was; another's goes on.
-    """
-
-    __slots__ = ("_cancelling", "_handle", "_has_rung", "_task")
-
-    def __init__(self, limit_s: float) -> None:
-        task = asyncio.current_task()
-        assert task is not None, "only a task can be woken"
-        self._task = task
-        self._cancelling = task.cancelling()
-        self._has_rung = False
-        self._handle = task.get_loop().call_later(limit_s, self._ring)
-
-    def has_woken(self) -> bool:
-        """Whether the cancellation at hand is its own, and nobody else's as well."""
-        return self._has_rung and self._task.uncancel() <= self._cancelling
-
-    def end(self) -> None:
-        self._handle.cancel()
-
-    def _ring(self) -> None:
-        self._has_rung = True
-        self._task.cancel()
-
-
 class _Clock:
     """Which limit is running now."""
 
-    __slots__ = ("_deadline_s", "_limits", "_loop", "_phase", "_scope")
+    __slots__ = ("_deadline_s", "_last_s", "_limits", "_loop", "_phase", "_scope")
 
     def __init__(self, limits: Limits) -> None:
         self._loop = asyncio.get_running_loop()
         self._limits = limits
-        self._deadline_s = self._loop.time() + limits.total_s
+        self._last_s = self._deadline_s = self._loop.time() + limits.total_s
         self._scope: asyncio.Timeout | None = None
         self._phase = ""
 
@@ -189,68 +153,24 @@ class _Clock:
         if self._scope is not None and (self._limits.between_s or self._limits.first_s):
             self._scope.reschedule(self._until("next token", self._limits.between_s))
 
-    def words(self) -> tuple[ErrorClass, str]:
+    def end_within(self, limit_s: float) -> None:
+        """From now on this limit spans all that is still to come; never later than the first deadline."""
+        if self._scope is not None:
+            self._deadline_s = min(self._last_s, self._loop.time() + limit_s)
+            self._scope.reschedule(self._deadline_s)
+
+    def fault(self) -> ProviderFault:
         """What it means that the time is up."""
         limits = self._limits
         match self._phase:
             case "first token":
-                return ErrorClass.TIMEOUT, f"no first token within {limits.first_s:.3g} s"
+                return ProviderFault(ErrorClass.TIMEOUT, f"no first token within {limits.first_s:.3g} s")
             case "next token":
-                return ErrorClass.STALLED, f"no next token within {limits.between_s:.3g} s"
+                return ProviderFault(ErrorClass.STALLED, f"no next token within {limits.between_s:.3g} s")
             case _:
-                return ErrorClass.TIMEOUT, f"no whole reply within {limits.total_s:.3g} s"
-
-    def no_connection(self) -> str:
-        """What it means that nobody took the connection in time."""
-        return f"no connection within {self._limits.connect_s:g} s"
+                return ProviderFault(ErrorClass.TIMEOUT, f"no whole reply within {limits.total_s:.3g} s")
 
     def _until(self, phase: str, limit_s: float) -> float:
         until_s = self._loop.time() + limit_s if limit_s else self._deadline_s
         self._phase = phase if until_s < self._deadline_s else ""
         return min(until_s, self._deadline_s)
-
-
-async def _read(reply: Reply) -> bytes:
-    if int(reply.headers.get("content-length", 0)) > REPLY_BYTES_MAX:
-        raise _too_large()
-    chunks: list[bytes] = []
-    size = 0
-    while chunk := await reply.next():
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > REPLY_BYTES_MAX:
-            raise _too_large()
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-
-def _too_large() -> ProviderFault:
-    return ProviderFault(ErrorClass.TOO_LARGE, f"the reply is longer than {REPLY_BYTES_MAX} bytes")
-
-
-def _fault_of(error: aiohttp.ClientError | OSError, clock: _Clock) -> ProviderFault:
-    kind, reason = _class_of(error, clock)
-    return ProviderFault(kind, shorten(reason))
-
-
-def _class_of(  # noqa: PLR0911  # a table of exceptions, which must be matched: subclasses stand before their bases
-    error: aiohttp.ClientError | OSError, clock: _Clock
-) -> tuple[ErrorClass, str]:
-    match error:
-        case ConnectTimeout():
-            return ErrorClass.CONNECT, clock.no_connection()
-        case TimeoutError():
-            return clock.words()
-        case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
-            return ErrorClass.REFUSED, "the connection was refused"
-        case aiohttp.ClientConnectorError():
-            return ErrorClass.CONNECT, f"no connection: {error.os_error}"
-        case aiohttp.ServerDisconnectedError():
-            return ErrorClass.TRUNCATED, "the connection was closed without a reply"
-        case aiohttp.ClientPayloadError():
-            return ErrorClass.TRUNCATED, "the connection was closed in the middle of the reply"
-        case NotHttp():
-            return ErrorClass.GARBAGE, f"the reply is not HTTP: {error}"
-        case OSError():
-            return ErrorClass.TRUNCATED, f"the connection broke: {error.strerror}"
-        case _:
-            return ErrorClass.CONNECT, f"{type(error).__name__}: {error}"

@@ -9,6 +9,10 @@ belongs to the generation in which its call was let through; those of older gene
 was cancelled, or that says nothing about the provider's health, is neutral. Being throttled is no failure: a gate
 stands in front of the breaker until the provider's `Retry-After` is over.
 
+Only an enforced breaker changes its state. Under another mode it stays where it is, to go on from there: a probe that
+ends meanwhile gives its place back and is watched like any call, and a call that the mode has let through past an open
+or half open breaker decides nothing about it, whenever it ends.
+
 Pure: times are monotonic seconds and jitter is a number in [0, 1), both handed in. States and rates follow Nygard's
 "Release It!" and resilience4j; generations and exact probes follow sony/gobreaker.
 """
@@ -162,7 +166,9 @@ def admits(breaker: Breaker, options: BreakerOptions, now_s: float) -> bool:
         case BreakerState.OPEN:
             return now_s >= breaker.reopens_s
         case BreakerState.HALF_OPEN:
-            return breaker.probes_started < options.probes
+            if breaker.probes_started < options.probes:
+                return True
+            return breaker.probes_started == breaker.probes_succeeded  # it needed more of them when they were let out
 
 
 def acquire(breaker: Breaker, options: BreakerOptions, now_s: float) -> tuple[Permit | None, HalfOpened | None]:
@@ -188,18 +194,33 @@ def record(  # noqa: PLR0917  # the permit, what came of it, and when
     breaker: Breaker, options: BreakerOptions, permit: Permit, outcome: Outcome, now_s: float, jitter: float
 ) -> Opened | Closed | None:
     """Give a permit back with what came of the call."""
-    if permit.generation != breaker.generation or options.mode == "disabled":
+    if permit.generation != breaker.generation:
         return None
     if permit.is_probe:
-        return _record_probe(breaker, options, outcome, now_s, jitter)
-    if outcome is Outcome.NEUTRAL:
+        if options.mode == "enforced":
+            return _record_probe(breaker, options, outcome, now_s, jitter)
+        breaker.probes_started -= 1
+    if outcome is Outcome.NEUTRAL or options.mode == "disabled":
         return None
     breaker.outcomes.append(outcome)
     breaker.times_s.append(now_s)
     _forget(breaker, options, now_s)
     breaker.refusals = breaker.refusals + 1 if outcome is Outcome.REFUSED else 0
-    reason = _sickness(breaker, options) if options.mode == "enforced" else ""
+    if options.mode != "enforced" or breaker.state is not BreakerState.CLOSED:
+        return None
+    reason = _sickness(breaker, options)
     return _open(breaker, options, reason, now_s, jitter) if reason else None
+
+
+def effective(breaker: Breaker, options: BreakerOptions) -> BreakerState:
+    """How it stands to whoever wants to call: the mode decides before the state does."""
+    match options.mode:
+        case "enforced":
+            return breaker.state
+        case "forced_open":
+            return BreakerState.OPEN
+        case "metrics_only" | "disabled":
+            return BreakerState.CLOSED
 
 
 def gate(breaker: Breaker, until_s: float) -> None:

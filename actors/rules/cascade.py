@@ -48,7 +48,11 @@ class CascadeOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retry_burst: int = 10
     """How many retries are in store at most, and at the beginning."""
     policy: Policy = "ordered"
-    """Who is asked first: as configured, the quickest lately, the cheapest, or drawn by weight."""
+    """Who is asked first: as configured, the quickest lately, the cheapest, or drawn by weight. Except as configured,
+    who only quotes comes last, however quick and cheap that is."""
+    on_disabled: Literal["next", "stop"] = "next"
+    """What follows for a completion whose provider leaves the cascade because of it, since a key or a model was not
+    accepted: the next provider is asked, or nobody else, so that a mistake in the settings is not papered over."""
     hedge_after_s: float = 0.0
     """If an attempt has said nothing for so long, the next provider is asked beside it, and the quicker one counts.
     Each such attempt uses up a retry, so hedging cannot multiply the load. 0 hedges only when a request asks for it."""
@@ -185,6 +189,8 @@ class Candidate(msgspec.Struct, frozen=True):
     cost: int = 0
     """What this attempt should cost at most."""
     weight: float = 1.0
+    is_last_resort: bool = False
+    """It is no model: it answers when no model can."""
 
 
 class Attempted(msgspec.Struct, frozen=True):
@@ -282,9 +288,9 @@ def in_order(
         case "ordered":
             return list(candidates)
         case "latency":
-            return sorted(candidates, key=lambda one: one.latency_s)
+            return sorted(candidates, key=lambda one: (one.is_last_resort, one.latency_s))
         case "cost":
-            return sorted(candidates, key=lambda one: one.cost)
+            return sorted(candidates, key=lambda one: (one.is_last_resort, one.cost))
         case "weighted":
             return _drawn_first(candidates, attempted, jitter)
 
@@ -313,13 +319,15 @@ def why_skipped(candidate: Candidate) -> str:
 def _drawn_first(candidates: Sequence[Candidate], attempted: Sequence[Attempted], jitter: float) -> list[Candidate]:
     """One is drawn by weight among those that can answer, and comes first; who has been tried is not drawn again."""
     tried = {past.provider for past in attempted}
+    models_first = sorted(candidates, key=lambda one: one.is_last_resort)
     able = [one for one in candidates if one.is_enabled and one.is_admitted and not one.unfit and one.name not in tried]
-    point = jitter * sum(one.weight for one in able)
-    for one in able:
+    drawn = [one for one in able if not one.is_last_resort]
+    point = jitter * sum(one.weight for one in drawn)
+    for one in drawn:
         point -= one.weight
         if point < 0.0:
-            return [one, *(other for other in candidates if other is not one)]
-    return list(candidates)
+            return [one, *(other for other in models_first if other is not one)]
+    return models_first
 
 
 def _limit(one: Candidate, later: Sequence[Candidate], time_left_s: float) -> float:

@@ -40,7 +40,7 @@ def changes(before: msgspec.Struct, after: msgspec.Struct, path: str = "") -> tu
     for name in before.__struct_fields__:
         one, other = getattr(before, name), getattr(after, name)
         where = f"{path}.{name}" if path else name
-        if one == other or where.startswith(AT_NEXT_START):
+        if one == other or (not path and name.startswith(AT_NEXT_START)):
             continue
         if isinstance(one, msgspec.Struct) and isinstance(other, msgspec.Struct):
             found += changes(one, other, where)

@@ -295,9 +295,12 @@ class Context:
         now_us = self.core.clock.now_us()
         first = self.core.log.head + ahead + 1
         cause, correlation = self.cause, self.correlation
+        address = self.address
         records = tuple(
-            Recorded(event, Position(first + n), now_us, self.address, cause, correlation, cursor)
-            for n, event in enumerate(events)
+            [
+                Recorded(event, Position(position), now_us, address, cause, correlation, cursor)
+                for position, event in enumerate(events, first)
+            ]
         )
         self.is_touched = True
         if not self.turn_position:

@@ -25,6 +25,8 @@ TURNS_BETWEEN = 3
 """Of the loop, from one slice to the next: who waits for a timer runs two turns after it has passed."""
 CELLS_PER_LOOK = 32
 """Actors that did not change take a microsecond each; the clock is looked at once in so many."""
+CHANGES_FEW = 64
+"""By which a small state has not grown by more than a slice may take: no event is larger than 32 KiB."""
 TOUCHED_MAX = 100_000
 """Actors that are remembered between two checkpoints; past that the next one looks at all there are."""
 
@@ -36,6 +38,8 @@ class Stamp(NamedTuple):
 
     actor: Checkpointed
     changes: int
+    is_small: bool
+    """Whether it was in one piece."""
 
 
 class Copy(msgspec.Struct, frozen=True, gc=False):
@@ -129,7 +133,8 @@ class Copier:
         for number, cell in enumerate(cells):
             if number % CELLS_PER_LOOK == 0:
                 await self._pause_if_due()
-            found = _unchanged(cell, known.get(cell)) or await self._copy(cell)
+            stamp = known.get(cell)
+            found = _unchanged(cell, stamp) or await self._copy(cell, stamp)
             if found is not None:
                 copy, looked.stamps[cell] = found
                 looked.copies[cell.address] = copy
@@ -142,7 +147,7 @@ class Copier:
                 looked.again.append(cell)
         return looked
 
-    async def _copy(self, cell: Cell) -> tuple[Copy, Stamp] | None:
+    async def _copy(self, cell: Cell, stamp: Stamp | None) -> tuple[Copy, Stamp] | None:
         """A copy as of one moment; None of an actor that has no state, or does not run now."""
         is_patient = True
         while cell.state in COPIED:
@@ -151,9 +156,12 @@ class Copier:
                 return None
             stand = actor.stand()
             is_behind = _is_behind(cell)
-            found = await self._encode(cell, actor, stand) if is_patient else tuple(pieces(stand.state))
+            if stamp is not None and stamp.is_small and 0 <= stand.changes - stamp.changes <= CHANGES_FEW:
+                found = tuple(pieces(stand.state, is_small=True))
+            else:
+                found = await self._encode(cell, actor, stand) if is_patient else tuple(pieces(stand.state))
             if found:
-                return _copied(stand, found, is_behind=is_behind), Stamp(actor, stand.changes)
+                return _copied(stand, found, is_behind=is_behind), Stamp(actor, stand.changes, len(found) == 1)
             is_patient = False  # once at most: it is better to be held up than never to get there
         return None
 

@@ -38,7 +38,12 @@ from bus.errors import Refused
 from bus.mailbox import Mailbox
 
 TURN_BUDGET = 1_024
-"""Messages per turn of the loop: some 2 ms of light handlers."""
+"""Messages per turn of the loop: a millisecond or two of light handlers."""
+TURN_S = 0.0007
+"""No batch is begun in a turn of the loop that has lasted so long: heavy handlers hold sockets and timers up no more
+than light ones do."""
+PERSISTENT_BUDGET = 16
+"""Messages of a persistent actor per batch: each costs some ten times a light one."""
 IN_PLACE_BUDGET = 256
 """Asks answered in place before one takes the queue: an asker that never waits would starve the loop."""
 CEDE_PAST_S = 0.05
@@ -55,8 +60,9 @@ class Dispatcher:
         self._tasks = tasks
         self._deadlines = deadlines
         self._dice = dice
-        self._actor_budget = ACTOR_BUDGET if dice is None else 1
         self._turn_budget = TURN_BUDGET if dice is None else 1
+        self._now_s = 0.0
+        """When the last batch ended."""
         self._ready: deque[Cell] = deque()
         self._held: list[Cell] = []
         self._is_draining = False
@@ -119,13 +125,16 @@ class Dispatcher:
     def _drain(self) -> None:
         self._in_place = 0
         budget = self._turn_budget
+        self._now_s = self._loop.time()
+        ends_s = self._now_s + TURN_S
         try:
-            while self._ready and budget > 0:
+            while self._ready and budget > 0 and self._now_s < ends_s:
                 if self._dice is not None:
                     self._ready.rotate(-self._dice.index(len(self._ready)))
                 cell = self._ready.popleft()
                 cell.is_queued = False
-                budget -= self._run(cell, min(self._actor_budget, budget))
+                most = PERSISTENT_BUDGET if cell.is_persistent else ACTOR_BUDGET
+                budget -= self._run(cell, min(most, budget))
         except Exception as error:  # noqa: BLE001  # a bug in the runtime: silence would be a hang
             self._crashed(error)
         self._is_draining = bool(self._ready)
@@ -140,10 +149,10 @@ class Dispatcher:
         """A batch of one actor; returns how many messages it handled."""
         if not cell.may_run:
             return 0
-        began_s = self._loop.time()
+        began_s = self._now_s
         handled = self._batch(cell, budget)
         if handled:
-            now_s = self._loop.time()
+            now_s = self._now_s = self._loop.time()
             pace = cell.pace = cell.pace or Pace()
             pace.note_batch(handled, now_s - began_s)
             if cell.mailbox.data:

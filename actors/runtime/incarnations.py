@@ -234,7 +234,7 @@ class Incarnations:
     async def _run_job(self, cell: Cell, after: Position, begin: Callable[[], Awaitable[None]]) -> None:
         incarnation = cell.actor
         try:
-            if cell.is_persistent:
+            if cell.is_persistent and after > self._log.watermark:
                 await self._log.committed(after)
             await begin()
         except Exception as fault:  # noqa: BLE001  # the boundary of an actor's child task: its fault is the actor's

@@ -18,7 +18,7 @@ import msgspec
 
 from bus.address import Address
 from bus.clock import Clock
-from bus.envelope import EncodedEvent, OwnEvents, Recorded, StoredEvent
+from bus.envelope import Batch, OwnEvents, Recorded, StoredEvent
 from bus.errors import StorageError, SystemStopping
 from bus.messages.base import BlobId, Position
 
@@ -28,7 +28,7 @@ BUFFER_EVENTS_MAX = 50_000
 """Some 25 MB of events: half a second of a burst."""
 SATURATION = 0.8
 """Above this part of the buffer no turn of a persistent actor starts until it drains."""
-BATCH_EVENTS_MAX = 8_000
+BATCH_EVENTS_MAX = 6_000
 """One transaction: large enough that the fsync is small beside it, short enough to hold nobody up for long."""
 REOPENS_MAX = 5
 """Tries to write one batch again before the log gives up."""
@@ -70,15 +70,18 @@ class Checkpointed(Protocol):
 class EventWriter(Protocol):
     """What makes events durable. One writer, one transaction at a time."""
 
-    def encode(self, records: Sequence[Recorded]) -> Sequence[EncodedEvent]:
-        """The rows of events, in order. Raises what the turn that made them must answer for."""
+    def encode(self, records: Sequence[Recorded], batch: Batch) -> None:
+        """Add events to a batch as they will stand on disk, in the order of their positions: all of them or none.
+
+        Raises what the turn that made them must answer for.
+        """
         ...
 
-    async def write(self, events: Sequence[EncodedEvent], blobs: Blobs) -> tuple[StoredEvent, ...]:
+    async def write(self, batch: Batch, blobs: Blobs) -> None:
         """Write all or nothing, durable on return. Raises StorageError.
 
-        A batch that is on disk already, to the byte, is returned as it stands: its commit may have landed before an
-        error was seen.
+        A batch that is on disk already, to the byte, is left as it stands: its commit may have landed before an error
+        was seen.
         """
         ...
 
@@ -140,7 +143,7 @@ class GroupCommitLog:
         self._epoch = epoch
         self._head = head
         self._watermark = head
-        self._batches: deque[list[EncodedEvent]] = deque()
+        self._batches: deque[Batch] = deque()
         """What is appended, as it will be written. A batch ends where an append ends, so that a turn is all or nothing;
         and it is taken as it stands, since to cut it from all that waits would hold the loop up."""
         self._queued = 0
@@ -228,14 +231,15 @@ class GroupCommitLog:
             raise StorageError("the log is closed")
         assert records, "an append has at least one event"
         assert records[0].position == self._head + 1, "positions have no gap"
-        events = self._writer.encode(records)
+        waiting = self._batches
+        if waiting and len(waiting[-1].events) + len(records) <= BATCH_EVENTS_MAX:
+            self._writer.encode(records, waiting[-1])
+        else:
+            self._writer.encode(records, batch := Batch())
+            waiting.append(batch)
         if not self._queued and not self._in_flight:
             self._oldest_s = self._clock.monotonic_s()
-        if self._batches and len(self._batches[-1]) + len(events) <= BATCH_EVENTS_MAX:
-            self._batches[-1].extend(events)
-        else:
-            self._batches.append(list(events))
-        self._queued += len(events)
+        self._queued += len(records)
         if blobs:
             self._blobs.update(blobs)
         self._head = records[-1].position
@@ -265,16 +269,16 @@ class GroupCommitLog:
             await self._wake.wait()
             self._wake.clear()
             while self._batches:
-                events = self._batches.popleft()
+                batch = self._batches.popleft()
                 blobs, self._blobs = self._blobs, {}
-                self._in_flight = len(events)
-                self._queued -= len(events)
+                self._in_flight = len(batch.events)
+                self._queued -= len(batch.events)
                 started_s = self._clock.monotonic_s()
                 try:
-                    stored = await self._write(events, blobs)
+                    await self._write(batch, blobs)
                     self._in_flight = 0
                     self._oldest_s = started_s
-                    self._rise(stored, self._clock.monotonic_s() - started_s)
+                    self._rise(tuple(batch.events), self._clock.monotonic_s() - started_s)
                 except Exception as error:
                     # Whatever it was, nothing can be promised any more, and nobody may wait for ever.
                     failure = error if isinstance(error, StorageError) else StorageError(_described(error))
@@ -287,17 +291,17 @@ class GroupCommitLog:
                 self._end(SystemStopping())
                 return
 
-    async def _write(self, events: Sequence[EncodedEvent], blobs: Blobs) -> tuple[StoredEvent, ...]:
-        first, last = events[0][0], events[-1][0]
+    async def _write(self, batch: Batch, blobs: Blobs) -> None:
+        first, last = batch.events[0].position, batch.events[-1].position
         reopens = 0
         while True:
             try:
                 if reopens:
                     head = await self._writer.reopen()
                     assert head in (first - 1, last), "a batch lands whole or not at all"
-                stored = await self._writer.write(events, blobs)
+                await self._writer.write(batch, blobs)
                 self._note_wait(None)
-                return stored
+                return
             except StorageError as error:
                 reopens += 1
                 if reopens > REOPENS_MAX and not error.is_passing:

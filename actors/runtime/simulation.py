@@ -12,7 +12,7 @@ from actors.runtime.log import Blobs, GroupCommitLog, Snapshot
 from bus.address import Address
 from bus.clock import Clock, SystemClock
 from bus.codec import Catalogue
-from bus.envelope import EncodedEvent, OwnEvents, Recorded, StoredEvent
+from bus.envelope import Batch, OwnEvents, Recorded, StoredEvent
 from bus.errors import StorageError
 from bus.messages.base import BlobId, Event, Position
 from bus.topics import matches_any
@@ -40,7 +40,7 @@ class MemoryJournal:
         self._clock = clock or SystemClock()
         self._types: dict[str, type[Event]] = {}
         self._catalogues: dict[type[Event], Catalogue] = {}
-        self._keep(self.encode(events))
+        self.keep(events)
 
     @property
     def log(self) -> GroupCommitLog:
@@ -61,15 +61,22 @@ class MemoryJournal:
         """What a crash leaves that lost everything after `head`."""
         return MemoryJournal([r for r in self.events if r.position <= head], self.blobs, clock=self._clock)
 
-    def encode(self, records: Sequence[Recorded]) -> Sequence[EncodedEvent]:
-        return [self._catalogue_of(type(record.event)).encode_record(record) for record in records]
+    def keep(self, records: Sequence[Recorded]) -> None:
+        """Take events in at once."""
+        batch = Batch()
+        self.encode(records, batch)
+        self._keep(batch)
 
-    async def write(self, events: Sequence[EncodedEvent], blobs: Blobs) -> tuple[StoredEvent, ...]:
+    def encode(self, records: Sequence[Recorded], batch: Batch) -> None:
+        encoded = [self._catalogue_of(type(record.event)).encode_record(record) for record in records]
+        batch.events.extend(StoredEvent(*event, hashlib.sha256(event[12]).digest()) for event in encoded)
+
+    async def write(self, batch: Batch, blobs: Blobs) -> None:
         if self.fail_next_writes:
             self.fail_next_writes -= 1
             raise StorageError("the write was made to fail")
         self.blobs.update(blobs)
-        return self._keep(events)
+        self._keep(batch)
 
     async def reopen(self) -> Position:
         return self.head
@@ -96,12 +103,10 @@ class MemoryJournal:
         for start in range(0, len(wanted), BATCH_EVENTS):
             yield [self._decoded(stored) for stored in wanted[start : start + BATCH_EVENTS]]
 
-    def _keep(self, events: Sequence[EncodedEvent]) -> tuple[StoredEvent, ...]:
-        kept = tuple(StoredEvent(*event, hashlib.sha256(event[12]).digest()) for event in events)
-        for stored in kept:
+    def _keep(self, batch: Batch) -> None:
+        for stored in batch.events:
             assert stored.position == self.head + 1, "positions have no gap"
             self.stored.append(stored)
-        return kept
 
     def _catalogue_of(self, kind: type[Event]) -> Catalogue:
         catalogue = self._catalogues.get(kind)

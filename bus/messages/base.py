@@ -6,7 +6,7 @@ wire and in the journal; an event's `version` rises when its fields change, with
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Generic, NewType, TypeVar
+from typing import Any, ClassVar, Final, Generic, NewType, TypeVar
 
 import msgspec
 
@@ -22,6 +22,8 @@ CompletionId = NewType("CompletionId", str)
 BlobId = NewType("BlobId", str)
 """The SHA-256 of a blob's bytes, in lowercase hex."""
 RunId = NewType("RunId", str)
+MAIN_RUN: Final = RunId("main")
+"""The served society; each other run has a journal of its own."""
 
 Microseconds = int
 """Wall-clock time: microseconds since 1970-01-01 UTC."""

@@ -105,6 +105,8 @@ class ProviderView(Reply, frozen=True):
     latency_p90_s: float = 0.0
     queued: int = 0
     """How many completions wait for a place at it."""
+    mode: Literal["enforced", "metrics_only", "disabled", "forced_open"] = "enforced"
+    """What the settings make of its breaker; `breaker` is how it stands under that."""
 
 
 class RouterView(Reply, frozen=True):

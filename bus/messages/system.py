@@ -242,6 +242,12 @@ class ReadEvents(Query[EventPage], frozen=True):
     until_us: Microseconds = 0
     limit: int = 50
     is_newest_first: bool = True
+    is_own_run: bool = False
+    """Whether `run` is the one whose journal it is: all events are of it then that name no other."""
+
+    def within(self, own: RunId) -> "ReadEvents":
+        """The same of the journal of a run: whoever asks by run need not know whose journal it is."""
+        return msgspec.structs.replace(self, is_own_run=self.run == own)
 
 
 class ReadChain(Query[EventChain], frozen=True):

@@ -18,7 +18,7 @@ from bus.messages.completions import (
     CompletionFailed,
 )
 from bus.refusals import RequestRejected, StreamBroken
-from tests.support.fault_server import FaultServer, Sickness, refusing_url
+from tests.support.fault_server import TEXT, TOKENS_IN, TOKENS_OUT, FaultServer, Sickness, refusing_url
 from tests.support.routing import DOCUMENT, behind, request, routing
 
 DIALECTS: tuple[DialectName, ...] = ("openai", "anthropic", "gemini", "ollama")
@@ -54,8 +54,10 @@ OF_STREAMS: dict[Sickness, ErrorClass] = ROWS | {
     Sickness.HALF: ErrorClass.TRUNCATED,
 }
 OF_WHOLES: dict[Sickness, ErrorClass] = ROWS | {Sickness.NO_FINISH: ErrorClass.TRUNCATED}
-OTHERS = {Sickness.HEALTHY, Sickness.HELD, Sickness.STREAM_HELD}
+OTHERS = {Sickness.HEALTHY, Sickness.HELD, Sickness.STREAM_HELD, Sickness.ENDS_LATE}
 """What is no sickness."""
+OPEN_ENDS = (Sickness.LEFT_OPEN, Sickness.NO_MARK)
+"""A whole answer on a connection that does not end."""
 AFTER_WORDS = (Sickness.STALLS, Sickness.BREAKS, Sickness.HALF)
 """What befalls a stream after its first words."""
 PATIENCE_S = 0.2
@@ -63,7 +65,7 @@ DEADLINE_S = 20.0
 
 
 def test_every_sickness_has_its_row() -> None:
-    assert OF_WHOLES.keys() | OF_STREAMS.keys() | OTHERS == set(Sickness)
+    assert OF_WHOLES.keys() | OF_STREAMS.keys() | OTHERS | set(OPEN_ENDS) == set(Sickness)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -110,3 +112,37 @@ async def test_a_refused_connection_ends_in_its_row(is_streamed: bool) -> None:
             answer = await (router.stream(request()) if is_streamed else router.complete())
             assert answer.provider == "extractive"
             assert (await router.provider()).outcomes == (ErrorClass.REFUSED,)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "sickness"),
+    [
+        ("openai", Sickness.LEFT_OPEN),
+        ("anthropic", Sickness.LEFT_OPEN),
+        ("ollama", Sickness.LEFT_OPEN),
+        pytest.param("openai", Sickness.NO_MARK, marks=pytest.mark.slow),
+        pytest.param("gemini", Sickness.LEFT_OPEN, marks=pytest.mark.slow),
+    ],
+)
+async def test_a_whole_answer_does_not_wait_for_a_connection_that_is_left_open(
+    dialect: DialectName, sickness: Sickness
+) -> None:
+    patience_s = 10 * DEADLINE_S
+    async with FaultServer(sickness) as server, asyncio.timeout(DEADLINE_S):
+        provider = behind(server.url, dialect=dialect, timeout_s=patience_s, stall_s=patience_s)
+        async with routing(provider) as router:
+            answer = await router.stream(request(deadline_s=patience_s))
+            assert (answer.text, answer.finish_reason) == (TEXT, "stop")
+            assert (answer.tokens_in, answer.tokens_out) == (TOKENS_IN, TOKENS_OUT)
+            assert (await router.provider()).outcomes == ("ok",)
+            await server.all_closed()
+
+
+@pytest.mark.parametrize("dialect", ["openai", "anthropic"])
+async def test_an_end_mark_without_a_finish_is_a_broken_stream_at_once(dialect: DialectName) -> None:
+    mark = b"data: [DONE]\n\n" if dialect == "openai" else b'data: {"type": "message_stop"}\n\n'
+    async with FaultServer() as server, routing(behind(server.url, dialect=dialect), EXTRACTIVE) as router:
+        server.recorded = ("text/event-stream", mark)
+        answer = await router.stream(request())
+        assert answer.provider == "extractive"
+        assert (await router.provider()).outcomes == (ErrorClass.TRUNCATED,)

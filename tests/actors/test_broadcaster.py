@@ -15,7 +15,7 @@ from bus.address import Address
 from bus.clock import SystemClock
 from bus.envelope import Recorded, StoredEvent
 from bus.messages.agents import AgentJoined, Persona
-from bus.messages.base import AgentId, Command, Done, Event, Position
+from bus.messages.base import MAIN_RUN, AgentId, Command, Done, Event, Position
 from bus.messages.system import (
     BROADCASTER,
     JOURNAL,
@@ -91,7 +91,7 @@ class Stage:
 
     def __init__(self, journal: MemoryJournal, options: BroadcasterOptions | None = None) -> None:
         self.journal = journal
-        self.hub = Hub(epoch=1, ring=Ring(1, events_max=5_000), clock=SystemClock())
+        self.hub = Hub(epoch=1, ring=Ring(1, MAIN_RUN, events_max=5_000), clock=SystemClock())
         self.log = journal.log
         self.options = options
         self.broadcasters: list[Broadcaster] = []

@@ -1,7 +1,6 @@
 """What stands in the way of work is said, one line each; the rest is tested whole, through the commands."""
 
 import asyncio
-from collections.abc import Sequence
 
 from actors.composition import STUCK_AFTER_S, complaints_of
 from actors.runtime import Actor, ActorSystem, ChildSpec
@@ -9,7 +8,7 @@ from actors.runtime.log import Blobs
 from actors.runtime.simulation import MemoryJournal
 from actors.runtime.virtual_time import Simulation, simulate
 from bus.address import Address
-from bus.envelope import EncodedEvent, StoredEvent
+from bus.envelope import Batch
 from bus.messages.base import Message
 from tests.support.virtual import Add, Adder
 
@@ -24,9 +23,9 @@ class Work(Message, frozen=True):
 class SlowDisk(MemoryJournal):
     """Takes twenty seconds for a write."""
 
-    async def write(self, events: Sequence[EncodedEvent], blobs: Blobs) -> tuple[StoredEvent, ...]:
+    async def write(self, batch: Batch, blobs: Blobs) -> None:
         await asyncio.sleep(20)
-        return await super().write(events, blobs)
+        await super().write(batch, blobs)
 
 
 class Slow(Actor):

@@ -153,6 +153,8 @@ async def test_events_are_read_and_counted_through_the_actor(tmp_path: Path) -> 
         await run.steps(30)
         page = await run.system.ask(JOURNAL, ReadEvents(types=("step.*",), limit=10))
         assert [event.position for event in page.events] == list(range(30, 20, -1))
+        assert (await run.system.ask(JOURNAL, ReadEvents(run="r-1", limit=10))).events == page.events
+        assert (await run.system.ask(JOURNAL, ReadEvents(run="another"))).events == ()
         summary = await run.system.ask(JOURNAL, SummariseEvents(5.0))
         assert summary.by_type == {"step.completed": 30}
         histogram = await run.system.ask(JOURNAL, ReadHistogram(10))

@@ -1,22 +1,25 @@
 """Settings that are read again while all runs."""
 
 import asyncio
+from contextlib import suppress
 from decimal import Decimal
 
 import msgspec
 import pytest
 
 from actors.providers import ProviderOptions
+from actors.providers.discovery import EXTRACTIVE
 from actors.providers.settings import RouterOptions
 from actors.reloader import Fresh, Reloader
 from actors.router import Reconfigure
-from actors.rules.breaker import BreakerOptions
+from actors.rules.breaker import BreakerOptions, Mode
 from actors.rules.cascade import CascadeOptions
 from actors.runtime import ChildSpec
 from bus.errors import ConfigError
 from bus.messages.completions import (
     ROUTER,
     BreakerClosed,
+    BreakerOpened,
     BreakerState,
     DisableProvider,
     ProviderDisabled,
@@ -120,6 +123,45 @@ async def test_the_breakers_settings_change_and_the_breaker_stays_as_it_is() -> 
         await router.system.ask(ROUTER, ResetProvider(FIRST))
         assert (await router.provider()).breaker is BreakerState.CLOSED
         assert len(router.events(BreakerClosed)) == 1
+
+
+@pytest.mark.parametrize("mode", ["metrics_only", "disabled", "forced_open"])
+@pytest.mark.parametrize("ends", [Sickness.SERVER_ERROR, Sickness.HEALTHY])
+async def test_a_probe_that_ends_under_another_mode_opens_and_closes_nothing(mode: Mode, ends: Sickness) -> None:
+    sick = BreakerOptions(calls_min=1, window=1)
+    options = RouterOptions(cascade=QUICK, breaker=sick)
+    async with FaultServer(Sickness.SERVER_ERROR) as server:
+        provider = behind(server.url)
+        async with routing(provider, EXTRACTIVE, options=options) as router:
+            await router.complete()
+            router.clock.advance(sick.wait_min_s)
+            server.sickness = Sickness.HELD
+            probe = asyncio.create_task(router.complete())
+            await server.called(2)
+            assert (await router.provider()).breaker is BreakerState.HALF_OPEN
+            other = msgspec.structs.replace(sick, mode=mode)
+            await reconfigured(router, provider, EXTRACTIVE, breaker=other)
+            view = await router.provider()
+            assert (view.mode, view.breaker is BreakerState.OPEN) == (mode, mode == "forced_open")
+            if ends is Sickness.SERVER_ERROR:
+                server.drop()
+            else:
+                server.release()
+            with suppress(AllProvidersFailed):  # where nobody is let through, nobody is next
+                await probe
+            assert (len(router.events(BreakerOpened)), router.events(BreakerClosed)) == (1, [])
+            server.sickness = Sickness.HEALTHY
+            await reconfigured(router, provider, EXTRACTIVE, breaker=sick)
+            assert (await router.complete()).provider == FIRST
+            assert len(router.events(BreakerClosed)) == 1
+
+
+async def test_a_providers_name_hides_none_of_its_settings() -> None:
+    async with FaultServer() as one, FaultServer() as other, routing(behind(one.url, "log and replay")) as router:
+        (change,) = await reconfigured(router, behind(other.url, "log and replay"))
+        assert change.startswith("log and replay.base_url: ")
+        await router.complete()
+        assert (one.calls, other.calls) == (0, 1)
 
 
 async def test_the_same_settings_change_nothing_and_leave_no_event() -> None:

@@ -136,7 +136,7 @@ async def _burst(catalogue: Catalogue, events: Sequence[Recorded]) -> None:
         async with EventStore.open(Path(directory), catalogue, clock) as store, asyncio.TaskGroup() as tasks:
             log = GroupCommitLog(store, head=store.head, epoch=store.epoch, clock=clock)
             writing = tasks.create_task(log.run())
-            await append_all(log, events, per_turn=200)
+            await append_all(log, events)
             await log.committed(events[-1].position)
             log.close()
             await writing

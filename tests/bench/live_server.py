@@ -30,7 +30,7 @@ from bus.clock import SystemClock
 from bus.codec import Catalogue
 from bus.envelope import Answer, StoredEvent
 from bus.errors import NoSuchActor
-from bus.messages.base import Message, Position, R, Request
+from bus.messages.base import MAIN_RUN, Message, Position, R, Request
 from bus.messages.catalogue import EVENTS
 from tests.bench.events import records
 from web.app import build_app
@@ -138,7 +138,7 @@ class Broadcast:
 async def ours() -> AsyncIterator[tuple[Publisher, int]]:
     """Our server on a free port."""
     options, clock = WebOptions(port=0), SystemClock()
-    hub, overview = Hub(epoch=EPOCH, ring=Ring(EPOCH), clock=clock), NoOverview()
+    hub, overview = Hub(epoch=EPOCH, ring=Ring(EPOCH, MAIN_RUN), clock=clock), NoOverview()
     hub.attach(overview)
     edge = Edge(gateway=NoActors(), hub=hub, keyring=Keyring(clock), options=options, clock=clock)
     listener = listen(options)

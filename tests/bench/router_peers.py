@@ -10,7 +10,7 @@ import os
 import resource
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +19,7 @@ import openai
 
 from actors.runtime.log import Blobs
 from actors.runtime.simulation import MemoryJournal
-from bus.envelope import EncodedEvent, StoredEvent
+from bus.envelope import Batch
 from tests.bench.child import child
 from tests.bench.harness import Aim, Figure, Scale, figure, median
 from tests.bench.router import CALLERS, MODEL, PROMPT, TOKENS_MAX, Call, drive, measure, provider, routed, router
@@ -36,10 +36,9 @@ LITELLM_TIMEOUT_S = 300.0
 class Forgetful(MemoryJournal):
     """A journal that keeps its head alone: what is measured is the router's memory, not the journal's."""
 
-    async def write(self, events: Sequence[EncodedEvent], blobs: Blobs) -> tuple[StoredEvent, ...]:
-        stored = await super().write(events, blobs)
+    async def write(self, batch: Batch, blobs: Blobs) -> None:
+        await super().write(batch, blobs)
         del self.stored[:-1]
-        return stored
 
 
 async def figures(scale: Scale) -> AsyncIterator[Figure]:

@@ -8,6 +8,7 @@ from playwright.async_api import expect
 
 from tests.browser.chrome import PATIENCE_MS, window
 from tests.browser.test_page import expect_completed, post
+from tests.support.fault_server import FaultServer, Sickness
 from tests.support.served import served
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -65,6 +66,37 @@ async def test_a_completion_is_read_in_full_from_the_router(tmp_path: Path) -> N
         await expect(page.get_by_role("heading", name="Completion m-1")).to_be_visible()
         await expect(page.get_by_role("img", name=re.compile(r"from .* to .*, ok"))).to_be_visible()
         await expect(page.locator(".answered pre")).not_to_be_empty()
+
+
+async def test_a_completion_is_followed_across_its_attempts_and_a_breaker_that_the_settings_hold_open_is_shown_so(
+    tmp_path: Path,
+) -> None:
+    config, data = tmp_path / "agora.toml", tmp_path / "data"
+    async with FaultServer(Sickness.SERVER_ERROR) as first, FaultServer(Sickness.HANGS) as second:
+        lanes = "".join(
+            f'[[router.providers]]\nname = "{name}"\ndialect = "openai"\nbase_url = "{server.url}/v1"\nmodel = "m"\n'
+            for name, server in (("failing", first), ("hanging", second))
+        )
+        lanes += '[[router.providers]]\nname = "extractive"\ndialect = "extractive"\n'
+        config.write_text(f"[router.cascade]\nhedge_after_s = 0.1\n{lanes}", encoding="utf-8")
+        async with served(data, env={"AGORA_CONFIG": str(config)}) as server, window() as opened:
+            page = opened.page
+            await page.goto(f"{server.url}/#/tasks/{await post(server, 'Brief the moons')}")
+            await expect_completed(page)
+            await page.goto(f"{server.url}/#/router/m-1")
+            attempts = page.locator(".waterfall tbody tr")
+            await expect(attempts).to_have_count(3)
+            followed = [("failing", "server"), ("hanging", "outrun"), ("extractive hedge", "ok")]
+            for number, (name, outcome) in enumerate(followed):
+                await expect(attempts.nth(number)).to_contain_text(name)
+                await expect(attempts.nth(number)).to_contain_text(outcome)
+            config.write_text(f'[router.breaker]\nmode = "forced_open"\n{lanes}', encoding="utf-8")
+            async with server.client() as agora:
+                await agora.cascade.reload()
+            await page.goto(f"{server.url}/#/router")
+            lane = page.locator(".lane", has_text="failing").first
+            await expect(lane.get_by_role("img", name="Breaker open")).to_be_visible()
+            await expect(lane.locator(".badge")).to_have_text("breaker forced open")
 
 
 async def test_everything_is_halted_after_being_asked_once_and_goes_on_when_resumed(tmp_path: Path) -> None:

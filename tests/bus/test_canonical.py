@@ -10,7 +10,7 @@ from actors.ledger import Ledger
 from actors.router import Router
 from actors.rules.overview_items import OverviewState
 from actors.workbench import Workbench
-from bus.canonical import PIECE_BYTES, PIECE_BYTES_MAX, canonical, pieces
+from bus.canonical import PIECE_BYTES, PIECE_BYTES_MAX, WHOLE_PIECES, canonical, pieces
 
 
 class Item(msgspec.Struct):
@@ -56,6 +56,8 @@ SHELVES = st.builds(
 def test_joined_the_pieces_are_the_json_of_the_state(shelf: Shelf, size: int) -> None:
     assert b"".join(pieces(shelf, size)) == canonical(shelf) == msgspec.json.encode(shelf)
     assert all(0 < len(piece) <= size * PIECE_BYTES_MAX for piece in pieces(shelf, size))
+    assert list(pieces(shelf, size)) == list(pieces(shelf, size, is_small=True)), "whatever was expected of it"
+    assert (len(list(pieces(shelf, size))) == 1) or len(canonical(shelf)) > size * WHOLE_PIECES
 
 
 def test_what_is_no_plain_object_is_encoded_all_the_same() -> None:
@@ -102,3 +104,8 @@ def _walk(info: object, seen: set[type]) -> None:
             _walk(inner, seen)
     for inner in (*getattr(info, "types", ()), *getattr(info, "item_types", ())):
         _walk(inner, seen)
+
+
+def test_json_that_came_with_line_breaks_stays_what_it_is() -> None:
+    value = [msgspec.Raw(b'{"a":\n1}'), msgspec.Raw(b"2")] * 20
+    assert b"".join(pieces(value)) == msgspec.json.encode(value)

@@ -25,7 +25,7 @@ from actors.steps import AgentOptions
 from bus.address import Address
 from bus.canonical import canonical
 from bus.messages.agents import Persona
-from bus.messages.base import AgentId, TaskId
+from bus.messages.base import MAIN_RUN, AgentId, TaskId
 from bus.messages.system import BROADCASTER, JOURNAL
 from bus.messages.tasks import TaskCreated
 from bus.messages.upgrades import UPGRADES
@@ -115,7 +115,7 @@ class Market:
         models = {name: ScriptedModel(disk, self._dice.split(name), self.problems) for name in MODELS}
         net = Net(self._dice.split("net"))
         async with system_in(self._simulation, disk, PATIENT, storm) as system:
-            ring = Ring(EPOCH, events_max=RING_EVENTS, bytes_max=1_000_000)
+            ring = Ring(EPOCH, MAIN_RUN, events_max=RING_EVENTS, bytes_max=1_000_000)
             hub = Hub(epoch=EPOCH, ring=ring, clock=self._simulation.clock)
             await populate(system, _people(system, disk, hub, models, net))
             async with asyncio.TaskGroup() as tasks:

@@ -4,8 +4,6 @@ Each one is a mistake that has been made in some real system: money that is paid
 retry that is taken for something new, an obligation that a restart forgets.
 """
 
-from collections.abc import Sequence
-
 import msgspec
 
 from actors.floor import Floor
@@ -20,7 +18,7 @@ from actors.rules.tasks import Task, WorkCommand
 from actors.runtime import GroupCommitLog
 from actors.runtime.log import Blobs
 from actors.timetable import Timetable
-from bus.envelope import EncodedEvent, StoredEvent
+from bus.envelope import Batch
 from bus.messages.base import Event, Microseconds, Position, TransferId
 from bus.messages.completions import CompletionUnknown
 from bus.messages.ledger import MoneyCommand, TransferPosted
@@ -71,13 +69,10 @@ def change_what_is_to_be_folded(task: Task, command: StartWork, now_us: Microsec
     return (TaskStarted(task=task.task, agent=task.agent, attempt=task.attempt, at_us=now_us),)
 
 
-async def show_and_then_write(
-    self: GroupCommitLog, events: Sequence[EncodedEvent], blobs: Blobs
-) -> tuple[StoredEvent, ...]:
-    told = tuple(StoredEvent(*event, bytes(32)) for event in events)
+async def show_and_then_write(self: GroupCommitLog, batch: Batch, blobs: Blobs) -> None:
     for listener in self._on_commit:
-        listener(told)
-    return await _write(self, events, blobs)
+        listener(tuple(batch.events))
+    await _write(self, batch, blobs)
 
 
 def start_at_the_head(self: Session, start: object, horizon: Horizon) -> Position:

@@ -5,7 +5,7 @@ that is on disk.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 
 import msgspec
@@ -24,7 +24,7 @@ from actors.runtime.log import Blobs
 from actors.runtime.simulation import MemoryJournal
 from bus.clock import Clock
 from bus.dice import Dice
-from bus.envelope import EncodedEvent, Recorded, StoredEvent
+from bus.envelope import Batch, Recorded, StoredEvent
 from bus.messages.base import CompletionId, Position, TaskId
 from bus.messages.completions import CompletionCompleted, CompletionFailed, CompletionRequested, CompletionUnknown
 from bus.messages.routing import AllowanceDrawn, AllowanceLost, AllowanceReturned
@@ -72,17 +72,16 @@ class Disk(MemoryJournal):
         self._decoded_events.extend(self._decoded(stored) for stored in self.stored[len(self._decoded_events) :])
         return self._decoded_events
 
-    async def write(self, events: Sequence[EncodedEvent], blobs: Blobs) -> tuple[StoredEvent, ...]:
+    async def write(self, batch: Batch, blobs: Blobs) -> None:
         await asyncio.sleep(self._dice.uniform(0, WRITE_S_MAX))
-        stored = await super().write(events, blobs)
+        await super().write(batch, blobs)
         now_s = self._wall.monotonic_s()
-        self.committed_s.update({event.position: now_s for event in stored})
-        return stored
+        self.committed_s.update({event.position: now_s for event in batch.events})
 
     def left_by_crash(self) -> "Disk":
         """What is on it now: what was committed, and the checkpoints of that."""
         left = Disk(self._dice, self._wall)
-        left._keep(left.encode(self.events))
+        left.keep(self.events)
         left.blobs.update(self.blobs)
         left.snapshots.update(self.snapshots)
         left.committed_s.update(self.committed_s)

@@ -8,7 +8,7 @@ from pathlib import Path
 from bus.address import Address
 from bus.clock import Clock, VirtualClock
 from bus.codec import Catalogue
-from bus.envelope import EncodedEvent, Recorded, StoredEvent
+from bus.envelope import Batch, EncodedEvent, Recorded, StoredEvent
 from bus.messages.agents import StepCompleted, StepStarted
 from bus.messages.base import AgentId, BlobId, Event, Position, RunId, TaskId, TransferId
 from bus.messages.catalogue import EVENTS
@@ -17,7 +17,7 @@ from bus.messages.system import CheckpointFailed, SystemInfo
 from bus.messages.tasks import BidSubmitted, TaskCancelled, TaskStarted
 from storage.database import connect
 from storage.events import EventStore
-from storage.files import Files
+from storage.keyring import KeyedFiles
 from storage.reading import View
 from storage.segments import SegmentLimits
 from storage.writing import JournalEnd
@@ -102,7 +102,9 @@ async def write(
     store: EventStore, events: Sequence[Recorded], blobs: Mapping[BlobId, bytes] | None = None
 ) -> tuple[StoredEvent, ...]:
     """Make events durable."""
-    return await store.write(store.encode(events), blobs or {})
+    store.encode(events, batch := Batch())
+    await store.write(batch, blobs or {})
+    return tuple(batch.events)
 
 
 class SmallJournal:
@@ -114,18 +116,29 @@ class SmallJournal:
             directory, CATALOGUE, VirtualClock(), SegmentLimits(segment_events), lambda _, rows: rows.close()
         )
         self._end.begin(self._catalogue)
-        self._files = Files()
+        self._files = KeyedFiles()
 
     def write(self, events: Sequence[Recorded], batch: int = 10) -> tuple[StoredEvent, ...]:
         """Write in batches, between which segments may end."""
         stored: list[StoredEvent] = []
         for start in range(0, len(events), batch):
-            stored += self._end.write(self._catalogue, encoded(events[start : start + batch]), {})
+            made = self.batch(events[start : start + batch])
+            self.put(made)
+            stored += made.events
         return tuple(stored)
 
-    def tend(self) -> None:
-        """Do what follows a write on the writer's thread."""
-        self._end.tend(self._catalogue)
+    def batch(self, events: Sequence[Recorded]) -> Batch:
+        """The events with their rows, to be written."""
+        self._end.rows.add(encoded(events), batch := Batch())
+        return batch
+
+    def put(self, batch: Batch) -> None:
+        """Write a batch."""
+        self._end.write(self._catalogue, batch, {})
+
+    def tend(self, batch: Batch) -> None:
+        """Do what follows the write of a batch on the writer's thread."""
+        self._end.tend(self._catalogue, batch)
 
     def keep(self, blobs: Mapping[BlobId, bytes]) -> None:
         """Keep contents without an event."""
@@ -138,13 +151,12 @@ class SmallJournal:
     @property
     def view(self) -> View:
         """What a read sees now."""
-        return View(self._files, self._end.layout)
+        return View(self._files, self._end.layout, self._end.head)
 
     def close(self) -> None:
         """Let go of all files."""
         self._files.close()
         self._end.let_go(self._catalogue)
-        self._end.close()
         self._catalogue.close()
 
 

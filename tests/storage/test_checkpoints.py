@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import zlib
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
@@ -65,6 +66,37 @@ async def test_those_that_are_named_stay_and_the_chunks_of_the_others_go(tmp_pat
     connection = sqlite3.connect(tmp_path / "checkpoints.sqlite")
     assert connection.execute("SELECT count(*) FROM chunks").fetchone() == (3 + 1 + 3,), "states, and lists of actors"
     connection.close()
+
+
+async def test_chunks_that_a_kill_left_go_with_the_next_save_unless_a_damaged_checkpoint_may_use_them(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "checkpoints.sqlite"
+
+    def left() -> int:
+        with closing(sqlite3.connect(path)) as connection:
+            found: int
+            (found,) = connection.execute("SELECT count(*) FROM chunks WHERE content = x'00'").fetchone()
+            return found
+
+    async with CheckpointStore.open(tmp_path) as store:
+        await _save(store, 10)
+        await _save(store, 20)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("INSERT INTO chunks (hash, content) VALUES (?, x'00')", (bytes(32),))
+        (sound,) = connection.execute("SELECT hash FROM checkpoints WHERE name = 'c-20'").fetchone()
+        connection.execute("UPDATE checkpoints SET hash = ? WHERE name = 'c-20'", (bytes(32),))
+        connection.commit()
+    async with CheckpointStore.open(tmp_path) as store:
+        await store.save(description(), _actors(30), keep=["c-10", "c-20"])
+    assert left() == 1
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE checkpoints SET hash = ? WHERE name = 'c-20'", (sound,))
+        connection.commit()
+    async with CheckpointStore.open(tmp_path) as store:
+        await store.save(description(), _actors(40), keep=["c-10", "c-20"])
+        assert all(finding.problem == "" for finding in await store.verify())
+    assert left() == 0
 
 
 async def test_what_did_not_change_is_not_written_again(tmp_path: Path) -> None:

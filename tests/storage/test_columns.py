@@ -17,6 +17,8 @@ from storage.queries import Selection
 from storage.schema import SEGMENT, create_or_check
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+TYPES = {1: "a.b", 2: "c.d"}
+SOURCES = {1: "x", 2: "y"}
 ROWS = st.lists(
     st.tuples(
         TEXTS, TEXTS, st.binary(max_size=20), st.none() | st.binary(min_size=1, max_size=9), st.integers(0, 2**62)
@@ -42,13 +44,15 @@ def test_every_byte_of_a_page_comes_out_as_it_is_stored(
         selection = Selection(limit=5, is_newest_first=is_newest_first)
         wanted = [StoredEvent(*row) for row in connection.execute(*queries.select_events(selection))]
         cells = connection.execute(*queries.select_in_columns(selection)).fetchone()
-        assert (events_of(*cells) if cells[0] is not None else []) == wanted
+        found = events_of(cells, TYPES.__getitem__, SOURCES.__getitem__) if cells[0] is not None else []
+        assert found == wanted
 
 
 def test_a_column_that_misses_a_row_is_no_page() -> None:
-    texts = '[["a"],["b"],[""],[""],[""],[""],[""]]'
-    with pytest.raises(ValueError, match="zip"):
-        events_of("[[1,2],[1,2],[1,1],[0,0],[0,0],[1,1],[-1,-1]]", texts, b"{}", None, "00" * 64)
+    texts = '[["a"],["b"],[""],[""],[""]]'
+    numbers = "[[1,2],[1,2],[1,1],[1,1],[1,1],[0,0],[0,0],[1,1],[-1,-1]]"
+    with pytest.raises(ValueError, match="more rows"):
+        events_of((numbers, texts, b"{}", None, "00" * 64), TYPES.__getitem__, SOURCES.__getitem__)
 
 
 def test_own_events_come_out_as_they_are_stored_and_sealed_fields_with_theirs() -> None:
@@ -66,4 +70,4 @@ def test_what_is_no_number_is_no_page(tmp_path: Path) -> None:
         create_or_check(connection, tmp_path / "a.sqlite", SEGMENT)
         assert connection.execute(*queries.select_in_columns(Selection(limit=1))).fetchone()[0] is None
     with pytest.raises(ValueError, match="truncated"):
-        events_of("[[1", "", b"", None, "")
+        events_of(("[[1", "", b"", None, ""), TYPES.__getitem__, SOURCES.__getitem__)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.database import WAL_BYTES_COPIED, Database, WalKeeper, translated
+from storage.database import WAL_BYTES_COPIED, Database, WalKeeper, move_aside, translated
 from storage.errors import CorruptDatabase, DatabaseFailed, DatabaseLocked, DirectoryNotWritable, DiskFull
 
 
@@ -149,3 +149,18 @@ def test_a_text_that_is_not_utf8_is_damage(tmp_path: Path) -> None:
         connection.execute("SELECT CAST(x'ff' AS TEXT)").fetchone()
     assert isinstance(translated(undecodable.value, tmp_path / "a"), CorruptDatabase)
     connection.close()
+
+
+def test_a_damaged_file_keeps_what_it_has_under_a_name_that_nothing_else_has(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    for times in (1, 2):
+        path.write_text(f"damaged {times}")
+        path.with_name(path.name + "-wal").touch()
+        assert move_aside(path) == tmp_path / f"a.sqlite.damaged-{times}"
+    assert sorted(left.name for left in tmp_path.iterdir()) == [
+        "a.sqlite.damaged-1",
+        "a.sqlite.damaged-1-wal",
+        "a.sqlite.damaged-2",
+        "a.sqlite.damaged-2-wal",
+    ]
+    assert (tmp_path / "a.sqlite.damaged-1").read_text() == "damaged 1"

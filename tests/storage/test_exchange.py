@@ -1,6 +1,7 @@
 """JSON Lines out and in; tests/actors/commands/test_exchange.py does it as a command."""
 
 import io
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -51,8 +52,19 @@ async def test_an_event_that_was_changed_is_told(tmp_path: Path) -> None:
         await write(store, records(1, 20))
     content = (await _exported(tmp_path / "data")).replace(b"number 13", b"number 14")
     imported = await _imported(content, tmp_path / "into")
-    assert imported.problems[0].line == 14
-    assert "position 13 is not what its hash says" in imported.problems[0].reason
+    assert [(one.line, one.reason) for one in imported.problems] == [(14, "position 13 is not what its hash says")]
+    assert (imported.events, imported.left_out) == (12, 8)
+    async with opened(tmp_path / "into") as store:
+        assert (store.head, (await store.verify()).problem) == (12, "")
+
+
+async def test_an_event_of_a_type_that_is_not_known_ends_an_import(tmp_path: Path) -> None:
+    async with opened(tmp_path / "data") as store:
+        await write(store, records(1, 20))
+    content = (await _exported(tmp_path / "data")).replace(b'"system.info"', b'"system.sung"')
+    imported = await _imported(content, tmp_path / "into")
+    assert imported.problems[0].reason == "events of type system.sung are not known to this program"
+    assert (imported.events, imported.left_out) == (5, 15)
 
 
 async def test_a_gap_ends_an_import_and_a_broken_blob_does_not(tmp_path: Path) -> None:
@@ -66,6 +78,25 @@ async def test_a_gap_ends_an_import_and_a_broken_blob_does_not(tmp_path: Path) -
     assert "position 10 stands where 9 should" in imported.problems[1].reason
 
 
-async def test_lines_of_a_newer_format_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadUsage, match="format 2 is not known"):
-        await _imported(b'{"agora":"journal","format":2,"epoch":1,"head":0,"has_sealed":true}\n', tmp_path / "into")
+HEAD = b'{"agora":"journal","format":1,"epoch":1,"head":0,"has_sealed":true}\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "it is empty"),
+        (b"no lines of ours\n", "line 1: JSON is malformed"),
+        (HEAD[:30] + b"\n", "line 1: "),
+        (b'{"blob":"00","content":""}\n' + HEAD, "line 1: the blob is not what its name says"),
+        (b'{"blob":"%b","content":""}\n' % sha256().hexdigest().encode() + HEAD, "line 1 does not say of what"),
+        (HEAD.replace(b'"format":1', b'"format":2'), "format 2 is not known"),
+        (HEAD.replace(b"true", b"false"), "export it with --sealed"),
+    ],
+)
+async def test_what_is_no_export_to_go_on_from_is_refused_before_anything_is_made(
+    tmp_path: Path, content: bytes, reason: str
+) -> None:
+    with pytest.raises(BadUsage, match=reason):
+        await _imported(content, tmp_path / "into")
+    assert not (tmp_path / "into").exists()
+    assert (await _imported(HEAD, tmp_path / "into")).events == 0

@@ -13,11 +13,14 @@ import anyio
 import anyio.to_thread
 import pytest
 
+from storage.checkpoints import CHECKPOINTS_NAME, CheckpointStore
+from tests.storage.power_cuts import Disk, Operation, read_record
 from tests.storage.support import everything, opened, told
-from tests.storage.writer import SEGMENT_EVENTS
+from tests.storage.writer import BATCH_SIZES, SEGMENT_EVENTS
 
 ROOT = Path(__file__).resolve().parents[2]
 BATCHES = 24
+CHECKPOINTS = 6
 AT_ONCE = 3
 """Processes beside each other."""
 RUN_TIMEOUT_S = 60.0
@@ -25,9 +28,9 @@ RUN_TIMEOUT_S = 60.0
 needs_a_compiler = pytest.mark.skipif(shutil.which("gcc") is None, reason="the failing disk is written in C")
 
 
-def _shim(directory: Path) -> Path:
-    library = directory / "faults.so"
-    source = Path(__file__).parent / "faults.c"
+def _shim(directory: Path, name: str = "faults") -> Path:
+    library = directory / f"{name}.so"
+    source = Path(__file__).parent / f"{name}.c"
     subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl"], check=True)
     return library
 
@@ -35,12 +38,15 @@ def _shim(directory: Path) -> Path:
 class Run:
     """One process on a failing disk: what it acknowledged, and how it ended."""
 
-    def __init__(self, shim: Path, directory: Path, fault: str) -> None:
-        counted = directory.with_suffix(".count")
+    def __init__(self, shim: Path, directory: Path, fault: str, *words: str) -> None:
+        counted, traced = directory.with_suffix(".count"), directory.with_suffix(".trace")
+        traced.unlink(missing_ok=True)
+        kind, *rest = words or ("log", str(BATCHES))
+        shimmed = {"LD_PRELOAD": str(shim), "FAULT": fault, "FAULT_COUNT": str(counted), "FAULT_TRACE": str(traced)}
         process = subprocess.run(
-            [sys.executable, "-m", "tests.storage.writer", "log", str(directory), str(BATCHES)],
+            [sys.executable, "-m", "tests.storage.writer", kind, str(directory), *rest],
             cwd=ROOT,
-            env={**os.environ, "LD_PRELOAD": str(shim), "FAULT": fault, "FAULT_COUNT": str(counted)},
+            env={**os.environ, **shimmed},
             capture_output=True,
             text=True,
             timeout=RUN_TIMEOUT_S,
@@ -51,6 +57,17 @@ class Run:
         self.status = process.returncode
         self.errors = process.stderr
         self.operations = int(counted.read_text()) if counted.exists() else 0
+        self.trace = traced.read_text().splitlines() if traced.exists() else []
+
+
+async def _prove(directory: Path, acknowledged: int, what: str) -> None:
+    """A journal that is left is whole, and has all that was acknowledged."""
+    async with opened(directory, segment_events=SEGMENT_EVENTS) as store:
+        found = await store.verify()
+        assert found.problem == "", (what, found)
+        assert store.head >= acknowledged, what
+        assert store.epoch == 1, (what, store.take_warnings())
+        assert await everything(store) == told(1, store.head), what
 
 
 async def _survivors(shim: Path, directory: Path, faults: Sequence[str]) -> list[Run]:
@@ -62,12 +79,7 @@ async def _survivors(shim: Path, directory: Path, faults: Sequence[str]) -> list
         async with room:
             data = directory / f"{number}"
             run = await anyio.to_thread.run_sync(Run, shim, data, fault)
-            async with opened(data, segment_events=SEGMENT_EVENTS) as store:
-                found = await store.verify()
-                assert found.problem == "", (fault, found, run.errors)
-                assert store.head >= run.acknowledged, (fault, run.errors)
-                assert store.epoch == 1, (fault, store.take_warnings())
-                assert await everything(store) == told(1, store.head), fault
+            await _prove(data, run.acknowledged, f"{fault} {run.errors}")
             await anyio.to_thread.run_sync(shutil.rmtree, data)
             runs.append(run)
 
@@ -77,8 +89,64 @@ async def _survivors(shim: Path, directory: Path, faults: Sequence[str]) -> list
     return runs
 
 
-async def _operations(shim: Path, directory: Path) -> int:
-    run = await anyio.to_thread.run_sync(Run, shim, directory / "whole", "none:0")
+def _recorded(directory: Path) -> tuple[Path, list[Operation]]:
+    """A run on a disk that is sound, and all that it did to its files."""
+    root, record = directory / "root", directory / "record"
+    root.mkdir()
+    shim = _shim(directory, "trace")
+    subprocess.run(
+        [sys.executable, "-m", "tests.storage.writer", "log", str(root / "data"), str(BATCHES)],
+        cwd=ROOT,
+        env={**os.environ, "LD_PRELOAD": str(shim), "TRACE": str(record), "TRACE_ROOT": str(root)},
+        stdout=subprocess.DEVNULL,
+        timeout=RUN_TIMEOUT_S,
+        check=True,
+    )
+    return root, read_record(record)
+
+
+async def _prove_cuts(directory: Path, cuts: int | None, seed: int) -> None:
+    """Cut the power after so many operations of a run, or after each, and prove what is left."""
+    root, operations = await anyio.to_thread.run_sync(_recorded, directory)
+    moments = range(len(operations))
+    chosen = set(moments if cuts is None else random.Random(seed).sample(moments, cuts))
+    disk = Disk(root)
+    for number, operation in enumerate(operations):
+        disk.do(operation)
+        if number in chosen:
+            left = directory / "left"
+            await anyio.to_thread.run_sync(disk.cut, left, random.Random(f"{seed}/{number}"))
+            await _prove(left / "data", disk.acknowledged, f"cut {seed}/{number}, after {operation.kind}")
+            await anyio.to_thread.run_sync(shutil.rmtree, left)
+    assert disk.acknowledged == sum(BATCH_SIZES) * BATCHES // len(BATCH_SIZES)
+
+
+async def _with_checkpoints(shim: Path, directory: Path, faults: Sequence[str]) -> list[Run]:
+    """Let each save some checkpoints, and prove that what it acknowledged is there and sound, and so is all else."""
+    room = anyio.Semaphore(AT_ONCE)
+    runs: list[Run] = []
+
+    async def one(number: int, fault: str) -> None:
+        async with room:
+            data = directory / f"checkpoints-{number}"
+            run = await anyio.to_thread.run_sync(Run, shim, data, fault, "checkpoints", str(CHECKPOINTS))
+            async with CheckpointStore.open(data) as store:
+                findings = await store.verify()
+                newest = await store.load_newest()
+                assert store.take_warnings() == (), (fault, run.errors)
+            assert all(finding.problem == "" for finding in findings), (fault, findings, run.errors)
+            assert (newest.view.position if newest is not None else 0) >= run.acknowledged, (fault, run.errors)
+            await anyio.to_thread.run_sync(shutil.rmtree, data)
+            runs.append(run)
+
+    async with asyncio.TaskGroup() as tasks:
+        for number, fault in enumerate(faults):
+            tasks.create_task(one(number, fault))
+    return runs
+
+
+async def _operations(shim: Path, directory: Path, *words: str) -> int:
+    run = await anyio.to_thread.run_sync(Run, shim, directory / "whole", "none:0", *words)
     assert run.status == 0, run.errors
     return run.operations
 
@@ -113,3 +181,54 @@ async def test_killed_in_a_thousand_writes_and_syncs_nothing_that_was_acknowledg
     last = await _operations(shim, tmp_path)
     dice = random.Random(6)
     await _survivors(shim, tmp_path, [f"kill:{dice.randint(1, last)}" for _ in range(1_000)])
+
+
+@needs_a_compiler
+@pytest.mark.slow
+async def test_a_hundred_power_cuts_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    await _prove_cuts(tmp_path, 100, seed=7)
+
+
+@needs_a_compiler
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [8, 9])
+async def test_a_power_cut_after_any_operation_loses_nothing_that_was_acknowledged(tmp_path: Path, seed: int) -> None:
+    await _prove_cuts(tmp_path, None, seed=seed)
+
+
+@needs_a_compiler
+@pytest.mark.slow
+async def test_killed_or_failing_in_any_write_or_sync_of_a_checkpoint_all_that_are_there_are_sound(
+    tmp_path: Path,
+) -> None:
+    shim = await anyio.to_thread.run_sync(_shim, tmp_path)
+    last = await _operations(shim, tmp_path, "checkpoints", str(CHECKPOINTS))
+    dice = random.Random(7)
+    faults = [f"{kind}:{dice.randint(1, last)}" for kind in ("kill", "eio") for _ in range(20)]
+    runs = await _with_checkpoints(shim, tmp_path, faults)
+    assert sum(run.status == -9 for run in runs) > 15
+    assert sum(run.acknowledged == CHECKPOINTS for run in runs) > 10, "a save that failed is tried again"
+
+
+@needs_a_compiler
+@pytest.mark.slow
+async def test_what_a_kill_left_in_the_log_of_the_checkpoints_is_synced_before_anything_rests_on_it(
+    tmp_path: Path,
+) -> None:
+    shim = await anyio.to_thread.run_sync(_shim, tmp_path)
+    last = await _operations(shim, tmp_path, "checkpoints", str(CHECKPOINTS))
+    data = tmp_path / "killed"
+    killed = await anyio.to_thread.run_sync(Run, shim, data, f"kill:{last * 3 // 4}", "checkpoints", str(CHECKPOINTS))
+    log = CHECKPOINTS_NAME + "-wal"
+    assert killed.status == -9
+    assert (data / log).stat().st_size > 0
+    other = await anyio.to_thread.run_sync(shutil.copytree, data, tmp_path / "failing")
+    sound = await anyio.to_thread.run_sync(Run, shim, data, "none:0", "open")
+    assert sound.status == 0, sound.errors
+    assert sound.acknowledged == min(3, killed.acknowledged), "those that were acknowledged are there"
+    synced, copied = sound.trace.index(f"sync {log}"), sound.trace.index(f"write {CHECKPOINTS_NAME}")
+    assert synced < copied < sound.trace.index(f"sync {CHECKPOINTS_NAME}")
+    failing = await anyio.to_thread.run_sync(Run, shim, other, f"eio:{synced + 1}", "open")
+    assert failing.trace[: synced + 1] == sound.trace[: synced + 1]
+    assert failing.status == 1, "what could not be synced is not used"
+    assert "DatabaseFailed" in failing.errors

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from bus.messages.base import Position
 from storage.errors import CorruptDatabase, FileGone
-from storage.files import FILES_OPEN_MAX, Files
+from storage.files import FILES_OPEN_MAX, NONE_KEPT, Files
+from storage.queries import Selection
 
 
 def _made(path: Path) -> Path:
@@ -47,6 +49,30 @@ def test_names_are_remembered_and_looked_up_when_one_is_new(tmp_path: Path) -> N
         assert files.known(path).types is types
         files.forget([path])
         assert files.known(path).types is not types, "another file may stand there by then"
+
+
+def test_an_id_is_looked_up_once_and_all_names_when_there_may_be_more(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection, closing(Files()) as files:
+        connection.execute("CREATE TABLE types (id INTEGER PRIMARY KEY, name TEXT)")
+        types = files.known(path).types
+        assert (types.id("task.created"), dict(types.upto(Position(0)))) == (None, {})
+        connection.execute("INSERT INTO types (name) VALUES ('task.created')")
+        assert types.id("task.created") == 1, "what was not there is looked for again"
+        assert types.upto(Position(0)) == {}
+        assert types.upto(Position(1)) == {1: "task.created"}
+
+
+def test_a_selection_that_found_nothing_is_remembered_whatever_its_order_and_limit(tmp_path: Path) -> None:
+    path = _made(tmp_path / "a.sqlite")
+    with closing(Files()) as files:
+        known = files.known(path)
+        known.note_none_of(Selection(50, task="t-1"))
+        assert known.has_none_of(Selection(3, is_newest_first=True, task="t-1"))
+        assert not known.has_none_of(Selection(50, task="t-1", after=7))
+        for number in range(NONE_KEPT):
+            known.note_none_of(Selection(50, task=f"t-{number}-other"))
+        assert not known.has_none_of(Selection(50, task="t-1")), "so many and no more"
 
 
 def _open_descriptors() -> int:

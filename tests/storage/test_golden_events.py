@@ -55,7 +55,7 @@ async def test_an_event_of_an_older_version_has_the_fields_of_today_in_queries_r
     today = JournalPruned(**{**msgspec.json.decode(old.data), "blobs": 0})
     (row,) = encoded([record(1, today, correlation="k")])
     async with opened(tmp_path / "data") as store:
-        await store.write([(*row[:3], 1, *row[4:12], old.data.encode(), None)], {})
+        await store.copy([(*row[:3], 1, *row[4:12], old.data.encode(), None)])
     file = io.BytesIO()
     async with Past.inspect(tmp_path / "data", CATALOGUE, VirtualClock()) as past:
         (page,) = [page async for page in past.stored()]

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import anyio
+import anyio.from_thread
 import pytest
 
 from bus.messages.artifacts import ArtifactWritten
@@ -160,6 +161,23 @@ async def test_events_may_be_written_while_the_journal_is_proved(tmp_path: Path)
             for _ in range(10):
                 await write(store, records(store.head + 1, 50), {})
     assert [verification.problem for verification in found] == [""]
+
+
+async def test_events_may_be_pruned_while_the_journal_is_proved(tmp_path: Path) -> None:
+    async with opened(tmp_path, segment_events=1_000) as store:
+        for first in range(1, 4_001, 1_000):
+            await write(store, records(first, 1_000), blob(b"content"))
+        upto = Position(2_000)
+        pruned: list[int] = []
+
+        def prune_once(_done: Position, _head: Position) -> None:
+            if not pruned:
+                pruned.append(anyio.from_thread.run(store.prune, upto).events)
+
+        found = await verify(tmp_path, CATALOGUE, prune_once)
+        assert pruned[0] > 0
+        assert found.problem == ""
+        assert found.events == 4_000 - pruned[0]
 
 
 @pytest.mark.parametrize(

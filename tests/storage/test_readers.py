@@ -60,3 +60,24 @@ async def test_a_file_that_is_forgotten_is_opened_anew(tmp_path: Path) -> None:
         path.unlink()
         with pytest.raises(FileGone):
             await readers.run(lambda files: _count(files, path))
+
+
+async def test_a_file_is_let_go_of_by_a_thread_that_reads_as_soon_as_it_has_read(tmp_path: Path) -> None:
+    path = _made(tmp_path / "a.sqlite")
+    begun, gate = threading.Event(), threading.Event()
+
+    def slow(files: Files) -> None:
+        _count(files, path)
+        begun.set()
+        gate.wait(10)
+
+    async with Readers(path, 2) as readers:
+        reading = asyncio.create_task(readers.run(slow))
+        await asyncio.to_thread(begun.wait, 10)
+        forgetting = asyncio.create_task(readers.forget([path]))
+        gate.set()
+        await asyncio.gather(reading, forgetting)
+        path.unlink()
+        for _ in range(2):  # whichever thread it is
+            with pytest.raises(FileGone):
+                await readers.run(lambda files: _count(files, path))

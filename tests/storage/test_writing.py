@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bus.envelope import Batch
 from storage.database import WAL_BYTES_COPIED
 from tests.storage.support import SmallJournal, blob, records, segment_path, told
 
@@ -41,12 +42,13 @@ def test_the_log_of_a_segment_is_copied_when_it_has_grown(tmp_path: Path) -> Non
     rows = segment_path(tmp_path)
     wal = rows.with_name(rows.name + "-wal")
     with closing(SmallJournal(tmp_path, 100_000)) as journal:
-        first = 1
+        first, last = 1, Batch()
         while wal.stat().st_size <= WAL_BYTES_COPIED:
-            journal.write(records(first, 1_000), batch=1_000)
+            last = journal.batch(records(first, 1_000))
+            journal.put(last)
             first += 1_000
         before = rows.stat().st_size
-        journal.tend()
+        journal.tend(last)
         assert rows.stat().st_size > before
         journal.write(records(first, 10))
         assert wal.stat().st_size <= WAL_BYTES_COPIED, "it is begun anew, and cut"
@@ -70,11 +72,13 @@ def test_what_fails_after_a_write_is_the_next_ones_error(tmp_path: Path) -> None
     rows = segment_path(tmp_path)
     wal = rows.with_name(rows.name + "-wal")
     with closing(SmallJournal(tmp_path, 100_000)) as journal:
-        journal.write(records(1, 10))
+        first = journal.batch(records(1, 10))
+        journal.put(first)
         wal.rename(tmp_path / "aside")
-        journal.tend()
+        journal.tend(first)
         (tmp_path / "aside").rename(wal)
+        batch = journal.batch(records(11, 10))
         with pytest.raises(FileNotFoundError):
-            journal.write(records(11, 10))
-        journal.write(records(11, 10))
+            journal.put(batch)
+        journal.put(batch)
         assert journal.view.head == 20

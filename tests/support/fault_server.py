@@ -56,6 +56,9 @@ class Sickness(StrEnum):
     HALF = "a stream that ends in the middle as if it were whole"
     STREAM_GARBAGE = "a stream that makes no sense"
     STREAM_HELD = "a stream that goes on only when the test says so"
+    LEFT_OPEN = "a whole stream, after which the server leaves the connection open"
+    NO_MARK = "the same without a mark that it is over"
+    ENDS_LATE = "a whole stream whose body ends only when the test says so"
 
 
 _STATUS = {
@@ -128,6 +131,15 @@ class FaultServer:
         """Let those that are held have their answers."""
         self._released.set()
 
+    def hold(self) -> None:
+        """From now on those that are held wait again."""
+        self._released = asyncio.Event()
+
+    def drop(self) -> None:
+        """Hang up on everybody who is connected."""
+        for writer in self._handlers.values():
+            writer.transport.abort()
+
     async def called(self, times: int) -> None:
         """Wait until so many calls have come."""
         async with asyncio.timeout(10), self._changed:
@@ -137,6 +149,15 @@ class FaultServer:
         """Wait until no call is open any more."""
         async with asyncio.timeout(10), self._changed:
             await self._changed.wait_for(lambda: self.open_calls == 0)
+
+    async def left(self, times: int) -> None:
+        """Wait until so many connections are over."""
+        async with asyncio.timeout(10), self._changed:
+            await self._changed.wait_for(lambda: len(self.connections) - len(self._handlers) >= times)
+
+    async def all_gone(self) -> None:
+        """Wait until nobody is connected any more."""
+        await self.left(len(self.connections))
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -151,6 +172,8 @@ class FaultServer:
         finally:
             del self._handlers[task]
             writer.close()
+            async with self._changed:
+                self._changed.notify_all()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; False when the connection is to be closed."""
@@ -252,8 +275,15 @@ class FaultServer:
                 return False
             if number == middle and self.sickness is Sickness.HALF:
                 break
+            if self.sickness is Sickness.NO_MARK and (b"[DONE]" in piece or b"message_stop" in piece):
+                break
             writer.write(b"%x\r\n%s\r\n" % (len(piece), piece))
             await writer.drain()
+        if self.sickness in (Sickness.LEFT_OPEN, Sickness.NO_MARK):
+            await reader.read(1)  # returns when the client goes
+            return False
+        if self.sickness is Sickness.ENDS_LATE:
+            await self._released.wait()
         writer.write(b"0\r\n\r\n")
         return True
 

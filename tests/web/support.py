@@ -14,7 +14,7 @@ from bus.clock import Clock, SystemClock, VirtualClock
 from bus.codec import Catalogue
 from bus.envelope import Answer, Recorded, StoredEvent
 from bus.errors import AgoraError, NoSuchActor
-from bus.messages.base import Event, Position, R, Request
+from bus.messages.base import MAIN_RUN, Event, Position, R, Request
 from bus.messages.base import Message as ActorMessage
 from bus.messages.catalogue import EVENTS
 from bus.messages.monitor import MonitorView, ReadMonitor
@@ -115,6 +115,8 @@ class ScriptedGateway:
             and (not query.task or event.task == query.task)
             and (not query.agent or event.agent == query.agent)
             and (not query.source or event.source == query.source)
+            and query.run in ("", event.run or MAIN_RUN)
+            and query.correlation in ("", event.correlation)
             and event.time_us >= query.since_us
         ]
         if query.is_newest_first:
@@ -156,7 +158,7 @@ class World:
         self.clock = clock or SystemClock()
         self.gateway = ScriptedGateway()
         self.overview = Overview(providers=("extractive",))
-        ring = Ring(1, events_max=self.options.events_cached, bytes_max=self.options.bytes_cached)
+        ring = Ring(1, MAIN_RUN, events_max=self.options.events_cached, bytes_max=self.options.bytes_cached)
         self.hub = Hub(epoch=1, ring=ring, clock=self.clock, clients_max=self.options.sockets_max)
         self.hub.attach(self.overview)
         self.keyring = Keyring(self.clock)
@@ -174,12 +176,12 @@ class World:
         app = build_app(self.edge, limits=self.limits)
         self.app = Checked(app, endpoints(self.edge, Feed(self.edge)))
 
-    def record(self, *events: Event) -> None:
+    def record(self, *events: Event, correlation: str = "") -> None:
         """Commit events."""
         batch: list[StoredEvent] = []
         for event in events:
             position = len(self.gateway.events) + 1
-            batch.append(stored(position, event))
+            batch.append(stored(position, event, correlation=correlation))
             self.gateway.events.append(batch[-1])
             self.overview.apply(recorded(position, event))
         self.hub.commit(batch)

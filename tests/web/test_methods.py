@@ -96,11 +96,11 @@ def test_a_wrong_command_is_refused_by_the_name_of_what_is_wrong(frame: Frame, p
         (Look("balances"), Wish("read", LEDGER, ReadBalances())),
         (Look("router"), Wish("read", ROUTER, ReadRouter())),
         (
-            Look("events", types=("task.*",), after=4, limit=9),
+            Look("events", types=("task.*",), run="main", after=4, limit=9),
             Wish(
                 "read",
                 JOURNAL,
-                ReadEvents(types=("task.*",), after=Position(4), limit=9, is_newest_first=False),
+                ReadEvents(types=("task.*",), run="main", after=Position(4), limit=9, is_newest_first=False),
             ),
         ),
     ],

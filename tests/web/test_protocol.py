@@ -461,7 +461,7 @@ class Resuming(RuleBasedStateMachine):
             return
         assert due.first == self.scanned + 1
         wanted = due.wanted
-        self.seen.extend(p for p in range(due.first, last + 1) if wanted.matches(self.types[p - 1], "", "", ""))
+        self.seen.extend(p for p in range(due.first, last + 1) if wanted.matches_type(self.types[p - 1]))
         self.scanned = last
 
     @rule()

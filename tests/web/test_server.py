@@ -1,5 +1,6 @@
 """Listening: taken ports, Unix sockets, and an end in good order."""
 
+import asyncio
 import socket
 import stat
 from pathlib import Path
@@ -43,6 +44,23 @@ async def test_it_serves_until_the_block_ends_and_frees_the_port() -> None:
     port = int(url.rpartition(":")[2])
     with listen(WebOptions(port=port)) as again:
         assert again.getsockname()[1] == port
+
+
+async def test_what_is_written_to_a_client_goes_out_at_once() -> None:
+    """Or a reply's body waits until the client has acknowledged its head, which takes it 40 ms."""
+    heard: list[int] = []
+
+    async def on_client(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    options = WebOptions(port=0)
+    listener = listen(options)
+    async with await asyncio.start_server(on_client, sock=listener):
+        reader, writer = await asyncio.open_connection(*listener.getsockname()[:2])
+        assert await reader.read() == b""
+        writer.close()
+    assert heard == [1]
 
 
 async def test_an_error_in_the_block_ends_the_server_too() -> None:

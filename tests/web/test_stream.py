@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from bus.errors import StorageError
-from bus.messages.base import Position, TaskId
-from bus.messages.system import ReadEvents, SystemInfo
+from bus.messages.base import Position, RunId, TaskId
+from bus.messages.system import CheckpointFailed, ReadEvents, SystemInfo
 from bus.messages.tasks import TaskFailed
 from tests.web.support import START_US, World, call, served, stored
 from web.options import WebOptions
@@ -125,6 +125,19 @@ async def test_nobody_is_told_a_position_from_storage_that_the_server_does_not_s
             assert await stream.ids("1-9") == ids(1, 9)
         async with reader(url, **SSE, last_event_id="1-9") as stream:
             assert await stream.line() == ": head 9"
+
+
+@pytest.mark.parametrize("ring", [10_000, 1])
+async def test_a_stream_of_one_run_or_conversation_tells_its_events_from_memory_and_from_storage(ring: int) -> None:
+    world = World(WebOptions(port=0, events_cached=ring))
+    world.chat(2)
+    world.record(CheckpointFailed("c-2", "no room", RunId("r-2")))
+    world.record(SystemInfo("said"), correlation="k-1")
+    world.chat(1)
+    async with served(world) as url:
+        for query, found in (("run=r-2", [3]), ("run=main", [1, 2, 4, 5]), ("correlation=k-1", [4])):
+            async with reader(url, f"?after=0&{query}", **LINES) as stream:
+                assert [event["position"] for event in await stream.objects(len(found))] == found
 
 
 async def test_a_filter_that_finds_nothing_still_tells_how_far_it_has_looked() -> None:

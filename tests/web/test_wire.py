@@ -8,6 +8,7 @@ from bus.messages.system import EventPage, SystemInfo
 from bus.messages.tasks import BidSubmitted, TaskSpec
 from bus.refusals import InvalidField, Malformed
 from tests.web.support import stored
+from web.ring import Entry
 from web.wire import Filter, WireEvent, check_patterns, decode, encode_event, encode_page, parse_time, timestamp
 
 
@@ -72,10 +73,14 @@ def test_what_is_no_time_is_refused_by_name(text: str) -> None:
         (Filter(task="t-2"), False),
         (Filter(agent="sage"), False),
         (Filter(source="ledger"), False),
+        (Filter(run="main", correlation="c-1"), True),
+        (Filter(run="r-2"), False),
+        (Filter(correlation="c-2"), False),
     ],
 )
 def test_a_filter_matches_when_all_its_parts_do(wanted: Filter, is_match: bool) -> None:
-    assert wanted.matches("task.created", "coordinator", "t-1", "scout") is is_match
+    entry = Entry("task.created", "coordinator", "t-1", "scout", "main", "c-1", b"")
+    assert wanted.matches(entry) is is_match
 
 
 @pytest.mark.parametrize("pattern", ["", "a b", "task.", ".task", "task.<b>", "x" * 129])

@@ -86,7 +86,7 @@ function topic(pattern) {
 function field(event, key) {
   if (key === "task") return event.task || event.data?.task || "";
   if (key === "agent") return event.agent || event.data?.agent || "";
-  if (key === "run") return event.run || event.data?.run || "";
+  if (key === "run") return event.run || "main";
   return event[key] ?? "";
 }
 

@@ -10,11 +10,15 @@ from bus.clock import SystemClock
 from bus.codec import Catalogue
 from bus.errors import NoSuchActor
 from bus.messages.agents import PauseAgent, ReadAgent, agent_address
+from bus.messages.approvals import APPROVALS, ListProposals
 from bus.messages.artifacts import ARTIFACTS, ReadArtifactContent
 from bus.messages.base import AgentId, ArtifactId, TaskId
 from bus.messages.catalogue import EVENTS
+from bus.messages.memory import MEMORY, ListFacts
+from bus.messages.schedules import SCHEDULER, ListSchedules
 from bus.messages.system import JOURNAL, ReadBlob, ReadJournal, SaveCheckpoint, SummariseEvents
 from bus.messages.tasks import COORDINATOR, CancelTask, ListTasks
+from bus.messages.triggers import TRIGGERS, ListTriggers
 from bus.refusals import NotPermitted
 from storage.past import Past
 from tests.support.inside import briefed, config_at
@@ -24,7 +28,7 @@ async def test_what_asks_is_answered_and_what_would_change_something_is_refused(
     await briefed(tmp_path / "data", tmp_path / "documents", 1)
     steps: list[int] = []
     async with Past.inspect(tmp_path / "data", Catalogue(EVENTS), SystemClock()) as past:
-        lookout = Lookout(past, config_at(tmp_path / "data"))
+        lookout = Lookout(past, config_at(tmp_path / "data"), tmp_path, SystemClock())
         await lookout.fold(lambda done, of: steps.append(done))
         assert steps[-1] == past.head == lookout.overview.position
         answer = await lookout.exchange(COORDINATOR, ListTasks(), timeout_s=5.0)
@@ -34,6 +38,10 @@ async def test_what_asks_is_answered_and_what_would_change_something_is_refused(
         assert blob.message.content.decode() == content.message.text
         assert (await lookout.exchange(JOURNAL, ReadJournal(), timeout_s=5.0)).message.head == past.head
         assert (await lookout.exchange(JOURNAL, SummariseEvents(), timeout_s=5.0)).message.total == past.head
+        assert (await lookout.exchange(MEMORY, ListFacts("x"), timeout_s=5.0)).message.facts == ()
+        assert (await lookout.exchange(APPROVALS, ListProposals(), timeout_s=5.0)).message.proposals == ()
+        assert (await lookout.exchange(SCHEDULER, ListSchedules(), timeout_s=5.0)).message.schedules == ()
+        assert (await lookout.exchange(TRIGGERS, ListTriggers(), timeout_s=5.0)).message.triggers == ()
         scout = AgentId("scout")
         assert (await lookout.exchange(agent_address(scout), ReadAgent(), timeout_s=5.0)).message.agent == scout
         with pytest.raises(NotPermitted, match="the past is only shown"):

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from actors.commands.tail import Filters, line_of, tail
+from bus.errors import BadUsage
 from bus.messages.base import Position
 from tests.support.inside import serving, shell_at
 from web.wire import WireEvent
@@ -37,6 +38,31 @@ def test_a_long_or_strange_field_stays_within_the_line() -> None:
     assert "reason=one two [31mx" in line
     assert line.endswith("…")
     assert len(line) < 160
+
+
+@pytest.mark.parametrize(
+    ("filters", "said"),
+    [
+        (Filters(topics=("task.*", "a..b")), r"--type task\.\*, a\.\.b: is not an event type or a pattern"),
+        (Filters(after=99_999), "--from 99999: is not between 0 and the head"),
+    ],
+)
+async def test_what_cannot_be_followed_is_said_by_its_option(tmp_path: Path, filters: Filters, said: str) -> None:
+    async with serving(tmp_path):
+        with pytest.raises(ExceptionGroup) as caught:
+            await tail(shell_at(tmp_path), filters)
+    assert caught.group_contains(BadUsage, match=said)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("run", "is_shown"), [("main", True), ("another", False)])
+async def test_the_events_of_a_run_are_all_that_name_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], run: str, *, is_shown: bool
+) -> None:
+    async with serving(tmp_path):
+        with anyio.move_on_after(1.0):
+            await tail(shell_at(tmp_path, is_json=True), Filters(topics=("agent.joined",), run=run, after=0))
+    assert bool(capsys.readouterr().out) is is_shown
 
 
 @pytest.mark.slow  # a tail has no end: it is given a second

@@ -13,7 +13,7 @@ from bus.messages.base import Position
 from bus.refusals import NotFound
 from storage.jsonlines import EventLine
 from tests.support.inside import briefed, shell_at
-from web.client import AgoraClient
+from web.client import AgoraClient, EventsAnswer
 from web.live_feed import RequestFailed
 
 
@@ -34,6 +34,11 @@ async def test_the_pages_show_what_was_and_refuse_what_would_change_it(tmp_path:
         assert len((await client.checkpoints()).checkpoints) == (1 if kind == "journal" else 0)
         with pytest.raises(RequestFailed, match="nothing runs here"):
             await client.cascade.show()
+        async with aiohttp.ClientSession() as http:
+            async with http.get(f"{url}/api/events/search", params={"text": "brief"}) as answer:
+                found = msgspec.json.decode(await answer.read(), type=EventsAnswer).events
+            async with http.get(f"{url}/api/events/{found[0].position}/chain") as answer:
+                assert (answer.status, b'"causes"' in await answer.read()) == (200, True)
         feed = client.feed(("task.*",), after=Position(0))
         assert (await anext(aiter(feed))).type == "task.created"
         async with aiohttp.ClientSession() as http:

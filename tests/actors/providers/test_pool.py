@@ -1,15 +1,18 @@
 """The pool over real sockets: what goes out, which connections are kept, and what cannot be sent."""
 
 import asyncio
+import gc
+import weakref
 
-import aiohttp
 import pytest
 
-from actors.providers.dialect import HttpRequest
-from actors.providers.pool import TARGETS_MAX, NotHttp, Pool
+from actors.providers.dialect import HttpRequest, ProviderFault
+from actors.providers.pool import LINGERING_MAX, TARGETS_MAX, Pool
+from actors.rules.cascade import ErrorClass
 from tests.support.fault_server import FaultServer, Sickness, healthy_reply
 
 PATH = "/v1/chat/completions"
+STREAMED = b'{"stream":true}'
 
 
 async def whole(pool: Pool, request: HttpRequest, method: str = "POST") -> tuple[int, bytes]:
@@ -106,12 +109,83 @@ async def test_a_connection_is_kept_after_a_whole_reply_and_closed_after_a_part_
             await pool.close()
 
 
+async def test_a_connection_that_waits_is_closed_when_its_time_is_up_though_nobody_asks() -> None:
+    async with FaultServer() as server:
+        pool = Pool(keepalive_s=0.05)
+        try:
+            for _ in range(2):
+                await whole(pool, HttpRequest(server.url + PATH, {}, b"{}"))
+                await server.all_gone()
+            assert (server.calls, len(server.connections)) == (2, 2)
+        finally:
+            await pool.close()
+
+
+async def test_a_pool_that_is_closed_leaves_no_connection_and_no_timer() -> None:
+    async with FaultServer(Sickness.ENDS_LATE) as server:
+        pool = Pool()
+        await whole(pool, HttpRequest(server.url + PATH, {}, b"{}"))
+        reply = await pool.ask("POST", HttpRequest(server.url + PATH, {}, STREAMED), 1.0)
+        await reply.next()
+        reply.leave()
+        await pool.close()
+        server.release()
+        await server.all_gone()
+        seen = weakref.ref(pool)
+        del pool, reply
+        gc.collect()
+        assert seen() is None, "a timer would hold it"
+
+
+async def test_a_reply_that_is_left_and_ends_about_then_gives_its_connection_back() -> None:
+    async with FaultServer(Sickness.ENDS_LATE) as server, FaultServer() as elsewhere:
+        pool = Pool(linger_s=60.0)
+        try:
+            reply = await pool.ask("POST", HttpRequest(server.url + PATH, {}, STREAMED), 1.0)
+            await reply.next()
+            reply.leave()
+            server.release()
+            await server.all_closed()
+            await whole(pool, HttpRequest(elsewhere.url + PATH, {}, b"{}"))  # meanwhile the end has come
+            assert await whole(pool, HttpRequest(server.url + PATH, {}, b"{}")) == (200, healthy_reply(PATH))
+            assert len(server.connections) == 1
+        finally:
+            await pool.close()
+
+
+async def test_a_reply_that_is_left_and_does_not_end_has_its_connection_closed() -> None:
+    async with FaultServer(Sickness.LEFT_OPEN) as server:
+        pool = Pool(linger_s=0.01)
+        try:
+            reply = await pool.ask("POST", HttpRequest(server.url + PATH, {}, STREAMED), 1.0)
+            await reply.next()
+            reply.leave()
+            await server.all_gone()
+        finally:
+            await pool.close()
+
+
+async def test_of_too_many_replies_that_are_left_the_oldest_is_closed() -> None:
+    async with FaultServer(Sickness.LEFT_OPEN) as server:
+        pool = Pool(linger_s=60.0)
+        try:
+            for _ in range(LINGERING_MAX + 3):
+                reply = await pool.ask("POST", HttpRequest(server.url + PATH, {}, STREAMED), 1.0)
+                await reply.next()
+                reply.leave()
+            await server.left(3)
+            assert server.open_calls == LINGERING_MAX
+        finally:
+            await pool.close()
+
+
 async def test_what_is_no_http_is_said_to_be_none() -> None:
     async with FaultServer(Sickness.NOT_HTTP) as server:
         pool = Pool()
         try:
-            with pytest.raises(NotHttp):
+            with pytest.raises(ProviderFault, match="not HTTP") as fault:
                 await pool.ask("POST", HttpRequest(server.url, {}, b"{}"), 1.0)
+            assert fault.value.error is ErrorClass.GARBAGE
         finally:
             await pool.close()
 
@@ -138,10 +212,12 @@ async def test_more_addresses_than_are_remembered_are_all_reached() -> None:
         assert len(server.connections) == 1
 
 
-async def test_an_address_that_cannot_be_one_is_an_error_of_the_client() -> None:
+@pytest.mark.parametrize("url", ["http://", "ftp://nowhere/", "http://127.0.0.1:99999/", "http://" + "a" * 64 + "ü/"])
+async def test_an_address_that_cannot_be_one_is_no_connection(url: str) -> None:
     pool = Pool()
     try:
-        with pytest.raises(aiohttp.InvalidURL):
-            await pool.ask("POST", HttpRequest("http://", {}, b""), 1.0)
+        with pytest.raises(ProviderFault, match="its address") as fault:
+            await pool.ask("POST", HttpRequest(url, {}, b""), 1.0)
+        assert fault.value.error is ErrorClass.CONNECT
     finally:
         await pool.close()

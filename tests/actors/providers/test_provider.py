@@ -1,17 +1,23 @@
 """Providers as the router calls them; one contract for all dialects."""
 
+import asyncio
+from typing import Literal
+
+import msgspec
 import pytest
 
 from actors.providers.dialect import Prompt, ProviderFault
-from actors.providers.opening import open_provider
+from actors.providers.opening import DIALECTS, open_provider
 from actors.providers.options import DialectName, ProviderOptions
+from actors.providers.provider import HttpProvider
 from actors.providers.transport import Transport
 from actors.rules.cascade import ErrorClass
 from bus.messages.completions import ChatMessage
 from tests.support.fault_server import TEXT, TOKENS_IN, TOKENS_OUT, FaultServer, Sickness
 
+HttpDialect = Literal["ollama", "openai", "anthropic", "gemini"]
 PROMPT = Prompt((ChatMessage("user", "This is a whole sentence of a document."),), tokens_max=50, model="tiny")
-HTTP: tuple[DialectName, ...] = ("ollama", "openai", "anthropic", "gemini")
+HTTP: tuple[HttpDialect, ...] = ("ollama", "openai", "anthropic", "gemini")
 
 
 def options(dialect: DialectName, url: str, key_env: str = "") -> ProviderOptions:
@@ -45,6 +51,35 @@ async def test_a_sick_provider_is_the_same_fault_in_every_dialect(
         with pytest.raises(ProviderFault) as fault:
             await open_provider(options(dialect, server.url), transport, {}).complete(PROMPT, limit_s=5.0)
         assert fault.value.error is error
+
+
+@pytest.mark.parametrize("dialect", ["ollama", "openai", "anthropic"])
+async def test_a_stream_ends_at_the_mark_of_its_end_whatever_becomes_of_the_connection(dialect: HttpDialect) -> None:
+    """Nothing else can end it here: every limit is longer than the test may take."""
+    asked = msgspec.structs.replace(PROMPT, is_streamed=True)
+    async with FaultServer(Sickness.LEFT_OPEN) as server, Transport() as transport, asyncio.timeout(60.0):
+        patient = msgspec.structs.replace(
+            options(dialect, server.url), first_token_timeout_s=600.0, stall_timeout_s=600.0
+        )
+        provider = HttpProvider(patient, DIALECTS[dialect], transport, {}, tail_s=600.0)
+        heard: list[str] = []
+        reply = await provider.stream(asked, heard.append, limit_s=600.0)
+        assert ("".join(heard), reply.text, reply.finish_reason) == (TEXT, TEXT, "stop")
+        assert (reply.tokens_in, reply.tokens_out) == (TOKENS_IN, TOKENS_OUT)
+
+
+@pytest.mark.parametrize("dialect", HTTP)
+async def test_a_stream_without_such_a_mark_ends_soon_after_it_has_said_why(dialect: HttpDialect) -> None:
+    asked = msgspec.structs.replace(PROMPT, is_streamed=True)
+    async with FaultServer(Sickness.NO_MARK) as server, Transport() as transport, asyncio.timeout(60.0):
+        patient = msgspec.structs.replace(
+            options(dialect, server.url), first_token_timeout_s=600.0, stall_timeout_s=600.0
+        )
+        provider = HttpProvider(patient, DIALECTS[dialect], transport, {}, tail_s=0.05)
+        heard: list[str] = []
+        reply = await provider.stream(asked, heard.append, limit_s=600.0)
+        assert (reply.text, reply.finish_reason) == (TEXT, "stop")
+        await server.all_closed()
 
 
 @pytest.mark.parametrize(

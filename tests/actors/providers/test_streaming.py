@@ -44,6 +44,27 @@ def test_a_stream_without_a_finish_is_truncated_and_no_reason_is_invented(follow
     assert fault.value.error is ErrorClass.TRUNCATED
 
 
+@pytest.mark.parametrize(("follow", "path"), DIALECTS[:3])
+def test_a_stream_is_over_at_its_dialects_own_mark_and_not_before(follow: Follow, path: str) -> None:
+    *pieces, last = streamed_reply(path)
+    reader = StreamReader(PROMPT, follow)
+    for piece in pieces:
+        reader.feed(piece)
+        assert not reader.is_over
+    reader.feed(last + b"data: {what\n{what\n")
+    assert reader.is_over
+    assert reader.end()[1].text == TEXT
+
+
+def test_a_finish_in_each_event_of_gemini_is_no_end() -> None:
+    reader = StreamReader(PROMPT, gemini.follow)
+    for piece in streamed_reply(DIALECTS[3][1]):
+        reader.feed(piece.replace(b'"finishReason":null', b'"finishReason":"STOP"'))
+        assert reader.is_finished
+        assert not reader.is_over
+    assert reader.end()[1].text == TEXT
+
+
 @pytest.mark.parametrize(
     ("follow", "line", "error"),
     [

@@ -1,5 +1,7 @@
 """The breaker: tables of cases, then a state machine against a brute-force recount."""
 
+from typing import get_args
+
 import msgspec
 import pytest
 from hypothesis import settings
@@ -18,6 +20,7 @@ from actors.rules.breaker import (
     Permit,
     acquire,
     admits,
+    effective,
     event_of,
     gate,
     hasten,
@@ -126,6 +129,17 @@ def test_the_wait_doubles_up_to_its_bound_and_jitter_only_shortens_it() -> None:
     assert [wait_of(OPTIONS, n, 0.99) for n in (1, 4, 10_000)] == pytest.approx([1.0, 6.02, 45.15])
 
 
+def test_a_breaker_that_is_restored_is_the_one_that_was_saved_with_the_rest_of_its_waits() -> None:
+    breaker = opened()
+    call(breaker, Outcome.FAILED, 5.0)
+    gate(breaker, 9.0)
+    saved = snapshot(breaker, 6.0)
+    again = restore(saved, 1_000.0)
+    assert (again.state, again.generation, again.openings) == (BreakerState.OPEN, 3, 2)
+    assert (again.reopens_s, again.gated_until_s) == (1_001.0, 1_003.0)
+    assert snapshot(again, 1_000.0) == saved
+
+
 def test_a_gate_keeps_everybody_out_and_counts_as_no_failure() -> None:
     breaker = Breaker()
     gate(breaker, 10.0)
@@ -173,6 +187,16 @@ def test_options_under_which_it_would_never_open_or_never_close_are_refused(wron
         msgspec.convert(wrong, BreakerOptions)
 
 
+def test_an_outcome_that_is_exactly_as_old_as_the_window_no_longer_counts() -> None:
+    options = BreakerOptions(window_s=10.0)
+    breaker = Breaker()
+    for now_s in (0.0, 9.5, 10.0):
+        permit, _ = acquire(breaker, options, now_s)
+        assert permit is not None
+        record(breaker, options, permit, Outcome.FAILED, now_s, 0.0)
+    assert breaker.times_s == [9.5, 10.0]
+
+
 def test_an_outcome_that_is_older_than_the_window_no_longer_counts() -> None:
     options = BreakerOptions(window_s=10.0, calls_min=3)
     breaker = Breaker()
@@ -200,6 +224,59 @@ def test_a_mode_decides_by_itself(mode: Mode, admitted: bool, watched: int) -> N
     assert (breaker.state, len(breaker.outcomes)) == (BreakerState.CLOSED, watched)
 
 
+@pytest.mark.parametrize("mode", ["metrics_only", "disabled", "forced_open"])
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_a_probe_that_ends_under_another_mode_changes_no_state_and_gives_its_place_back(
+    mode: Mode, outcome: Outcome
+) -> None:
+    breaker = opened()
+    probes = [acquire(breaker, OPTIONS, 1.0)[0] for _ in range(OPTIONS.probes)]
+    other = msgspec.structs.replace(OPTIONS, mode=mode)
+    for probe in probes:
+        assert probe is not None
+        assert record(breaker, other, probe, outcome, 1.0, 0.0) is None
+    assert (breaker.state, breaker.openings) == (BreakerState.HALF_OPEN, 1)
+    assert [call(breaker, Outcome.OK, 1.0) for _ in probes] == [None, Closed(3, "2 of 2 probes succeeded")]
+
+
+def test_a_call_that_a_mode_let_through_past_an_open_breaker_decides_nothing_about_it() -> None:
+    breaker, watching = opened(), msgspec.structs.replace(OPTIONS, mode="metrics_only")
+    passed = [acquire(breaker, watching, 0.0)[0] for _ in range(9)]
+    for permit in passed:
+        assert permit is not None
+        assert not permit.is_probe
+        assert record(breaker, OPTIONS, permit, Outcome.REFUSED, 0.5, 0.0) is None
+    assert (breaker.state, breaker.openings, breaker.reopens_s) == (BreakerState.OPEN, 1, OPTIONS.wait_min_s)
+
+
+def test_with_fewer_probes_than_were_already_good_one_more_closes_it() -> None:
+    options = msgspec.structs.replace(OPTIONS, probes=3)
+    breaker = opened()
+    for _ in range(2):
+        permit, _ = acquire(breaker, options, 1.0)
+        assert permit is not None
+        assert record(breaker, options, permit, Outcome.OK, 1.0, 0.0) is None
+    fewer = msgspec.structs.replace(OPTIONS, probes=1)
+    permits = [acquire(breaker, fewer, 1.0)[0] for _ in range(5)]
+    assert [permit is not None for permit in permits] == [True, False, False, False, False]
+    assert permits[0] is not None
+    assert record(breaker, fewer, permits[0], Outcome.OK, 1.0, 0.0) == Closed(3, "1 of 1 probes succeeded")
+
+
+@pytest.mark.parametrize(
+    ("mode", "shown"),
+    [
+        ("enforced", BreakerState.HALF_OPEN),
+        ("forced_open", BreakerState.OPEN),
+        ("metrics_only", BreakerState.CLOSED),
+        ("disabled", BreakerState.CLOSED),
+    ],
+)
+def test_how_it_stands_is_what_the_mode_makes_of_it(mode: Mode, shown: BreakerState) -> None:
+    breaker = Breaker(state=BreakerState.HALF_OPEN)
+    assert effective(breaker, msgspec.structs.replace(OPTIONS, mode=mode)) is shown
+
+
 def test_a_provider_that_was_open_is_asked_again_once_its_breaker_is_disabled() -> None:
     breaker = Breaker(state=BreakerState.OPEN, reopens_s=1e9)
     options = BreakerOptions(mode="disabled")
@@ -213,6 +290,7 @@ class BreakerMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.options = type(self).options
         self.breaker = Breaker()
         self.now_s = 0.0
         self.out: list[Permit] = []
@@ -238,11 +316,12 @@ class BreakerMachine(RuleBasedStateMachine):
         was = self.breaker.state
         permit, transition = acquire(self.breaker, self.options, self.now_s)
         assert (permit is not None) is expected
-        assert (transition is not None) is (expected and was is BreakerState.OPEN)
+        is_first_probe = expected and was is BreakerState.OPEN and self.options.mode == "enforced"
+        assert (transition is not None) is is_first_probe
         if transition is not None:
             self.probes_out = self.probes_good = 0
         if permit is not None:
-            assert permit.is_probe is (was is not BreakerState.CLOSED)
+            assert permit.is_probe is (was is not BreakerState.CLOSED and self.options.mode == "enforced")
             self.probes_out += permit.is_probe
             self.out.append(permit)
 
@@ -253,11 +332,33 @@ class BreakerMachine(RuleBasedStateMachine):
         jitter=st.floats(0, 1, exclude_max=True),
     )
     def end(self, data: st.DataObject, outcome: Outcome, jitter: float) -> None:
-        permit = self.out.pop(data.draw(st.integers(0, len(self.out) - 1)))
+        self._end(data.draw(st.integers(0, len(self.out) - 1)), outcome, jitter)
+
+    @rule(
+        outcomes=st.sampled_from(
+            [(Outcome.REFUSED,) * 2, (Outcome.FAILED,) * 4, (Outcome.OK,) * 3, (Outcome.SLOW,) * 4, (Outcome.OK,)]
+        ),
+        apart_s=st.sampled_from([0.0, 1.0, 1.75]),
+    )
+    def calls_one_after_the_other(self, outcomes: tuple[Outcome, ...], apart_s: float) -> None:
+        """A run of equal outcomes, which chance alone seldom makes: it opens, closes or fills the window."""
+        for outcome in outcomes:
+            self.now_s += apart_s
+            before = len(self.out)
+            self.begin()
+            if len(self.out) > before:
+                self._end(before, outcome, 0.0)
+
+    def _end(self, number: int, outcome: Outcome, jitter: float) -> None:
+        permit = self.out.pop(number)
         was, generation = self.breaker.state, self.breaker.generation
         transition = record(self.breaker, self.options, permit, outcome, self.now_s, jitter)
         if permit.generation != generation:
             assert transition is None
+        elif self.options.mode != "enforced":
+            self._ended_unheeded(permit, outcome, transition)
+        elif was is not BreakerState.CLOSED and not permit.is_probe:
+            assert transition is None, "a mode had let it through"
         elif was is BreakerState.CLOSED:
             self._ended_closed(outcome, transition)
         else:
@@ -269,6 +370,13 @@ class BreakerMachine(RuleBasedStateMachine):
         if transition is not None:
             self.window.clear()
             self.streak = 0
+
+    @rule(mode=st.sampled_from([*get_args(Mode), "enforced"]), probes=st.integers(1, 3))
+    def settings_change(self, mode: Mode, probes: int) -> None:
+        """Other settings count from now on; the breaker stays as it stands, and so do the calls under way."""
+        before = msgspec.json.encode(self.breaker)
+        self.options = msgspec.structs.replace(self.options, mode=mode, probes=probes)
+        assert msgspec.json.encode(self.breaker) == before
 
     @rule()
     def reset_by_hand(self) -> None:
@@ -300,19 +408,23 @@ class BreakerMachine(RuleBasedStateMachine):
     def no_permit_leaks(self) -> None:
         alive = [permit for permit in self.out if permit.generation == self.breaker.generation]
         if self.breaker.state is BreakerState.HALF_OPEN:
-            assert self.breaker.probes_started == len(alive) + self.breaker.probes_succeeded
-            assert self.breaker.probes_started == self.probes_out <= self.options.probes
+            probing = sum(permit.is_probe for permit in alive)
+            assert self.breaker.probes_started == probing + self.breaker.probes_succeeded
+            assert self.breaker.probes_started == self.probes_out
         assert self.breaker.openings == self.openings
 
     def teardown(self) -> None:
         """Liveness: whatever has happened, once all calls and all waits are over, probes that succeed close it."""
         for permit in self.out:
             record(self.breaker, self.options, permit, Outcome.NEUTRAL, self.now_s, 0.0)
+        self.options = msgspec.structs.replace(self.options, mode="enforced")
         self.now_s += self.options.wait_max_s + 2.0
         for _ in range(self.options.probes):
-            permit_or_none, _ = acquire(self.breaker, self.options, self.now_s)
-            assert permit_or_none is not None, "nobody is kept out for ever"
-            record(self.breaker, self.options, permit_or_none, Outcome.OK, self.now_s, 0.0)
+            assert admits(self.breaker, self.options, self.now_s), "nobody is kept out for ever"
+            if self.breaker.state is not BreakerState.CLOSED:
+                permit_or_none, _ = acquire(self.breaker, self.options, self.now_s)
+                assert permit_or_none is not None
+                record(self.breaker, self.options, permit_or_none, Outcome.OK, self.now_s, 0.0)
         assert self.breaker.state is BreakerState.CLOSED
 
     @rule()
@@ -321,24 +433,24 @@ class BreakerMachine(RuleBasedStateMachine):
         hasten(self.breaker, self.now_s)
 
     def _is_free(self) -> bool:
-        if self.now_s < self.breaker.gated_until_s:
+        if self.now_s < self.breaker.gated_until_s or self.options.mode == "forced_open":
             return False
+        if self.options.mode != "enforced":
+            return True
         match self.breaker.state:
             case BreakerState.CLOSED:
                 return True
             case BreakerState.OPEN:
                 return self.now_s >= self.breaker.reopens_s
             case BreakerState.HALF_OPEN:
-                return self.probes_out < self.options.probes
+                is_nobody_out = self.probes_out == self.probes_good
+                return self.probes_out < self.options.probes or is_nobody_out
 
     def _ended_closed(self, outcome: Outcome, transition: Opened | Closed | None) -> None:
         if outcome is Outcome.NEUTRAL:
             assert transition is None
             return
-        self.streak = (self.streak + 1) if outcome is Outcome.REFUSED else 0
-        span_s = self.options.window_s or 1e9
-        kept = [one for one in self.window if self.now_s - one[1] < span_s]
-        self.window = [*kept, (outcome, self.now_s)][-self.options.window :]
+        self._watch(outcome)
         outcomes = [one for one, _ in self.window]
         size = len(outcomes)
         bad = sum(one in FAILURES for one in outcomes)
@@ -349,12 +461,25 @@ class BreakerMachine(RuleBasedStateMachine):
         is_dead = self.streak >= self.options.refusals_max
         assert isinstance(transition, Opened) is (is_sick or is_dead)
 
+    def _ended_unheeded(self, permit: Permit, outcome: Outcome, transition: Opened | Closed | None) -> None:
+        """Whatever comes of it, only an enforced breaker opens or closes."""
+        assert transition is None
+        self.probes_out -= permit.is_probe
+        if outcome is not Outcome.NEUTRAL and self.options.mode != "disabled":
+            self._watch(outcome)
+
+    def _watch(self, outcome: Outcome) -> None:
+        self.streak = (self.streak + 1) if outcome is Outcome.REFUSED else 0
+        span_s = self.options.window_s or 1e9
+        kept = [one for one in self.window if self.now_s - one[1] < span_s]
+        self.window = [*kept, (outcome, self.now_s)][-self.options.window :]
+
     def _ended_probe(self, outcome: Outcome, transition: Opened | Closed | None) -> None:
         if outcome is Outcome.NEUTRAL:
             self.probes_out -= 1
         elif outcome is Outcome.OK:
             self.probes_good += 1
-        is_closing = self.probes_good == self.options.probes
+        is_closing = outcome is Outcome.OK and self.probes_good >= self.options.probes
         assert isinstance(transition, Opened) is (outcome not in (Outcome.OK, Outcome.NEUTRAL))
         assert isinstance(transition, Closed) is is_closing
         if is_closing:
@@ -369,5 +494,5 @@ class TimedBreakerMachine(BreakerMachine):
 
 TestBreakerMachine = BreakerMachine.TestCase
 TestTimedBreakerMachine = TimedBreakerMachine.TestCase
-TestTimedBreakerMachine.settings = settings(stateful_step_count=40)
-TestBreakerMachine.settings = settings(stateful_step_count=40)
+TestTimedBreakerMachine.settings = settings(max_examples=150, stateful_step_count=50)
+TestBreakerMachine.settings = settings(max_examples=150, stateful_step_count=50)

@@ -225,6 +225,15 @@ def test_the_weighted_policy_draws_who_comes_first_by_weight(
     assert in_order(candidates, "weighted", past, jitter)[0].name == first
 
 
+@pytest.mark.parametrize("policy", ["latency", "cost", "weighted"])
+@given(jitter=st.floats(0, 1, exclude_max=True), place=st.integers(0, 2))
+def test_who_only_quotes_comes_last_however_quick_and_cheap_it_is(policy: Policy, jitter: float, place: int) -> None:
+    candidates = [Candidate("a", latency_s=3.0, cost=2), Candidate("b", latency_s=1.0, cost=3)]
+    candidates.insert(place, Candidate("quotes", weight=99.0, is_last_resort=True))
+    assert in_order(candidates, policy, (), jitter)[-1].name == "quotes"
+    assert in_order(candidates, "ordered", (), jitter)[place].name == "quotes"
+
+
 @given(
     st.sampled_from(["ordered", "latency", "cost", "weighted"]),
     st.lists(st.sampled_from(["not local", ""]), min_size=1, max_size=5),

@@ -98,8 +98,9 @@ async def test_copies_that_nobody_got_are_taken_again_of_everyone() -> None:
     async with _system() as system:
         await system.start(ChildSpec(SMALL, Keeper), ChildSpec(BIG, Keeper))
         await system.ask(SMALL, Put(0, 3))
-        first = await system.copies()
         await system.ask(BIG, Put(0, 100_000))
+        first = await system.copies()
+        await system.ask(BIG, Put(100_000, 1))
         lost = asyncio.create_task(system.copies(first.number))
         await asyncio.sleep(0)
         lost.cancel()
@@ -109,6 +110,19 @@ async def test_copies_that_nobody_got_are_taken_again_of_everyone() -> None:
         assert second.is_whole
         assert second.copies.keys() == {SMALL, BIG}
         assert (await system.copies(first.number)).is_whole, "others were taken since those"
+
+
+async def test_a_small_state_comes_in_one_piece_and_one_that_has_grown_is_cut() -> None:
+    async with _system() as system:
+        await system.start(ChildSpec(SMALL, Keeper))
+        number = 0
+        for first, count, is_one in ((0, 3, True), (3, 3, True), (6, 10_000, False), (10_006, 1, False)):
+            await system.ask(SMALL, Put(first, count))
+            copies = await system.copies(number)
+            number = copies.number
+            found = copies.copies[SMALL].pieces or ()
+            assert (len(found) == 1) == is_one
+            assert b"".join(found) == system.snapshots()[SMALL].state
 
 
 async def test_an_actor_that_restarts_is_absent_and_copied_once_it_runs_again() -> None:

@@ -3,18 +3,19 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import pytest
 
 from actors.runtime import Actor, ActorSystem, Job
-from actors.runtime.dispatcher import IN_PLACE_BUDGET, TURN_BUDGET
+from actors.runtime.dispatcher import IN_PLACE_BUDGET, TURN_BUDGET, TURN_S
 from actors.runtime.log import BUFFER_EVENTS_MAX, SATURATION, Blobs
 from actors.runtime.simulation import MemoryJournal
 from actors.runtime.turns import ACTOR_BUDGET
 from actors.runtime.virtual_time import Simulation, simulate
 from bus.address import Address
-from bus.envelope import EncodedEvent, StoredEvent
+from bus.clock import SystemClock
+from bus.envelope import Batch
 from bus.messages.base import Done, Event
 from bus.messages.runtime import Terminated
 from tests.support.virtual import (
@@ -81,6 +82,31 @@ async def test_a_turn_of_the_loop_handles_no_more_than_its_budget(simulation: Si
             await asyncio.sleep(0)
             most, before = max(most, len(heard) - before), len(heard)
         assert most <= 2 * TURN_BUDGET
+
+
+class Heavy(Shared):
+    """Holds the loop for as long as a turn of it may last."""
+
+    def on_tell(self, message: Tell) -> None:
+        super().on_tell(message)
+        ends_s = time.perf_counter() + TURN_S
+        while time.perf_counter() < ends_s:
+            pass
+
+
+async def test_after_a_heavy_handler_the_loop_has_its_turn_before_the_next_actor() -> None:
+    heard: list[str] = []
+    journal = MemoryJournal()
+    async with ActorSystem(log=journal.log, history=journal, clock=SystemClock()) as system:
+        names = [f"actor/{number}" for number in range(10)]
+        await system.start(*(child(name, lambda: Heavy(heard)) for name in names))
+        for name in names:
+            system.tell(Address(name), Tell(1))
+        most = before = 0
+        while len(heard) < len(names):
+            await asyncio.sleep(0)
+            most, before = max(most, len(heard) - before), len(heard)
+    assert most == 1
 
 
 class Asking(Actor):
@@ -198,9 +224,9 @@ class SlowJournal(MemoryJournal):
 
     released: asyncio.Event
 
-    async def write(self, events: Sequence[EncodedEvent], blobs: Blobs) -> tuple[StoredEvent, ...]:
+    async def write(self, batch: Batch, blobs: Blobs) -> None:
         await self.released.wait()
-        return await super().write(events, blobs)
+        await super().write(batch, blobs)
 
 
 class Flooding(Adder):

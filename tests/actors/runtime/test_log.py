@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +11,7 @@ from actors.runtime.log import BATCH_EVENTS_MAX, BUFFER_EVENTS_MAX, REOPENS_MAX,
 from actors.runtime.simulation import MemoryJournal
 from actors.runtime.virtual_time import Simulation, simulate
 from bus.address import Address
-from bus.envelope import EncodedEvent, Recorded, StoredEvent
+from bus.envelope import Batch, Recorded, StoredEvent
 from bus.errors import StorageError, SystemStopping
 from bus.messages.base import Position
 from tests.support.virtual import Added, in_virtual_time
@@ -87,10 +86,9 @@ async def test_a_write_that_fails_once_is_made_again_at_the_same_positions(simul
 @in_virtual_time
 async def test_a_commit_that_landed_before_its_error_was_seen_is_not_made_twice(simulation: Simulation) -> None:
     class Unsure(MemoryJournal):
-        async def write(self, batch: Sequence[EncodedEvent], blobs: Blobs) -> tuple[StoredEvent, ...]:
-            first, last = batch[0][0], batch[-1][0]
-            if last <= self.head:
-                return tuple(self.stored[first - 1 : last])
+        async def write(self, batch: Batch, blobs: Blobs) -> None:
+            if batch.events[-1].position <= self.head:
+                return
             await super().write(batch, blobs)
             raise StorageError("the connection broke after the commit")
 
@@ -117,7 +115,7 @@ async def test_a_write_that_fails_for_ever_ends_the_log_and_nobody_waits_for_eve
 @in_virtual_time
 async def test_an_error_of_another_kind_ends_the_log_too(simulation: Simulation) -> None:
     class Broken(MemoryJournal):
-        async def write(self, batch: Sequence[EncodedEvent], blobs: Blobs) -> tuple[StoredEvent, ...]:
+        async def write(self, batch: Batch, blobs: Blobs) -> None:
             raise ValueError("a bug in the writer")
 
     async with Running(simulation, Broken(clock=simulation.clock)) as running:
@@ -158,9 +156,9 @@ async def test_the_age_of_the_watermark_is_that_of_the_oldest_event_that_waits(s
     released = asyncio.Event()
 
     class Slow(MemoryJournal):
-        async def write(self, batch: Sequence[EncodedEvent], blobs: Blobs) -> tuple[StoredEvent, ...]:
+        async def write(self, batch: Batch, blobs: Blobs) -> None:
             await released.wait()
-            return await super().write(batch, blobs)
+            await super().write(batch, blobs)
 
     async with Running(simulation, Slow(clock=simulation.clock)) as running:
         assert running.log.watermark_age_s == 0
@@ -214,10 +212,10 @@ class Full(MemoryJournal):
 
     is_full = False
 
-    async def write(self, batch: Sequence[EncodedEvent], blobs: Blobs) -> tuple[StoredEvent, ...]:
+    async def write(self, batch: Batch, blobs: Blobs) -> None:
         if self.is_full:
             raise NoRoom("there is no room")
-        return await super().write(batch, blobs)
+        await super().write(batch, blobs)
 
 
 @in_virtual_time

@@ -6,7 +6,7 @@ from actors.runtime.simulation import MemoryJournal
 from actors.runtime.virtual_time import Simulation
 from bus.address import Address
 from bus.codec import EVENT_BYTES_MAX, EventTooLarge
-from bus.envelope import Recorded
+from bus.envelope import Batch, Recorded
 from bus.errors import StorageError
 from bus.messages.base import Position
 from tests.support.virtual import Added, Echoed, in_virtual_time
@@ -44,11 +44,12 @@ async def test_facts_are_found_by_topic_agent_and_position(simulation: Simulatio
 @in_virtual_time
 async def test_a_write_that_is_made_to_fail_keeps_nothing(simulation: Simulation) -> None:
     journal = MemoryJournal(PAST)
+    journal.encode([recorded(5)], batch := Batch())
     journal.fail_next_writes = 1
     with pytest.raises(StorageError):
-        await journal.write(journal.encode([recorded(5)]), {})
+        await journal.write(batch, {})
     assert (journal.head, await journal.reopen()) == (4, 4)
-    await journal.write(journal.encode([recorded(5)]), {})
+    await journal.write(batch, {})
     assert journal.head == 5
 
 
@@ -60,6 +61,6 @@ def test_a_crash_leaves_a_prefix() -> None:
 
 def test_what_cannot_be_stored_cannot_be_kept() -> None:
     with pytest.raises(EventTooLarge):
-        MemoryJournal().encode(
+        MemoryJournal(
             [Recorded(Added(1, "x" * EVENT_BYTES_MAX), Position(1), 0, Address("one"), Position(0), "", Position(0))]
         )

@@ -71,12 +71,16 @@ function Reset({ provider, again }) {
   return html`<button onClick=${reset}>Reset</button>`;
 }
 
+/** Under a mode that decides by itself the breaker stands as that makes it, whatever it last did. */
+const forced = (provider) => (provider?.mode && provider.mode !== "enforced" ? { breaker: provider.breaker, reopens_in_s: 0 } : {});
+
 const Lane = ({ provider, order, mayAct, again }) => html`
   <li class="lane" data-off=${provider.is_enabled === false ? "" : undefined}>
     <header><span class="order" aria-hidden="true">${order}</span><h2>${provider.name}</h2>
       <span class="faint">${[provider.dialect, provider.model].filter(Boolean).join(" · ")}</span>
+      ${provider.mode && provider.mode !== "enforced" && html`<span class="badge" title="router.breaker.mode">breaker ${provider.mode.replace("_", " ")}</span>`}
       ${provider.is_enabled === false && html`<span class="badge">off${provider.disabled_reason ? `: ${provider.disabled_reason}` : ""}</span>`}
-      <span class="lane-hands"><${Breaker} provider=${provider} />${mayAct && provider.breaker !== "closed" && html`<${Reset} provider=${provider} again=${again} />`}${mayAct && html`<${Switch} provider=${provider} again=${again} />`}</span></header>
+      <span class="lane-hands"><${Breaker} provider=${provider} />${mayAct && provider.breaker !== "closed" && (provider.mode ?? "enforced") === "enforced" && html`<${Reset} provider=${provider} again=${again} />`}${mayAct && html`<${Switch} provider=${provider} again=${again} />`}</span></header>
     ${(provider.reason || provider.last_error) && provider.breaker !== "closed" && provider.is_enabled !== false && html`<p class="fault">${provider.reason || provider.last_error}${provider.reopens_in_s > 0 ? `; tried again in ${duration(provider.reopens_in_s)}` : ""}</p>`}
     ${provider.last_error && provider.breaker === "closed" && html`<p class="faint">last error: ${provider.last_error}</p>`}
     <div class="lane-body"><${Outcomes} outcomes=${provider.outcomes} />
@@ -138,7 +142,7 @@ function Cascade() {
   }, []);
   const order = value?.providers?.map((each) => each.name) ?? Object.keys(items);
   const known = Object.fromEntries((value?.providers ?? []).map((each) => [each.name, each]));
-  const lanes = order.map((name) => ({ name, breaker: "closed", ...known[name], ...items[name] }));
+  const lanes = order.map((name) => ({ name, breaker: "closed", ...known[name], ...items[name], ...forced(known[name]) }));
   useEffect(() => {
     if (value?.providers) load.add(Date.now() / 1000, value.providers.reduce((sum, each) => sum + each.in_flight, 0), value.queued);
   }, [value]);
