@@ -298,15 +298,15 @@ async def test_a_full_disk_loses_nothing_and_goes_on_when_there_is_room(tmp_path
         filling = tmp_path / "filling"
         filling.write_bytes(bytes(3_000_000))
         async with opened(tmp_path / "data") as store:
-            with pytest.raises(DiskFull):
-                await _write_forever(store)
+            unwritten = await _written_until_full(store)
             head = store.head
             assert head > 0
             assert (await store.read(ReadEvents(limit=1))).head == head
             filling.unlink()
             assert await store.reopen() == head
-            await write(store, records(head + 1, 500), {})
-            assert await everything(store) == records(1, head + 500)
+            await store.write(unwritten, {})
+            await write(store, records(head + 501, 500), {})
+            assert await everything(store) == records(1, head + 1_000)
             assert (await store.verify()).problem == ""
     finally:
         await asyncio.to_thread(subprocess.run, ["umount", str(tmp_path)], check=True)
@@ -326,9 +326,14 @@ async def test_a_store_that_cannot_be_opened_again_says_so(tmp_path: Path) -> No
         await store.write(batch, {})
 
 
-async def _write_forever(store: EventStore) -> None:
+async def _written_until_full(store: EventStore) -> Batch:
+    """Write until there is no room; the batch for which there was none."""
     while True:
-        await write(store, records(store.head + 1, 500), {})
+        store.encode(records(store.head + 1, 500), batch := Batch())
+        try:
+            await store.write(batch, {})
+        except DiskFull:
+            return batch
 
 
 def _write_and_kill(directory: Path, *, after_lines: int) -> int:
