@@ -1,9 +1,9 @@
 """Who runs next.
 
-One run queue; one callback of the event loop drains it, a budget per actor and per turn of the loop, so that a flood
-pays one wake-up per batch and sockets and timers still get their turn. A synchronous handler runs without a task; an
-asynchronous one gets a task for as long as its actor has messages, and no two run for one actor at once. An idle actor
-answers an ask in place, on the asker's stack.
+One run queue; one callback of the event loop drains it, a budget of messages and of time per actor and per turn of the
+loop, so that a flood pays one wake-up per batch and sockets and timers still get their turn. A synchronous handler runs
+without a task; an asynchronous one gets a task for as long as its actor has messages, and no two run for one actor at
+once. An idle actor answers an ask in place, on the asker's stack.
 
 No turn of a persistent actor starts while the log is saturated: that is the backpressure of the disk. And while the log
 falls behind, each turn of the loop is followed by a pause: a busy loop keeps the interpreter from the writer's thread.
@@ -42,8 +42,8 @@ TURN_BUDGET = 1_024
 TURN_S = 0.0007
 """No batch is begun in a turn of the loop that has lasted so long: heavy handlers hold sockets and timers up no more
 than light ones do."""
-PERSISTENT_BUDGET = 16
-"""Messages of a persistent actor per batch: each costs some ten times a light one."""
+BATCH_S = 0.0002
+"""A batch has no more messages than take so long at the pace of the actor's last ones."""
 IN_PLACE_BUDGET = 256
 """Asks answered in place before one takes the queue: an asker that never waits would starve the loop."""
 CEDE_PAST_S = 0.05
@@ -133,8 +133,7 @@ class Dispatcher:
                     self._ready.rotate(-self._dice.index(len(self._ready)))
                 cell = self._ready.popleft()
                 cell.is_queued = False
-                most = PERSISTENT_BUDGET if cell.is_persistent else ACTOR_BUDGET
-                budget -= self._run(cell, min(most, budget))
+                budget -= self._run(cell, budget)
         except Exception as error:  # noqa: BLE001  # a bug in the runtime: silence would be a hang
             self._crashed(error)
         self._is_draining = bool(self._ready)
@@ -150,10 +149,10 @@ class Dispatcher:
         if not cell.may_run:
             return 0
         began_s = self._now_s
-        handled = self._batch(cell, budget)
+        pace = cell.pace = cell.pace or Pace()
+        handled = self._batch(cell, pace.fitting(BATCH_S, min(ACTOR_BUDGET, budget)))
         if handled:
             now_s = self._now_s = self._loop.time()
-            pace = cell.pace = cell.pace or Pace()
             pace.note_batch(handled, now_s - began_s)
             if cell.mailbox.data:
                 pace.note_waiting(cell.mailbox, now_s)

@@ -9,6 +9,8 @@ No clock: times arrive as arguments, in monotonic seconds.
 
 from bus.mailbox import Mailbox
 
+ASSUMED_S = 0.00001
+"""What a message takes of an actor that has handled none yet."""
 BATCHES_KEPT = 128
 """Enough for a p99 that means something, little enough for thousands of actors."""
 
@@ -16,9 +18,10 @@ BATCHES_KEPT = 128
 class Pace:
     """The measurements of one actor."""
 
-    __slots__ = ("_mark_count", "_mark_s", "_next", "_times_s")
+    __slots__ = ("_last_s", "_mark_count", "_mark_s", "_next", "_times_s")
 
     def __init__(self) -> None:
+        self._last_s = ASSUMED_S
         self._times_s: list[float] = []
         self._next = 0
         self._mark_s = 0.0
@@ -32,12 +35,17 @@ class Pace:
 
     def note_batch(self, handled: int, elapsed_s: float) -> None:
         """That many messages took that long together."""
-        per_message_s = elapsed_s / handled
+        self._last_s = per_message_s = elapsed_s / handled
         if len(self._times_s) < BATCHES_KEPT:
             self._times_s.append(per_message_s)
         else:
             self._times_s[self._next] = per_message_s
             self._next = (self._next + 1) % BATCHES_KEPT
+
+    def fitting(self, seconds: float, most: int) -> int:
+        """How many messages take so long if they are like the last ones; at least one, and no more than `most`."""
+        last_s = self._last_s
+        return most if last_s * most <= seconds else max(1, int(seconds / last_s))
 
     def oldest_s(self, mailbox: Mailbox, now_s: float) -> float:
         """How long the oldest message has waited, at least; 0 when none waits."""

@@ -1,5 +1,8 @@
 """How an actor keeps up, from two readings a batch."""
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from actors.runtime.pace import BATCHES_KEPT, Pace
 from bus.envelope import Origin
 from bus.mailbox import Mailbox
@@ -49,3 +52,15 @@ def test_a_mark_that_is_used_up_is_set_anew() -> None:
     mailbox.take()
     pace.note_waiting(mailbox, 20.0)
     assert pace.oldest_s(mailbox, 21.0) == 1.0
+
+
+@given(st.floats(1e-7, 1.0), st.floats(1e-6, 1.0), st.integers(1, 200))
+def test_a_batch_has_as_many_messages_as_fit_at_the_last_pace_and_at_least_one(
+    per_message_s: float, seconds: float, most: int
+) -> None:
+    pace = Pace()
+    pace.note_batch(1, per_message_s)
+    fitting = pace.fitting(seconds, most)
+    assert 1 <= fitting <= most
+    assert fitting == 1 or fitting * per_message_s <= seconds * 1.001
+    assert fitting == most or (fitting + 1) * per_message_s > seconds
