@@ -85,7 +85,6 @@ from web.tokens import Tokens
 
 logger = logging.getLogger(__name__)
 
-"""The served society; other runs are processes of their own."""
 TOKEN_NAME = "admin.token"
 CHECKS_NAME = "checks"
 """Where the working trees of checks stand while they run."""

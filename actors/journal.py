@@ -231,9 +231,8 @@ class Journal(Actor):
             if deferred is not None:
                 deferred.answer(ended.view)
         elif ended.error is not None:
-            if not isinstance(
-                ended.error, Refused
-            ):  # who comes before all others has nothing to save, which is no fault
+            # Who comes before all others has nothing to save: a refusal, and no fault.
+            if not isinstance(ended.error, Refused):
                 self._failed_s = self.monotonic_s
                 failed = CheckpointFailed(f"c-{ended.position}", str(ended.error), self._identity.run)
                 operators.warning("a checkpoint could not be saved", checkpoint=failed.checkpoint, reason=failed.reason)

@@ -27,7 +27,6 @@ from bus.messages.completions import ROUTER, ReadRouter, SetBudget
 from bus.messages.repositories import ReadRepositoryFile
 
 PROPOSE_CHANGE = "propose_change"
-REQUEST_SPEND = "request_spend"
 SPEND = "spend"
 """The kind of a proposal that asks for money."""
 RUN = "run"

@@ -4,7 +4,7 @@ Rules: what is over the bound goes at once, the oldest day first and within a da
 has grown to an eighth of the bound goes on in a new one, so that a busy day loses its beginning and not all of it. Only
 files of the names that are given here are ever touched. Errors of the disk are the caller's.
 
-One thread at a time has it: it blocks, so it belongs on a thread, and its calls wait for each other.
+It blocks, so it belongs on a thread; calls from several wait for each other.
 """
 
 import re

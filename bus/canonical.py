@@ -4,7 +4,7 @@ Rules: joined, the pieces are the state's JSON, with the entries of a dict in th
 is part of a state (the oldest bid first), and events folded again make it again. Where a piece ends is decided by the
 entry that stands there and by nothing before it, so that what did not change lies in pieces that did not change,
 whatever was added or taken away elsewhere. A border is the likelier the longer the entry: pieces come out equally long
-whatever they are made of. States hold no sets: these have no order of their own.
+whatever they are made of. What is small is one piece. States hold no sets: these have no order of their own.
 
 The walk is lazy: who must not hold up others takes a few pieces at a time, while nobody changes the state.
 

@@ -57,6 +57,7 @@ class Catalogue:
     def __init__(self, events: Iterable[type[Event]]) -> None:
         self._types = {kind.wire_name: kind for kind in events}
         self._decoders = {name: msgspec.json.Decoder(kind) for name, kind in self._types.items()}
+        self._versions = {name: kind.version for name, kind in self._types.items()}
         self._encoder = msgspec.json.Encoder()
         self._attributes = {kind: _attributes(kind) for kind in self._types.values()}
 
@@ -112,6 +113,11 @@ class Catalogue:
         if kind is None or version > kind.version:
             raise UnknownEvent(type_, version)
         return self._decoders[type_].decode if version == kind.version else partial(self.decode, type_, version)
+
+    def today(self, events: Iterable[StoredEvent]) -> list[StoredEvent]:
+        """Stored events, each `upcast` where it was recorded with other fields than its type has today."""
+        version_of = self._versions.get
+        return [event if event.version >= version_of(event.type, 0) else self.upcast(event) for event in events]
 
     def upcast(self, stored: StoredEvent) -> StoredEvent:
         """A stored event with the fields that its type has today; the same where it has them.

@@ -6,7 +6,7 @@ and a further message costs a pair. An ask has an origin of its own.
 """
 
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
@@ -93,10 +93,13 @@ class OwnEvents(msgspec.Struct, frozen=True, gc=False):
 
 EncodedEvent = tuple[Position, int, str, int, str, str, str, str, str, str, Position, Position, bytes, bytes | None]
 """An event that is ready for its row, in a `StoredEvent`'s order, the hash excepted. A tuple, for the burst's sake."""
+TYPE_FIELD: Final = 2
+DATA_FIELD: Final = 12
+"""Where these stand in it."""
 
 
 class StoredEvent(msgspec.Struct, frozen=True, gc=False):
-    """A committed event as it stands in the journal and as it goes to sockets: the bytes are shared."""
+    """An event as it stands in the journal and as it goes to sockets, once it is committed: the bytes are shared."""
 
     position: Position
     time_us: int

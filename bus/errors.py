@@ -201,12 +201,6 @@ class BadUsage(AgoraError):
     code = "bad_usage"
 
 
-class WorkFailed(AgoraError):
-    """A command did its part and the work came to nothing; the reason has been said in full."""
-
-    code = "work_failed"
-
-
 class NotServing(AgoraError):
     """No server runs on the data directory, and the command needs one."""
 

@@ -1,8 +1,9 @@
 """A copy of a data directory in one file, while it is written to.
 
 Rules: checkpoints are copied before the journal, so that none stands on what the copy lacks; each database is copied as
-of one moment, page by page, without keeping its writer from writing; the copy is proved before it takes its name, and
-takes it whole or not at all. It is a plain tar: unpacked into an empty directory, it is a data directory.
+of one moment, page by page, without keeping its writer from writing; where old events are pruned meanwhile, the copy is
+begun again. It is proved before it takes its name, and takes it whole or not at all. It is a plain tar: unpacked into
+an empty directory, it is a data directory.
 """
 
 import os
@@ -24,13 +25,18 @@ from bus.refusals import NotFound
 from storage import queries
 from storage.checkpoints import CHECKPOINTS_NAME, CheckpointStore
 from storage.database import Database
+from storage.errors import PrunedMeanwhile
 from storage.events import EventStore
 from storage.forks import Progress
 from storage.layout import SEGMENTS_NAME
 from storage.migration import JOURNAL_NAME
+from storage.schema import JOURNAL
+from storage.segments import read_layout
 
 PAGES_AT_A_TIME = 2_000
 """Eight megabytes; between two of them the bar moves."""
+TRIES_MAX = 3
+"""Between two prunes by the limits of a society there is time for more than one copy."""
 
 
 class BackedUp(msgspec.Struct, frozen=True):
@@ -52,7 +58,31 @@ async def back_up(
         raise BadUsage(f"{file} is there already; choose another name")
     if not await anyio.Path(data / JOURNAL_NAME).is_file():
         raise NotFound("journal", str(data / JOURNAL_NAME))
+    for _ in range(TRIES_MAX - 1):
+        before = await _pruned_to(data)
+        try:
+            return await _back_up(data, checkpoints, file, catalogue=catalogue, clock=clock, progress=progress)
+        except StorageError:
+            if await _pruned_to(data) == before:
+                raise
+    return await _back_up(data, checkpoints, file, catalogue=catalogue, clock=clock, progress=progress)
+
+
+async def _pruned_to(data: Path) -> Position:
+    async with Database(data / JOURNAL_NAME, is_read_only=True) as database:
+        return await database.run(partial(_read_pruned_to, path=database.path))
+
+
+def _read_pruned_to(connection: sqlite3.Connection, path: Path) -> Position:
+    (version,) = connection.execute(queries.VERSION).fetchone()
+    return read_layout(connection, path).pruned_to if version == JOURNAL.version else Position(0)
+
+
+async def _back_up(
+    data: Path, checkpoints: Path, file: Path, *, catalogue: Catalogue, clock: Clock, progress: Progress
+) -> BackedUp:
     draft = file.with_name(f".{file.name}.{os.getpid()}")
+    pruned_to = await _pruned_to(data)
     try:
         await anyio.to_thread.run_sync(partial(draft.mkdir, parents=True, mode=0o700))
         if await anyio.Path(checkpoints / CHECKPOINTS_NAME).is_file():
@@ -62,6 +92,8 @@ async def back_up(
         await anyio.to_thread.run_sync((draft / SEGMENTS_NAME).mkdir)
         for name in await _databases(data):
             await _copy(data / name, draft / name, progress)
+        if (after := await _pruned_to(data)) != pruned_to:
+            raise PrunedMeanwhile(after)
         found = await _proved(draft, catalogue, clock)
         size = await anyio.to_thread.run_sync(_pack, draft, file)
     finally:

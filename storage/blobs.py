@@ -55,12 +55,14 @@ class Blobs:
         self._copy(self._wal.after_commit)
 
     def remove(self, names: Collection[bytes]) -> int:
-        """Remove contents, overwritten in the file; how many were there. Raises sqlite3.Error."""
+        """Remove contents; how many were there. `settle` overwrites them in the file. Raises sqlite3.Error."""
         assert self._connection is not None, "the file is open"
         with transaction(self._connection):
-            removed = self._connection.executemany(queries.DELETE_BLOB, [(name,) for name in names]).rowcount
-        self._copy(self._wal.after_commit)
-        return removed
+            return self._connection.executemany(queries.DELETE_BLOB, [(name,) for name in names]).rowcount
+
+    def settle(self) -> None:
+        """Copy the log, which a removal makes as large as what went. Raises sqlite3.Error."""
+        self._copy(self._wal.copy)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -4,15 +4,14 @@ Rules: a checkpoint's chunks and its manifest are of one transaction, so that ki
 Chunks are named by their content: what did not change since the last checkpoint is not written again. The manifest is
 JSON and carries its own hash, and the hash of the state, both of which are proved before a checkpoint is used. One that
 is damaged is passed over with a warning; a file that cannot be used at all is moved aside with a warning, since the
-journal alone suffices. Whoever saves says which older ones stay; what only the others used goes with them. Pinned ones
-stay whatever is said.
+journal alone suffices. Whoever saves says which older ones stay; what only the others used goes after the answer.
+Pinned ones stay whatever is said.
 """
 
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
-from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from bus.messages.base import Position
 from bus.messages.system import CheckpointView
 from bus.refusals import NotFound
 from storage import manifests, queries
+from storage.cells import digest
 from storage.chunks import Compression
 from storage.database import Database, WalKeeper, is_full, move_aside
 from storage.directory import DirectoryLock
@@ -177,7 +177,7 @@ class CheckpointStore:
         for name in names:
             try:
                 found = await self.load(name)
-            except CorruptCheckpoint as error:
+            except (CorruptCheckpoint, NotFound) as error:
                 self._warnings.append(f"{error}; an older one is used, or the journal alone")
                 continue
             if is_held(found.view.epoch, found.view.position):
@@ -195,10 +195,11 @@ class CheckpointStore:
         for name in names:
             try:
                 await self.load(name)
-            except CorruptCheckpoint as error:
-                findings.append(Finding(name, error.reason))
-            else:
                 findings.append(Finding(name, ""))
+            except (CorruptCheckpoint, NotFound) as error:
+                if checkpoint and isinstance(error, NotFound):
+                    raise
+                findings.append(Finding(name, error.reason if isinstance(error, CorruptCheckpoint) else str(error)))
         return tuple(findings)
 
     async def _open(self) -> None:
@@ -380,7 +381,7 @@ class CheckpointStore:
         for name, content, hash_ in connection.execute(queries.CHECKPOINTS).fetchall():
             known = self._views.get(name)
             with suppress(CorruptCheckpoint):  # a list names what can be used; `verify` says what cannot
-                if known is None or known[0] != hash_ or sha256(content).digest() != hash_:
+                if known is None or known[0] != hash_ or digest(content) != hash_:
                     known = self._views[name] = (hash_, self._manifest(connection, name=name).view)
                 found.append(msgspec.structs.replace(known[1], is_pinned=name in pinned))
         return tuple(found)
@@ -423,11 +424,11 @@ def _pinned(connection: sqlite3.Connection, has_pins: bool) -> frozenset[str]:
 
 
 def _all_chunks(connection: sqlite3.Connection) -> frozenset[str]:
-    return frozenset(hash_.hex() for (hash_,) in connection.execute(queries.CHUNK_HASHES))
+    return frozenset(hash_.hex() for (hash_,) in connection.execute(queries.CHUNK_HASHES) if isinstance(hash_, bytes))
 
 
 def _names(connection: sqlite3.Connection) -> tuple[str, ...]:
-    return tuple(name for (name,) in connection.execute(queries.CHECKPOINT_NAMES))
+    return tuple(str(name) for (name,) in connection.execute(queries.CHECKPOINT_NAMES))
 
 
 def is_of_version_1(connection: sqlite3.Connection, schema: Schema) -> bool:

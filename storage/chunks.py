@@ -43,8 +43,10 @@ class Compression:
             stored = self._compressor.multi_compress_to_buffer(some, threads=THREADS)
             yield from (stored[number].tobytes() for number in range(len(some)))
 
-    def decompress(self, stored: bytes) -> bytes:
-        """A chunk as it was. Raises UnreadableChunk."""
+    def decompress(self, stored: object) -> bytes:
+        """A chunk as it was, of what stands where one belongs. Raises UnreadableChunk."""
+        if not isinstance(stored, bytes):
+            raise UnreadableChunk("it has no bytes")
         if not stored.startswith(ZSTANDARD):
             return _inflate(stored)
         try:

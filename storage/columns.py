@@ -8,12 +8,13 @@ Pure: no clock, no disk.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import accumulate
+from io import BytesIO
 
 import msgspec
 
 from bus.envelope import StoredEvent
 from bus.messages.base import Position
+from storage.boxes import PREFIX
 
 HASH_BYTES = 32
 
@@ -66,7 +67,7 @@ _texts = msgspec.json.Decoder(Texts).decode
 def events_of(
     cells: Cells, types: Name, sources: Name, *, opened: Callable[[bytes], bytes] | None = None
 ) -> list[StoredEvent]:
-    """The rows of a page, their data `opened` where that is given.
+    """The rows of a page; data in a box are `opened` where that is given.
 
     Raises ValueError where something else stands in a column than belongs there.
     """
@@ -90,7 +91,7 @@ def events_of(
         words.correlation,
         ints.cause,
         ints.cursor,
-        cut if opened is None else list(map(opened, cut)),
+        cut if opened is None else [opened(part) if part.startswith(PREFIX) else part for part in cut],
         [None] * count if sealed is None else _cut_sealed(sealed, ints.sealed_lengths),
         _cut(bytes.fromhex(hashes), [HASH_BYTES] * count),
     )
@@ -111,10 +112,9 @@ def own_of(numbers: str, data: bytes, sealed: bytes | None) -> Iterator[tuple[in
 
 
 def _cut(content: bytes, lengths: Sequence[int]) -> list[bytes]:
-    ends = list(accumulate(lengths))
-    return [content[start:end] for start, end in zip((0, *ends), ends, strict=False)]
+    return list(map(BytesIO(content).read, lengths))
 
 
 def _cut_sealed(content: bytes, lengths: Sequence[int]) -> list[bytes | None]:
-    cut = _cut(content, [max(0, length) for length in lengths])
-    return [part if length >= 0 else None for part, length in zip(cut, lengths, strict=True)]
+    read = BytesIO(content).read
+    return [read(length) if length >= 0 else None for length in lengths]

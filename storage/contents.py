@@ -26,7 +26,8 @@ T = TypeVar("T")
 
 ROWS_AT_A_TIME = 1_000
 BLOBS_AT_A_TIME = 16
-"""Of those that are removed in one transaction: they are large."""
+BLOB_BYTES_AT_A_TIME = 512 * 1024
+"""Of contents that are removed in one transaction, if it is more than one: two milliseconds for the writer."""
 
 
 class Read(Protocol):
@@ -86,10 +87,17 @@ class Contents:
     async def remove(self, names: Collection[bytes], after: Position) -> int:
         """Remove blobs that nothing names up to a position, nor since; how many went. Raises StorageError."""
         removed = 0
-        waiting = list(names)
-        while waiting:  # a few at a time, so that no event waits for long
-            some, waiting = waiting[:BLOBS_AT_A_TIME], waiting[BLOBS_AT_A_TIME:]
-            removed += await self._write(partial(self._end.remove_blobs, names=some, after=after))
+        waiting = set(names)
+        sizes = await self._read(lambda view: _sizes(view.files.get(self._blobs_path), waiting))
+        for some in portions(sizes):  # a few at a time, so that no event waits for long
+            head = self._end.head
+            async for events in self.rows(ReadEvents(types=self._catalogue.with_blobs, after=after)):
+                waiting -= named_in(event.data for event in events)
+            after = head  # what is left to look through on the writer's thread has come since
+            names = [name for name in some if name in waiting]
+            if names:
+                removed += await self._write(partial(self._end.remove_blobs, names=names, after=after))
+                await self._write(self._end.settle_blobs)
         return removed
 
     async def keep_keys(self, keys: Mapping[int, bytes]) -> None:
@@ -110,3 +118,20 @@ class Contents:
 
     def _all(self, view: View) -> set[bytes]:
         return {hash_ for (hash_,) in view.files.get(self._blobs_path).execute(queries.BLOB_HASHES)}
+
+
+def portions(sizes: Mapping[bytes, int]) -> list[list[bytes]]:
+    """Contents by their sizes, as they are removed together: a few, and not many bytes; a large one alone."""
+    found: list[list[bytes]] = []
+    room = 0
+    for name, size in sizes.items():
+        if not found or size > room or len(found[-1]) == BLOBS_AT_A_TIME:
+            found.append([])
+            room = BLOB_BYTES_AT_A_TIME
+        found[-1].append(name)
+        room -= size
+    return found
+
+
+def _sizes(blobs: sqlite3.Connection, names: Collection[bytes]) -> dict[bytes, int]:
+    return {hash_: size for hash_, size in blobs.execute(queries.BLOB_SIZES) if hash_ in names}

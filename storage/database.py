@@ -96,8 +96,12 @@ class WalKeeper:
         if size <= self._allowed:
             return False
         self._allowed = size + WAL_BYTES_COPIED
+        return self.copy(connection)
+
+    def copy(self, connection: sqlite3.Connection) -> bool:
+        """Copy the log, however small it is; whether all of it was. Raises sqlite3.Error."""
         is_busy, pages, copied = connection.execute(queries.WAL_COPY).fetchone()
-        return not is_busy and pages == copied
+        return bool(not is_busy and pages == copied)
 
     def empty(self, connection: sqlite3.Connection) -> bool:
         """Copy the log into the database and cut it, waiting for nobody; whether it is empty. Raises sqlite3.Error."""

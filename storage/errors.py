@@ -132,6 +132,16 @@ class FileGone(StorageError):
         self.path = path
 
 
+class PrunedMeanwhile(StorageError):
+    """Old events were pruned while they were gone through: what was read so far has no rest."""
+
+    code = "pruned_meanwhile"
+
+    def __init__(self, pruned_to: int) -> None:
+        super().__init__(f"the events up to {pruned_to} were pruned while they were being read; begin again")
+        self.pruned_to = pruned_to
+
+
 class CorruptCheckpoint(StorageError):
     """A checkpoint is not what was saved. An older one, or the journal alone, takes its place."""
 

@@ -8,11 +8,10 @@ of a lost stretch says is then no longer part of this timeline (`holds`).
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,11 +36,12 @@ from bus.messages.system import (
     SearchEvents,
 )
 from bus.refusals import NotFound
-from storage import causes, integrity, queries, reading, searching, summaries
+from storage import causes, cells, integrity, queries, reading, searching, summaries
 from storage.contents import Contents
 from storage.database import Database, translated
 from storage.directory import DirectoryLock
 from storage.errors import CorruptDatabase, CorruptJournal, DatabaseFailed, DirectoryNotWritable, FileGone
+from storage.indexing import Indexing
 from storage.integrity import Progress, Verification
 from storage.keeper import Keeper, Stopped, remove_files
 from storage.keyring import KeyedFiles
@@ -94,7 +94,9 @@ class EventStore:
         self._clock = clock
         self._writer = Database(self.path)
         self._readers = Readers(self.path, READERS)
-        self._keeper = Keeper()
+        self._writes = 0
+        self._keeper = Keeper(lambda: self._writes)
+        self._indexing = Indexing()
         self._end = JournalEnd(directory, catalogue, clock, limits, self._settle)
         self._warnings: list[str] = []
         self.contents = Contents(directory, catalogue, self._end, self._read, self._write, forget=self._readers.forget)
@@ -161,7 +163,12 @@ class EventStore:
 
     async def write(self, batch: Batch, blobs: Mapping[BlobId, bytes]) -> None:
         """Make a batch durable, all or nothing; one that landed before stays as it is. Raises StorageError."""
-        await self._write(partial(self._end.write, batch=batch, blobs=blobs), then=partial(self._end.tend, batch=batch))
+        work, then = partial(self._end.write, batch=batch, blobs=blobs), partial(self._end.tend, batch=batch)
+        self._writes += 1  # whoever reads that gives way
+        try:
+            await self._write(work, then)
+        finally:
+            self._writes += 1
 
     async def copy(self, events: Sequence[EncodedEvent]) -> Sequence[StoredEvent]:
         """Take the next events from another journal, durable on return. Raises StorageError."""
@@ -186,12 +193,13 @@ class EventStore:
         return await self._read(partial(reading.read_page, query=query))
 
     async def search(self, query: SearchEvents) -> EventPage:
-        """The newest events whose text has all the words. Raises InvalidField, StorageError."""
+        """The newest events that have all the words, as far as they are indexed. Raises InvalidField, StorageError.
+
+        What is not indexed yet is brought up on the keeper's thread: the writer and other reads go on meanwhile.
+        """
         searching.check_search(query)
-        layout = self.layout
-        # What is not indexed yet is brought up on the keeper's thread: the writer and other reads go on meanwhile.
-        work = self._keeper.submit(self._keeper.index_all, layout)
-        await self._kept(work)
+        with self._keeping():
+            await self._indexing.bring_up(lambda: self._keeper.submit_index(self.layout))
         return await self._read(partial(searching.search, query=query))
 
     async def chain(self, query: ReadChain) -> EventChain:
@@ -234,7 +242,7 @@ class EventStore:
         if row is None:
             raise NotFound("blob", blob)
         content: bytes = row[0]
-        if sha256(content).digest() != digest:
+        if cells.digest(content) != digest:
             raise CorruptDatabase(self._end.blobs_path, f"blob {blob} is not what its name says")
         return content
 
@@ -322,8 +330,14 @@ class EventStore:
 
     async def _kept(self, work: "Future[T]") -> T:
         """Wait for the keeper's thread. Raises StorageError."""
-        try:
+        with self._keeping():
             return await asyncio.wrap_future(work)
+
+    @contextmanager
+    def _keeping(self) -> Iterator[None]:
+        """What goes wrong on the keeper's thread, as StorageError."""
+        try:
+            yield
         except sqlite3.Error as error:
             raise translated(error, self.layout.directory) from error
         except OSError as error:

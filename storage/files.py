@@ -1,4 +1,7 @@
-"""The files that one thread reads from: opened when first asked for, a bounded number of them kept open.
+"""The files that one thread reads from, and what it remembers of segments for as long as it has them open.
+
+Rules: a file is opened when it is first asked for, and a bounded number of them is kept open. What is remembered is
+what can never change: names once given, minutes that are over, questions that nothing in a closed segment answers.
 
 SQLite attaches ten databases at most and plans badly across them; a connection per file and a merge by position has
 neither limit.

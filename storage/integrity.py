@@ -14,23 +14,22 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
-from typing import Final
 
 import anyio.from_thread
 import anyio.to_thread
 import msgspec
 
 from bus.codec import Catalogue, UnknownEvent
-from bus.envelope import EncodedEvent
+from bus.envelope import DATA_FIELD, TYPE_FIELD, EncodedEvent
 from bus.errors import StorageError
-from bus.messages.base import Position
+from bus.messages.base import MAIN_RUN, Position
 from bus.messages.system import TextRedacted
 from storage import layout as layouts
 from storage import queries
 from storage.blobs import BLOBS_NAME
 from storage.boxes import has_box
+from storage.cells import checked, digest
 from storage.chain import KEPT, PRUNABLE, row_hash
 from storage.database import connect, is_on_a_read_only_disk, translated
 from storage.errors import CorruptDatabase, DatabaseLocked, DirectoryNotWritable, DiskFull, FileGone, UnknownSchema
@@ -41,9 +40,6 @@ from storage.layout import SEGMENTS_NAME, Layout, Segment, epoch_hash
 from storage.migration import JOURNAL_NAME
 from storage.schema import BLOBS, JOURNAL, KEYS, SEGMENT, TEXT, Schema, check, differences
 
-TYPE: Final = 2
-DATA: Final = 12
-"""Where the fields stand in an encoded event."""
 PAGE_ROWS = 2_000
 WALKS_MAX = 3
 """Old events go every few minutes at most, and a walk goes past them first."""
@@ -53,6 +49,7 @@ PAGE_BLOBS = 16
 Progress = Callable[[Position, Position], None]
 """Called with the last position that was proved and the head; on another thread."""
 Rows = list[tuple[EncodedEvent, bytes, int]]
+Ends = list[tuple[int, Position, bytes]]
 
 
 class Verification(msgspec.Struct, frozen=True):
@@ -205,9 +202,9 @@ class _Walk:
                     raise Wrong(position, "the row is missing")
                 if chain not in self._hashes or row_hash(self._hashes[chain], chain, event) != stored_hash:
                     raise Wrong(position, "the row is not what its hash says")
-                if has_box(event[DATA]):
-                    self._prove_box(position, event[DATA])
-                if event[TYPE] in self._with_blobs:
+                if has_box(event[DATA_FIELD]):
+                    self._prove_box(position, event[DATA_FIELD])
+                if event[TYPE_FIELD] in self._with_blobs:
                     self._prove_names(event)
                 if is_pruned and chain != KEPT:
                     raise Wrong(position, "the row should have been pruned")
@@ -251,7 +248,7 @@ class _Walk:
                     raise Wrong(0, f"the end of chain {chain} is not the one noted")
         else:
             anchors = {PRUNABLE: segment.prunable, KEPT: segment.kept}
-            for chain, position, hash_ in rows.execute(queries.CHAINS).fetchall():
+            for chain, position, hash_ in checked(rows.execute(queries.CHAINS).fetchall(), Ends, path):
                 if position >= segment.first:
                     is_sound = rows.execute(queries.HASH_AT, (position, chain)).fetchall() == [(hash_,)]
                 else:  # nothing was written on this chain since the segment began
@@ -311,7 +308,7 @@ class _Walk:
         if path.exists():  # a journal that is only looked at may be older than personal text
             with closing(self._opened(path, KEYS)) as keys:
                 for block, content, hash_ in keys.execute(queries.ALL_KEYS).fetchall():
-                    if sha256(content).digest() != hash_:
+                    if digest(content) != hash_:
                         raise Wrong(0, f"block {block} of the keys of personal text is not what its hash says")
                 _prove_structure(keys, path, KEYS)
 
@@ -335,10 +332,10 @@ class _Walk:
             while rows := contents.execute(queries.BLOBS_AFTER, (last, PAGE_BLOBS)).fetchall():
                 anyio.from_thread.check_cancelled()
                 for id_, hash_, content in rows:
-                    if sha256(content).digest() == hash_:
+                    if digest(content) == hash_:
                         self._sound_blobs.add(hash_.hex())
                     else:
-                        self._damaged_blobs.append(hash_.hex())
+                        self._damaged_blobs.append(hash_.hex() if isinstance(hash_, bytes) else str(hash_))
                     last = id_
 
     def _prove_blobs(self) -> None:
@@ -351,10 +348,10 @@ class _Walk:
 
 
 def _is_meant(event: EncodedEvent, redacted: TextRedacted) -> bool:
-    """Whether a redaction was of that event's text."""
+    """Whether a redaction was of that event's text; one that names no run is of the journal's own."""
     position, *_, task, agent, run, correlation, _, _, _, _ = event
     wanted = (redacted.task, redacted.agent, redacted.run, redacted.correlation, redacted.position)
-    stands = (task, agent, run, correlation, position)
+    stands = (task, agent, run or MAIN_RUN, correlation, position)
     return all(not one or one == other for one, other in zip(wanted, stands, strict=True))
 
 

@@ -1,10 +1,11 @@
 """The keys of personal text: one per event, in a file apart from the journal's rows, so that they can be destroyed.
 
-Rules: keys are made in blocks, and a block is durable before the first event that uses one of its keys; each time they
-run out, more blocks are made at once, so that in a burst few batches wait for a sync of their own. A number is given
-once: a start begins with a block of its own. A destroyed key is zeros,
-overwritten in the file (`secure_delete`), with the log beside it emptied. The file can be read by its owner alone.
-Backups and forks carry the keys, since without them the text is gone: what is redacted here stays readable there.
+Rules: a key is given without a wait, out of a block that was made in memory; the block is durable before the batch with
+the first event that uses one of its keys. Each time the keys run out, more blocks are made at once, so that in a burst
+few batches wait for a sync of their own. A number is given once: a start begins with a block of its own. A destroyed
+key is zeros, overwritten in the file (`secure_delete`), with the log beside it emptied. The file can be read by its
+owner alone. Backups and forks carry the keys, since without them the text is gone: what is redacted here stays readable
+there.
 
 Keys are given where events are appended; the file's writing side lives on the thread that writes the journal.
 """
@@ -17,11 +18,10 @@ from hashlib import sha256
 from pathlib import Path
 from secrets import token_bytes
 
-import msgspec
-
 from bus.envelope import StoredEvent
 from storage import boxes, queries
 from storage.boxes import KEY_BYTES
+from storage.cells import digest
 from storage.database import WalKeeper, connect, is_full
 from storage.errors import CorruptDatabase
 from storage.files import Files
@@ -154,7 +154,7 @@ class Keys:
 
 
 class Opener:
-    """Opens boxes for one read, with the keys as they are when it begins."""
+    """Opens boxes for one read, with the keys of a block as they were when it was first asked for."""
 
     def __init__(self, connection: Callable[[], sqlite3.Connection], path: Path) -> None:
         self._connection = connection
@@ -194,15 +194,6 @@ def living(files: Files, path: Path, events: Iterable[StoredEvent]) -> dict[int,
     return {number: key for number in numbers if (key := opener.key(number)) is not None}
 
 
-def opened(files: Files, path: Path, events: Iterable[StoredEvent]) -> list[StoredEvent]:
-    """The events with their personal text, or with markers where it was redacted. Raises CorruptDatabase."""
-    opener = opener_of(files, path)
-    return [
-        msgspec.structs.replace(event, data=opener.data(event.data)) if boxes.has_box(event.data) else event
-        for event in events
-    ]
-
-
 def _blocks(keys: bytes) -> list[bytes]:
     return [keys[start : start + BLOCK_BYTES] for start in range(0, len(keys), BLOCK_BYTES)]
 
@@ -212,7 +203,7 @@ def _block(connection: sqlite3.Connection, path: Path, block: int) -> bytes | No
     if row is None:
         return None
     content: bytes = row[0]
-    if sha256(content).digest() != row[1] or len(content) != BLOCK_BYTES:
+    if digest(content) != row[1] or len(content) != BLOCK_BYTES:
         raise CorruptDatabase(path, f"the keys from {block * BLOCK_KEYS} on are not what they were")
     return content
 

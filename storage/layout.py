@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from bus.messages.base import Microseconds, Position
+from storage.cells import digest
 
 SEGMENTS_NAME = "segments"
 PATHS_KEPT = 1_024
@@ -55,7 +56,17 @@ class Segment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def name(self) -> str:
         """Its file, below the directory of segments."""
-        return f"{self.first:016d}{'.kept' if self.state == 'pruned' else ''}.sqlite"
+        return self.kept_name if self.is_pruned else self.whole_name
+
+    @property
+    def is_pruned(self) -> bool:
+        """Whether only its kept rows are left."""
+        return self.state == "pruned"
+
+    @property
+    def whole_name(self) -> str:
+        """The file that all its rows are in until it is pruned."""
+        return f"{self.first:016d}.sqlite"
 
     @property
     def kept_name(self) -> str:
@@ -117,7 +128,7 @@ def pack(segment: Segment) -> tuple[bytes, bytes]:
 
 def unpack(content: bytes, hash_: bytes) -> Segment:
     """The description as it was. Raises ValueError where it is damaged."""
-    if sha256(content).digest() != hash_:
+    if digest(content) != hash_:
         raise ValueError("the description of a segment is not what its hash says")
     return msgspec.json.decode(content, type=Segment)
 

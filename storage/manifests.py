@@ -20,6 +20,7 @@ import msgspec
 from bus.address import Address
 from bus.messages.base import Microseconds, Position, RunId
 from bus.messages.system import CheckpointReason, CheckpointView
+from storage.cells import digest
 from storage.chunks import CHUNK_BYTES_MAX
 from storage.errors import CorruptCheckpoint
 
@@ -365,7 +366,7 @@ def encode(manifest: Manifest, listing: Listing) -> tuple[bytes, bytes]:
 
 def decode(name: str, content: bytes, hash_: bytes, read: Read) -> Manifest:
     """The manifest as it was. Raises CorruptCheckpoint."""
-    if sha256(content).digest() != hash_:
+    if digest(content) != hash_:
         raise CorruptCheckpoint(name, "the manifest is not what its hash says")
     try:
         if content.startswith(b'{"format":'):

@@ -1,13 +1,13 @@
 """A journal that is only looked at: beside the process that holds the directory, or with none running.
 
 Rules: nothing is written, not even the mark; a read sees what was committed when it began. It answers what the runtime
-asks of the past, so that states can be folded from it without a system.
+asks of the past, so that states can be folded from it without a system. Whoever writes may prune meanwhile: a page is
+of what is there then, and what goes through all events ends with an error rather than with a gap.
 """
 
-import asyncio
 import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -33,9 +33,11 @@ from bus.messages.system import (
 from bus.refusals import NotFound
 from storage import causes, queries, reading, searching, summaries
 from storage.blobs import BLOBS_NAME
+from storage.cells import checked
 from storage.database import translated
-from storage.errors import CorruptDatabase, CorruptJournal, DatabaseFailed
+from storage.errors import CorruptDatabase, CorruptJournal, DatabaseFailed, FileGone, PrunedMeanwhile
 from storage.files import Files
+from storage.indexing import Indexing
 from storage.keeper import Keeper
 from storage.keyring import KeyedFiles
 from storage.keys import living
@@ -53,6 +55,8 @@ BATCH_EVENTS = 1_000
 NOTHING = Position(0)
 BATCH_BLOBS = 16
 """Blobs are large: a batch is a few megabytes."""
+LOOKS_MAX = 3
+"""How often a read looks where the segments are; between two looks as many prunes have come."""
 
 
 class Past:
@@ -64,6 +68,7 @@ class Past:
         self._clock = clock
         self._readers = Readers(self.path, READERS)
         self._keeper = Keeper()
+        self._indexing = Indexing()
         self._epochs: tuple[tuple[int, Position], ...] = ()
         self.head = Position(0)
         """The last event when it was opened."""
@@ -110,23 +115,33 @@ class Past:
         return await self._read(partial(summaries.summarise, catalogue=self._catalogue, minutes=minutes, now_us=now_us))
 
     async def histogram(self, buckets: int) -> EventHistogram:
-        """How many events of each type in so many equal spans of the journal's time."""
+        """How dense the journal is over all time. Raises InvalidField."""
+        summaries.check_buckets(buckets)
         return await self._read(partial(summaries.histogram, buckets=buckets))
 
     async def search(self, query: SearchEvents, texts: Path) -> EventPage:
-        """The newest events whose text has all the words. Raises InvalidField, StorageError.
+        """The newest events that have all the words, as far as they are indexed. Raises InvalidField, StorageError.
 
         The journal stays as it is: what is looked up is made and brought up in `texts`.
         """
         searching.check_search(query)
+        for _ in range(LOOKS_MAX - 1):
+            with suppress(FileGone):
+                return await self._search(query, texts)
+        return await self._search(query, texts)
+
+    async def _search(self, query: SearchEvents, texts: Path) -> EventPage:
         layout = await self._read(lambda view: view.layout)
         try:
-            await asyncio.wrap_future(self._keeper.submit(self._keeper.index_all, layout, texts))
+            await self._indexing.bring_up(lambda: self._keeper.submit_index(layout, texts))
         except sqlite3.Error as error:
+            for path in sorted(layout.paths):
+                if not await anyio.Path(path).exists():
+                    raise FileGone(path) from error
             raise translated(error, texts) from error
         except OSError as error:
             raise DatabaseFailed(texts, error.strerror or str(error)) from error
-        return await self._read(partial(searching.search, query=query, texts=texts))
+        return await self._look_up(partial(searching.search, query=query, texts=texts))
 
     async def chain(self, query: ReadChain) -> EventChain:
         """What an event was caused by, and what it caused. Raises NotFound, StorageError."""
@@ -150,13 +165,14 @@ class Past:
         return await self._read(lambda view: living(view.files, view.keys_path, events))
 
     async def stored(self, after: Position = NOTHING, upto: Position | None = None) -> AsyncIterator[EventPage]:
-        """The rows with after < position <= upto as they stand, in order, page by page."""
+        """The rows with after < position <= upto as they stand, in order, page by page. Raises PrunedMeanwhile."""
         last = self.head if upto is None else upto
         while after < last:
             query = ReadEvents(
                 after=after, before=Position(last + 1), limit=BATCH_EVENTS, is_newest_first=False, types=("#",)
             )
-            page = await self._read(partial(reading.read_page, query=query, is_raw=True))
+            read = partial(reading.read_page, query=query, is_raw=True)
+            page = await self._read(self._without_gap(read, after, last))
             if not page.events:
                 return
             yield page
@@ -170,30 +186,52 @@ class Past:
             yield {BlobId(hash_.hex()): content for _, hash_, content in rows}
 
     async def own_events(self, address: Address, after: Position) -> AsyncGenerator[OwnEvents, None]:
-        """The events that `address` recorded after a position, in order, in batches."""
+        """The events that `address` recorded after a position, in order, in batches. Raises PrunedMeanwhile."""
         read = partial(reading.read_own, catalogue=self._catalogue, source=address, limit=BATCH_EVENTS)
-        while (own := await self._read(partial(read, after=after))) is not None:
+        while (own := await self._read(self._without_gap(partial(read, after=after), after, self.head))) is not None:
             yield own
             after = own.position
 
     async def facts(
         self, topics: tuple[str, ...], agent: str | None, after: Position, upto: Position
     ) -> AsyncIterator[Sequence[Recorded]]:
-        """The events that match, with after < position <= upto, in order, in batches."""
+        """The events that match, with after < position <= upto, in order, in batches. Raises PrunedMeanwhile."""
         before = Position(upto + 1)
         query = ReadEvents(types=topics, agent=agent or "", before=before, limit=BATCH_EVENTS, is_newest_first=False)
         async for batch in self._batches(query, after):
             yield batch
 
     async def _batches(self, query: ReadEvents, after: Position) -> AsyncIterator[Sequence[Recorded]]:
-        read = partial(reading.read_recorded, catalogue=self._catalogue)
-        while batch := await self._read(partial(read, query=msgspec.structs.replace(query, after=after))):
+        upto = Position(query.before - 1)
+        while after < upto:
+            wanted = msgspec.structs.replace(query, after=after)
+            read = partial(reading.read_recorded, catalogue=self._catalogue, query=wanted)
+            batch = await self._read(self._without_gap(read, after, upto))
+            if not batch:
+                return
             yield batch
             if len(batch) < query.limit:
                 return
             after = batch[-1].position
 
+    def _without_gap(self, work: Callable[[View], T], after: Position, upto: Position) -> Callable[[View], T]:
+        """The work, for whoever must not miss what was there at the opening. It raises PrunedMeanwhile."""
+        known = self.layout.pruned_to
+
+        def read(view: View) -> T:
+            if upto > known and view.layout.pruned_to > max(after, known):
+                raise PrunedMeanwhile(view.layout.pruned_to)
+            return work(view)
+
+        return read
+
     async def _read(self, work: Callable[[View], T]) -> T:
+        for _ in range(LOOKS_MAX - 1):
+            with suppress(FileGone):  # a prune came between the look at the layout and the file: look again
+                return await self._look_up(work)
+        return await self._look_up(work)
+
+    async def _look_up(self, work: Callable[[View], T]) -> T:
         try:
             return await self._readers.run(lambda files: work(self._view(files)))
         except CorruptDatabase as error:
@@ -202,8 +240,11 @@ class Past:
             raise CorruptJournal(self.path, error.position, error.reason) from error
 
     def _view(self, files: KeyedFiles) -> View:
-        """The segments as whoever writes them has them now."""
-        return View.look(files, read_layout(files.get(self.path), self.path), self._catalogue)
+        """The segments as whoever writes them has them now; of those that went meanwhile, the room is given back."""
+        layout = read_layout(files.get(self.path), self.path)
+        gone = [s for s in layout.segments if s.is_pruned and s.last > self.layout.pruned_to]
+        files.forget([layout.directory / segment.whole_name for segment in gone])
+        return View.look(files, layout, self._catalogue)
 
     def _check(self, files: Files) -> None:
         check(files.get(self.path), self.path, JOURNAL)
@@ -218,7 +259,8 @@ class Past:
 
 
 def _blobs_after(view: View, path: Path, last: int) -> list[tuple[int, bytes, bytes]]:
-    return view.files.get(path).execute(queries.BLOBS_AFTER, (last, BATCH_BLOBS)).fetchall()
+    rows = view.files.get(path).execute(queries.BLOBS_AFTER, (last, BATCH_BLOBS)).fetchall()
+    return checked(rows, list[tuple[int, bytes, bytes]], path)
 
 
 def encoded(stored: StoredEvent) -> EncodedEvent:

@@ -8,6 +8,7 @@ twice.
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -23,6 +24,7 @@ from bus.refusals import InvalidField
 from bus.topics import is_valid_pattern, matches_any
 from storage import queries
 from storage.boxes import has_box
+from storage.cells import checked
 from storage.columns import Cells, events_of, own_of
 from storage.errors import CorruptDatabase
 from storage.files import Known
@@ -34,6 +36,12 @@ from storage.times import FOREVER_US
 
 PATTERNS_MAX = 64
 """Type patterns of one query; the catalogue has about as many types."""
+JOURNALS_KEPT = 64
+"""Journals whose paths are remembered: far more than a process reads."""
+_StoredRow = tuple[
+    Position, int, str, int, str, str, str, str, str, str, Position, Position, bytes, bytes | None, bytes
+]
+"""The fields of `StoredEvent`."""
 _Row = tuple[Position, int, int, int, int, Position, str, Position, bytes, bytes | None]
 """As `queries.select_recorded` gives it."""
 
@@ -84,17 +92,18 @@ class View(msgspec.Struct, frozen=True):
     @property
     def keys_path(self) -> Path:
         """The file with the keys of personal text."""
-        return self.layout.directory.parent / KEYS_NAME
+        return _beside(self.layout.directory)
 
     def events(self, rows: sqlite3.Cursor) -> list[StoredEvent]:
         """Rows as events, with their personal text where it was not redacted. Raises CorruptDatabase."""
-        return self.today([StoredEvent(*row) for row in rows])
+        path = self.layout.directory
+        return self.today([StoredEvent(*row) for row in checked(rows.fetchall(), list[_StoredRow], path)])
 
     def today(self, events: Iterable[StoredEvent]) -> list[StoredEvent]:
         """Rows as they are to be read today: opened and upcast. Raises CorruptDatabase."""
         data = self.keyring().data
         found = [replace(event, data=data(event.data)) if has_box(event.data) else event for event in events]
-        return found if self.catalogue is None else list(map(self.catalogue.upcast, found))
+        return found if self.catalogue is None else self.catalogue.today(found)
 
     def keyring(self) -> Keyring:
         """What opens boxes for this read."""
@@ -111,6 +120,12 @@ class View(msgspec.Struct, frozen=True):
     def upto(self, segment: Segment) -> Position:
         """The last position of a segment that this read may see."""
         return self.head if segment.state == "open" else segment.last
+
+
+@lru_cache(JOURNALS_KEPT)
+def _beside(segments: Path) -> Path:
+    """The same one each time: who keeps keyrings by their paths compares no texts."""
+    return segments.parent / KEYS_NAME
 
 
 class UndecodableEvent(ValueError):
@@ -167,8 +182,12 @@ def read_recorded(view: View, catalogue: Catalogue, query: ReadEvents) -> Sequen
         selection = _selection(known, segment, query, query.limit - len(found), view.upto(segment))
         if selection is not None:
             statement, parameters = queries.select_recorded(selection)
-            rows: Sequence[_Row] = known.connection.execute(statement, parameters).fetchall()
-            found += _decoded(catalogue, opener, rows, known)
+            rows: list[_Row] = known.connection.execute(statement, parameters).fetchall()
+            try:
+                found += _decoded(catalogue, opener, rows, known)
+            except (AttributeError, TypeError):
+                checked(rows, list[_Row], known.path)  # to look at each before would cost every recovery
+                raise
             if len(found) == query.limit:
                 break
     return found
@@ -228,7 +247,7 @@ def select(view: View, query: ReadEvents, *, is_raw: bool = False) -> tuple[Stor
                 known.note_none_of(selection)
             if len(found) == query.limit:
                 break
-    return tuple(found if is_raw or view.catalogue is None else map(view.catalogue.upcast, found))
+    return tuple(found if is_raw or view.catalogue is None else view.catalogue.today(found))
 
 
 def _page(known: Known, cells: Cells, opened: Callable[[bytes], bytes] | None) -> list[StoredEvent]:
@@ -247,7 +266,10 @@ def _selection(known: Known, segment: Segment, query: ReadEvents, limit: int, up
     before = query.before if segment.state == "open" or query.before <= segment.last else Position(0)
     if query.since_us or query.until_us:
         until_us = query.until_us or FOREVER_US
-        first, last = known.times.window(known.connection, query.since_us, until_us, upto)
+        try:
+            first, last = known.times.window(known.connection, query.since_us, until_us, upto)
+        except msgspec.DecodeError as error:
+            raise CorruptDatabase(known.path, f"a row of it is none of ours: {error}") from error
         if first > last:
             return None
         after = Position(max(after, first - 1))

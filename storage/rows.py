@@ -1,8 +1,8 @@
-"""From events to their rows: in boxes, on their chains, with numbers for names.
+"""From events to their rows: in boxes, on their chains, with ids for names.
 
 Rules: a row is made when its event gets its position, and stays as it is, however often its write is tried; its hash
-covers the one before it, written or not, since what is on disk is a prefix of what was appended. A name has the same
-number as long as the process lives, in whatever segment.
+covers the one before it, written or not, since what is on disk is a prefix of what was appended. A name has the same id
+as long as the process lives, in whatever segment.
 
 Lives where events are appended: what is hashed was just encoded, and the writer's thread needs the interpreter only to
 hand the rows over.
@@ -12,13 +12,11 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from bus.codec import Catalogue
-from bus.envelope import Batch, EncodedEvent, StoredEvent
+from bus.envelope import DATA_FIELD, Batch, EncodedEvent, StoredEvent
 from storage.boxes import Paths, closed, has_box
 from storage.chain import KEPT, NOTHING, PRUNABLE, row_hash
 from storage.keys import FreshKeys
 
-DATA: Final = 12
-"""Where the fields stand in an encoded event."""
 NONE: Final = bytearray()
 """Stands for no sealed fields. What is bound as `bytes` or None is looked up among adapters first, at six times the
 price of a `bytearray`, and the loop waits for as long as rows are bound."""
@@ -31,31 +29,31 @@ NO_HEADS: Final[Heads] = ((0, NOTHING), (0, NOTHING))
 
 
 class Names:
-    """Numbers that stand for names in rows."""
+    """The ids that stand for names in rows."""
 
     def __init__(self) -> None:
-        self.numbers: dict[str, int] = {}
+        self.ids: dict[str, int] = {}
         self.names: dict[int, str] = {}
         self._last = 0
 
-    def learn(self, numbers: Mapping[str, int]) -> None:
-        """Take up the numbers that are in use."""
-        self.numbers.update(numbers)
-        self.names.update({number: name for name, number in numbers.items()})
-        self._last = max((self._last, *numbers.values()))
+    def learn(self, ids: Mapping[str, int]) -> None:
+        """Take up the ids that are in use."""
+        self.ids.update(ids)
+        self.names.update({id_: name for name, id_ in ids.items()})
+        self._last = max((self._last, *ids.values()))
 
-    def number(self, name: str) -> int:
-        """The number of a name, given to it where it has none."""
-        if name not in self.numbers:
+    def id(self, name: str) -> int:
+        """The id of a name, given to it where it has none."""
+        if name not in self.ids:
             self.learn({name: self._last + 1})
-        return self.numbers[name]
+        return self.ids[name]
 
 
 class _Kind(NamedTuple):
     """What is the same for all events of a type."""
 
     chain: int
-    number: int
+    id: int
     personal: Paths
 
 
@@ -87,7 +85,7 @@ class Rows:
         """Add the next events to a batch, with their rows."""
         assert events[0][0] == self._head + 1, "positions have no gap"
         self._head = events[-1][0]
-        kinds, sources, hashes = self._kinds, self.sources.numbers, self._hashes
+        kinds, sources, hashes = self._kinds, self.sources.ids, self._hashes
         stored, columns = batch.events, batch.columns
         for event in events:  # some microseconds an event: what is looked up twice is kept in a variable
             position, time_us, name, version, source, subject, task, agent, run, talk, cause, cursor, data, sealed = (
@@ -95,19 +93,19 @@ class Rows:
             )
             kind = kinds.get(name)
             chain, type_, paths = kind if kind is not None else self._new_kind(name)
-            source_number = sources.get(source)
-            if source_number is None:
-                source_number = self.sources.number(source)
+            source_id = sources.get(source)
+            if source_id is None:
+                source_id = self.sources.id(source)
             row = event
             if paths and not has_box(data):  # one that comes from another directory has its own
                 data = closed(data, paths, *self._keys.next())
-                row = (*event[:DATA], data, sealed)
+                row = (*event[:DATA_FIELD], data, sealed)
             digest = hashes[chain] = row_hash(hashes[chain], chain, row)
             stored.append(StoredEvent(*event, digest))
-            columns += (position, time_us, type_, version, source_number, subject, task, agent, run, talk, cause)
+            columns += (position, time_us, type_, version, source_id, subject, task, agent, run, talk, cause)
             columns += (cursor, bytearray(data), bytearray(sealed) if sealed else NONE, chain, bytearray(digest))
 
     def _new_kind(self, name: str) -> _Kind:
         chain = KEPT if self._is_kept(name) else PRUNABLE
-        kind = self._kinds[name] = _Kind(chain, self.types.number(name), self._personal.get(name, ()))
+        kind = self._kinds[name] = _Kind(chain, self.types.id(name), self._personal.get(name, ()))
         return kind

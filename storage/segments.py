@@ -22,9 +22,9 @@ from storage.layout import SEGMENTS_NAME, Anchor, Layout, Segment
 from storage.removal import remove
 from storage.rows import Heads
 from storage.schema import JOURNAL, SEGMENT, create_or_check
+from storage.times import MINUTE_US
 from storage.transactions import transaction
 
-MINUTE_US = 60_000_000
 FOREVER_MINUTES = 2**40
 
 
@@ -183,11 +183,6 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def size_of(directory: Path) -> int:
-    """Bytes of all files of a directory of segments."""
-    return sum(entry.stat().st_size for entry in os.scandir(directory) if entry.is_file())
 
 
 def _closed(segment: Segment, rows: sqlite3.Connection, head: Position) -> Segment:

@@ -14,6 +14,7 @@ from bus.messages.base import Position, TaskId
 from bus.messages.system import EVENTS_LIMIT_MAX, EventHistogram, EventSummary, HistogramBucket, ReadEvents
 from bus.refusals import InvalidField
 from storage import count_queries as queries
+from storage.cells import checked
 from storage.errors import CorruptDatabase
 from storage.layout import Segment
 from storage.reading import View, decoded, select
@@ -42,6 +43,9 @@ class _Step(msgspec.Struct, frozen=True, array_like=True):
     """Of the task, from the first to the last."""
 
 
+_Minutes = tuple[int | None, int | None, int | None]
+_Ends = tuple[int | None, int | None]
+_Density = tuple[int, int, int, int]
 _counts = msgspec.json.Decoder(dict[str, int]).decode
 _steps = msgspec.json.Decoder(list[_Step]).decode
 
@@ -79,13 +83,21 @@ def histogram(view: View, buckets: int, *, counted_max: int = COUNTED_MAX) -> Ev
 
     A small journal is counted event by event; a large one by its full minutes, which a higher pace makes no more of.
     """
-    connections = [view.known(segment).connection for segment in view.layout.segments]
-    found = [connection.execute(queries.MINUTES).fetchone() for connection in connections]
-    spans = [(first, last, events) for first, last, events in found if first is not None]
+    known = [view.known(segment) for segment in view.layout.segments]
+    found = [
+        row
+        for one in known
+        for row in checked(one.connection.execute(queries.MINUTES).fetchall(), list[_Minutes], one.path)
+    ]
+    spans = [span for minutes in found if (span := _whole(minutes)) is not None]
     if not spans:
         return EventHistogram(0, MINUTE_US, (), view.head)
     if sum(events for _, _, events in spans) <= counted_max:
-        ends = [connection.execute(queries.SPAN_OF_EVENTS).fetchone() for connection in connections]
+        ends = [
+            row
+            for one in known
+            for row in checked(one.connection.execute(queries.SPAN_OF_EVENTS).fetchall(), list[_Ends], one.path)
+        ]
         since = min(first for first, _ in ends if first is not None)
         width = (max(last for _, last in ends if last is not None) - since) // buckets + 1
         statement, parameters = queries.DENSITY_OF_EVENTS, (since, width)
@@ -94,8 +106,16 @@ def histogram(view: View, buckets: int, *, counted_max: int = COUNTED_MAX) -> Ev
         minutes = (max(last for _, last, _ in spans) - first) // buckets + 1
         since, width = first * MINUTE_US, minutes * MINUTE_US
         statement, parameters = queries.DENSITY_OF_MINUTES, (first, minutes)
-    rows = [row for connection in connections for row in connection.execute(statement, parameters)]
+    rows: list[_Density] = []
+    for one in known:
+        rows += checked(one.connection.execute(statement, parameters).fetchall(), list[_Density], one.path)
     return EventHistogram(since, width, _added(rows, since, width), view.head)
+
+
+def _whole(minutes: _Minutes) -> tuple[int, int, int] | None:
+    """None of a segment without events."""
+    first, last, events = minutes
+    return None if first is None or last is None or events is None else (first, last, events)
 
 
 def count(view: View, type_: str) -> tuple[int, Position]:
@@ -154,7 +174,7 @@ def _first_starts(view: View, catalogue: Catalogue, task: TaskId, end: Position)
     return found
 
 
-def _added(rows: Sequence[tuple[int, int, int, int]], since: int, width: int) -> tuple[HistogramBucket, ...]:
+def _added(rows: Sequence[_Density], since: int, width: int) -> tuple[HistogramBucket, ...]:
     """One bucket per span, whatever segments its events lie in."""
     buckets: dict[int, HistogramBucket] = {}
     for span, events, first, last in rows:

@@ -15,6 +15,7 @@ from typing import Final
 from bus.envelope import Batch, StoredEvent
 from bus.messages.base import Position
 from storage import queries
+from storage.cells import checked
 from storage.chain import KEPT, PRUNABLE
 from storage.errors import CorruptJournal
 from storage.layout import Segment
@@ -42,8 +43,9 @@ class Timeline:
     def load(self, connection: sqlite3.Connection, path: Path, segment: Segment) -> None:
         """Take up where the open segment ends. Raises CorruptJournal where its ends do not meet."""
         self._path = path
-        types, sources = self._types.load(connection), self._sources.load(connection)
-        ends = {chain: (position, hash_) for chain, position, hash_ in connection.execute(queries.CHAINS)}
+        types, sources = self._types.load(connection, path), self._sources.load(connection, path)
+        noted = checked(connection.execute(queries.CHAINS).fetchall(), list[tuple[int, int, bytes]], path)
+        ends = {chain: (position, hash_) for chain, position, hash_ in noted}
         self.heads = (ends.get(PRUNABLE, NO_HEADS[PRUNABLE]), ends.get(KEPT, NO_HEADS[KEPT]))
         (head,) = connection.execute(queries.HEAD).fetchone()
         head = max(head, segment.first - 1)
@@ -94,6 +96,12 @@ class Timeline:
             raise CorruptJournal(self._path, first, "another event stands where this one was given a place")
 
 
+def release(batch: Batch) -> None:
+    """Let go of the rows of a batch that stands, some at a time: the loop waits while memory is given back."""
+    while batch.columns:
+        del batch.columns[-RELEASED_AT_ONCE:]
+
+
 class _Named:
     """Which names the open segment has."""
 
@@ -102,19 +110,20 @@ class _Named:
         self._select = select
         self._put = put
         self.written: set[int] = set()
-        """Their numbers."""
+        """Their ids."""
 
-    def load(self, connection: sqlite3.Connection) -> dict[str, int]:
-        found = {name: number for number, name in connection.execute(self._select)}
+    def load(self, connection: sqlite3.Connection, path: Path) -> dict[str, int]:
+        rows = checked(connection.execute(self._select).fetchall(), list[tuple[int, str]], path)
+        found = {name: id_ for id_, name in rows}
         self.written = set(found.values())
         return found
 
-    def new_in(self, numbers: Sequence[Column]) -> set[int]:
-        return {number for number in set(numbers) if isinstance(number, int)} - self.written
+    def new_in(self, ids: Sequence[Column]) -> set[int]:
+        return {id_ for id_ in set(ids) if isinstance(id_, int)} - self.written
 
-    def write(self, connection: sqlite3.Connection, numbers: set[int]) -> None:
-        for number in sorted(numbers):
-            connection.execute(self._put, (number, self._names.names[number]))
+    def write(self, connection: sqlite3.Connection, ids: set[int]) -> None:
+        for id_ in sorted(ids):
+            connection.execute(self._put, (id_, self._names.names[id_]))
 
 
 def _heads_after(batch: Batch, before: Heads) -> Heads:
@@ -127,12 +136,6 @@ def _heads_after(batch: Batch, before: Heads) -> Heads:
             last = batch.events[-1 - chains.index(chain)]
             after[chain] = (last.position, last.hash)
     return after[PRUNABLE], after[KEPT]
-
-
-def release(batch: Batch) -> None:
-    """Let go of the rows of a batch that stands, some at a time: the loop waits while memory is given back."""
-    while batch.columns:
-        del batch.columns[-RELEASED_AT_ONCE:]
 
 
 def _insert(connection: sqlite3.Connection, columns: Sequence[Column]) -> None:

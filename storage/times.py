@@ -86,7 +86,7 @@ class Times:
     def window(self, connection: sqlite3.Connection, since_us: int, until_us: int, upto: int) -> tuple[int, int]:
         """The first and the last position that may be of a window, as far as there were events up to a position.
 
-        The first is beyond the last where there is none. Raises sqlite3.Error.
+        The first is beyond the last where there is none. Raises sqlite3.Error, DecodeError.
         """
         minutes = self._minutes(connection, since_us // MINUTE_US, (until_us - 1) // MINUTE_US, upto)
         firsts = _there(minutes.later_first)
@@ -109,7 +109,7 @@ class Times:
         known_upto, minutes = self._windows.pop((begin, end), (-1, None))
         if minutes is None or known_upto < upto:
             known_upto = upto
-            minutes = _Minutes(*connection.execute(queries.MINUTES_OF_WINDOW, (begin, end)).fetchone())
+            minutes = msgspec.convert(connection.execute(queries.MINUTES_OF_WINDOW, (begin, end)).fetchone(), _Minutes)
         self._windows[begin, end] = known_upto, minutes
         if len(self._windows) > KEPT:
             self._windows.popitem(last=False)

@@ -194,6 +194,10 @@ class JournalEnd:
                 return 0  # a segment ended meanwhile; the next prune looks again
         return self._blobs.remove([name for name in names if name not in named])
 
+    def settle_blobs(self, _: sqlite3.Connection) -> None:
+        """Overwrite in the file what was removed. Raises sqlite3.Error."""
+        self._blobs.settle()
+
     def prune(self, catalogue: sqlite3.Connection, upto: Position) -> tuple[Segment, ...]:
         """Let the closed segments up to a position go. Raises sqlite3.Error."""
         return self._segments.prune(catalogue, upto)

@@ -355,18 +355,8 @@ class Connection:
 
     async def _read_storage(self, due: ReadStorage) -> Batch:
         wanted, hub = due.wanted, self._shared.hub
-        request = ReadEvents(
-            types=wanted.topics or wanted.types,
-            source=wanted.source,
-            task=wanted.task,
-            agent=wanted.agent,
-            run=wanted.run,
-            correlation=wanted.correlation,
-            after=Position(due.first - 1),
-            before=Position(hub.horizon.head + 1),  # what a client is told, it can come back with
-            limit=STORAGE_EVENTS,
-            is_newest_first=False,
-        )
+        # Up to the horizon: what a client is told, it can come back with.
+        request = wanted.from_journal(due.first, hub.horizon.head, STORAGE_EVENTS)
         page = (await self._shared.edge.gateway.exchange(JOURNAL, request, timeout_s=ASK_TIMEOUT_S)).message
         found: list[bytes] = []
         size = 0

@@ -56,6 +56,7 @@ class EventsDocument(msgspec.Struct, frozen=True):
     scanned: Position
     """The last position that was looked at."""
     head: Position
+    """The last that was durable; of a search, the last up to which all was indexed: later ones may be missing."""
     epoch: int
     next: Position | None
     """Where the next page begins, as `before` or, when reading forward, as `after`."""

@@ -100,7 +100,7 @@ class HistoryApi:
         return await self._events(wish, wish.patterns("type"), request.path_params["task"])
 
     @described(
-        "events with all words of `text`, newest first",
+        "events with all words of `text`, newest first; all up to `head` was searched",
         scope="read",
         answer=EventsDocument,
         query={"text": Text, "before": PositionText, "limit": Limit},

@@ -1,16 +1,13 @@
 """HTTP for those who run it: money, the cascade, checkpoints, the journal, health.
 
-Rules: health says the truth from the outside: ready only when nothing is complained of and the journal answers. Metrics
-are read from what is there when they are asked for; nothing is counted twice.
+Rules: health says the truth from the outside: ready only when nothing is complained of and the journal answers.
 """
 
 from typing import Annotated
 
 import msgspec
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -35,7 +32,6 @@ from bus.messages.system import (
     CheckpointPage,
     CheckpointsPruned,
     CheckpointView,
-    JournalView,
     ListCheckpoints,
     PinCheckpoint,
     PruneCheckpoints,
@@ -43,17 +39,15 @@ from bus.messages.system import (
     SaveCheckpoint,
 )
 from bus.refusals import NotFound
-from web import cascade_metrics
+from web import cascade_metrics, metrics
 from web.documents import HealthDocument, ReadyDocument, SystemDocument
 from web.edge import Edge, accepted, json, read_body
 from web.feed import Feed
 from web.operation import TEXT, described
 from web.problems import code_of
-from web.wire import decode
 
 HEALTH_TIMEOUT_S = 2.0
 CHECKPOINT_TIMEOUT_S = 60.0
-BREAKER_VALUES = {"closed": 0, "half_open": 1, "open": 2}
 
 
 class BudgetBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,30 +95,6 @@ class HaltBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A body without fields."""
-
-
-class _TasksGlance(msgspec.Struct, frozen=True):
-    counts: dict[str, int]
-
-
-class _ProviderGlance(msgspec.Struct, frozen=True):
-    breaker: str
-    completed: int
-    failed: int
-
-
-class _RouterGlance(msgspec.Struct, frozen=True):
-    items: dict[str, _ProviderGlance]
-
-
-class _SpendGlance(msgspec.Struct, frozen=True):
-    run_usd_micros: int
-
-
-class _Glance(msgspec.Struct, frozen=True):
-    tasks: _TasksGlance
-    router: _RouterGlance
-    spend: _SpendGlance
 
 
 class OperationsApi:
@@ -348,9 +318,8 @@ class OperationsApi:
     async def metrics(self, request: Request) -> Response:
         self._edge.authorise(request, "read")
         journal = (await self._edge.ask(JOURNAL, ReadJournal(), timeout_s=HEALTH_TIMEOUT_S)).message
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Families([*self._families(journal), *await self._cascade()]))
-        return Response(generate_latest(registry), 200, {"cache-control": "no-store"}, CONTENT_TYPE_LATEST)
+        found = [*metrics.families(self._edge.hub, journal, self._feed.stalled), *await self._cascade()]
+        return Response(metrics.exposition(found), 200, {"cache-control": "no-store"}, CONTENT_TYPE_LATEST)
 
     async def _cascade(self) -> list[Metric]:
         try:
@@ -358,52 +327,3 @@ class OperationsApi:
         except AgoraError:
             return []  # a router that does not answer is told by other metrics, which must come all the same
         return cascade_metrics.families(view)
-
-    def _families(self, journal: JournalView) -> list[Metric]:
-        hub = self._edge.hub
-        glance = decode(hub.state(), _Glance)
-        events = CounterMetricFamily("agora_events", "Events committed since the start, by type.", labels=["type"])
-        for type_, count in hub.types.items():
-            events.add_metric([type_], count)
-        tasks = GaugeMetricFamily("agora_tasks", "Tasks by state, all time.", labels=["state"])
-        for state, count in glance.tasks.counts.items():
-            tasks.add_metric([state], count)
-        breakers = GaugeMetricFamily("agora_breaker", "0 closed, 1 half open, 2 open.", labels=["provider"])
-        completions = CounterMetricFamily(
-            "agora_completions", "Completions by provider and outcome.", labels=["provider", "outcome"]
-        )
-        for name, provider in glance.router.items.items():
-            breakers.add_metric([name], BREAKER_VALUES.get(provider.breaker, 2))
-            completions.add_metric([name, "completed"], provider.completed)
-            completions.add_metric([name, "failed"], provider.failed)
-        gauges = GaugeMetricFamily("agora_gauge", "What actors tell of themselves.", labels=["name"])
-        for name, value in hub.gauges.items():
-            gauges.add_metric([name], value)
-        return [
-            events,
-            gauges,
-            tasks,
-            breakers,
-            completions,
-            GaugeMetricFamily("agora_watermark", "The last durable position.", journal.watermark),
-            GaugeMetricFamily("agora_head", "The last position that was given.", journal.head),
-            GaugeMetricFamily(
-                "agora_watermark_age_seconds", "Wait of the oldest event.", journal.watermark_age_ms / 1e3
-            ),
-            GaugeMetricFamily("agora_commit_p99_seconds", "Commit time, 99 of 100.", journal.commit_p99_ms / 1e3),
-            CounterMetricFamily("agora_commits", "Transactions of the journal.", journal.commits),
-            GaugeMetricFamily("agora_journal_bytes", "Size of the journal on disk.", journal.size_bytes),
-            GaugeMetricFamily("agora_sockets", "Live sockets.", hub.clients),
-            CounterMetricFamily("agora_sockets_stalled", "Live sockets closed as too slow.", self._feed.stalled),
-            CounterMetricFamily("agora_frames_built", "Feed frames encoded.", hub.frames_built),
-            CounterMetricFamily("agora_frames_shared", "Feed frames sent from the cache.", hub.frames_shared),
-            GaugeMetricFamily("agora_spent_usd", "What the run has cost.", glance.spend.run_usd_micros / 1e6),
-        ]
-
-
-class _Families(Collector):
-    def __init__(self, families: list[Metric]) -> None:
-        self._families = families
-
-    def collect(self) -> list[Metric]:
-        return self._families

@@ -197,19 +197,8 @@ class StreamResponse:
         return self._dialect.events(scanned, self._hub.epoch)
 
     async def _read_storage(self) -> Scanned:
-        wanted = self._wanted
-        request = ReadEvents(
-            types=wanted.types,
-            source=wanted.source,
-            task=wanted.task,
-            agent=wanted.agent,
-            run=wanted.run,
-            correlation=wanted.correlation,
-            after=Position(self._next - 1),
-            before=Position(self._hub.horizon.head + 1),  # what a client is told, it can come back with
-            limit=PAGE_EVENTS,
-            is_newest_first=False,
-        )
+        # Up to the horizon: what a client is told, it can come back with.
+        request = self._wanted.from_journal(self._next, self._hub.horizon.head, PAGE_EVENTS)
         page = (await self._edge.gateway.exchange(JOURNAL, request, timeout_s=ASK_TIMEOUT_S)).message
         assert page.scanned >= self._next, "what is committed can be read"
         return Scanned([(event.position, encode_event(event, self._hub.epoch)) for event in page.events], page.scanned)

@@ -13,7 +13,7 @@ import msgspec
 
 from bus.envelope import StoredEvent
 from bus.messages.base import Microseconds, Position
-from bus.messages.system import EventChain, EventPage
+from bus.messages.system import EventChain, EventPage, ReadEvents
 from bus.refusals import InvalidField, Malformed
 from bus.topics import is_valid_pattern, matches_any
 
@@ -86,6 +86,24 @@ class Filter(msgspec.Struct, frozen=True):
         """Whether events of a type are wanted, whatever else there is to say of them."""
         return (not self.topics or matches_any(self.topics, type_)) and (
             not self.types or matches_any(self.types, type_)
+        )
+
+    def from_journal(self, first: Position, head: Position, limit: int) -> ReadEvents:
+        """What asks the journal for them, from one position to another.
+
+        It looks at one list of types: who has two asks `matches_type` of what comes back.
+        """
+        return ReadEvents(
+            types=self.topics or self.types,
+            source=self.source,
+            task=self.task,
+            agent=self.agent,
+            run=self.run,
+            correlation=self.correlation,
+            after=Position(first - 1),
+            before=Position(head + 1),
+            limit=limit,
+            is_newest_first=False,
         )
 
 

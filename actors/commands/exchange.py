@@ -18,7 +18,7 @@ from actors.commands.console import ExitCode, Shell
 from actors.commands.progress import progress
 from bus.clock import SystemClock
 from bus.codec import Catalogue
-from bus.errors import BadUsage
+from bus.errors import BadUsage, StorageError
 from bus.messages.catalogue import EVENTS
 from storage.backup import back_up
 from storage.exchange import export_lines, import_lines
@@ -89,7 +89,11 @@ async def _target(file: str) -> AsyncIterator[BinaryIO]:
     except FileExistsError as error:
         raise BadUsage(f"{file} is there already; choose another name") from error
     with opened:
-        yield opened
+        try:
+            yield opened
+        except StorageError:  # half an export is of no use, and would be in the way of the next
+            await anyio.to_thread.run_sync(Path(file).unlink)
+            raise
 
 
 @asynccontextmanager

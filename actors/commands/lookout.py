@@ -31,7 +31,7 @@ from bus.messages.artifacts import (
     ReadArtifact,
     ReadArtifactContent,
 )
-from bus.messages.base import MAIN_RUN, Message, Position, R, Request
+from bus.messages.base import MAIN_RUN, Message, Microseconds, Position, R, Request
 from bus.messages.ledger import CheckConservation, ReadBalances, ReadTransfer
 from bus.messages.memory import MEMORY, FactPage, ListFacts, ReadFact, Recall
 from bus.messages.schedules import ListSchedules
@@ -93,6 +93,8 @@ class Lookout:
         self._folded = Folded(config)
         self._router = config.router
         self.overview = self._overview(None)
+        self.last_us: Microseconds = 0
+        """When the last event was recorded; 0 where none was read."""
 
     async def fold(self, step: Step) -> None:
         """Read the whole journal, or what follows a checkpoint where its beginning was pruned. Raises StorageError."""
@@ -108,7 +110,25 @@ class Lookout:
                 self._folded.apply(record)
                 if record.position > self.overview.position:
                     self.overview.apply(record)
+            self.last_us = batch[-1].time_us
             step(batch[-1].position, self._past.head)
+
+    @property
+    def position(self) -> Position:
+        """Where the overview stands."""
+        return self.overview.position
+
+    def view(self) -> dict[str, object]:
+        """The overview, which says that it is of the past, and of when."""
+        return self.overview.view() | self._standing()
+
+    def patch(self, after: Position) -> dict[str, object] | None:
+        """As the overview's."""
+        patch = self.overview.patch(after)
+        return None if patch is None else patch | self._standing()
+
+    def _standing(self) -> dict[str, object]:
+        return {"status": "past", "last_us": self.last_us}
 
     async def exchange(self, to: Address, request: Request[R], *, timeout_s: float) -> Answer[R]:
         """The answer as of the last event. Raises NotPermitted for what would change or needs somebody who runs."""

@@ -11,7 +11,7 @@ from actors.commands.console import ExitCode, Shell
 from bus.clock import SystemClock
 from bus.codec import Catalogue
 from bus.errors import BadUsage
-from bus.messages.base import AgentId, Position, RunId, TaskId
+from bus.messages.base import MAIN_RUN, AgentId, Position, RunId, TaskId
 from bus.messages.catalogue import EVENTS
 from bus.messages.system import ReadEvents, TextRedacted
 from bus.refusals import NotFound
@@ -37,7 +37,7 @@ class Target(msgspec.Struct, frozen=True):
         if not (self.task or self.agent or self.run or self.correlation or self.position):
             raise BadUsage("say whose words: --task, --agent, --run, --correlation or --position")
         after, before = (self.position - 1, self.position + 1) if self.position else (0, 0)
-        return ReadEvents(
+        query = ReadEvents(
             task=self.task,
             agent=self.agent,
             run=self.run,
@@ -45,6 +45,7 @@ class Target(msgspec.Struct, frozen=True):
             after=Position(after),
             before=Position(before),
         )
+        return query.within(MAIN_RUN)
 
 
 async def redact(shell: Shell, target: Target, *, reason: str, by: str) -> ExitCode:

@@ -113,7 +113,7 @@ async def _served(settings: Config, data: Path, shell: Shell) -> AsyncIterator[s
                 await lookout.fold(step)
             ring = Ring(past.epoch, MAIN_RUN, events_max=config.web.events_cached, bytes_max=config.web.bytes_cached)
             hub = Hub(epoch=past.epoch, ring=ring, clock=clock, clients_max=config.web.sockets_max)
-            hub.attach(lookout.overview)
+            hub.attach(lookout)
             options = bound(listener, config.web)
             edge = Edge(gateway=lookout, hub=hub, keyring=Keyring(clock), options=options, clock=clock)
             async with serving(build_app(edge), hub, listener):

@@ -1,8 +1,9 @@
 """One connection to a provider: one HTTP exchange at a time, as the loop calls it and `llhttp` reads it.
 
 Rules: a reply has an end that its head has announced, or that the end of its connection is; whatever stops before is a
-fault of one class, and the connection is closed. Of a stream only so much is read ahead; a whole reply has a size cap.
-What is no body, such as headers, may go on for so long only. A word on the way, such as early hints, is passed over.
+fault of one class, and the connection is closed. Of a stream only so much is read ahead; a whole reply has a size cap,
+as it is sent and as it is unpacked. What is no body, such as headers, may go on for so long only. A word on the way,
+such as early hints, is passed over. A connection is used again only when its whole request has gone out.
 Whoever waits is woken once for what has come together; who wants the whole reply, once for all of it.
 """
 
@@ -19,10 +20,13 @@ from actors.rules.cascade import ErrorClass
 
 REPLY_BYTES_MAX = 8 * 1024 * 1024
 """Some two million tokens: no honest completion is longer."""
+SENT_BYTES_MAX = 2 * REPLY_BYTES_MAX
+"""Of a reply as it is sent: half of it may be the sizes of its chunks, or what is packed and unpacks to nothing."""
 READ_AHEAD_BYTES_MAX = 256 * 1024
 """Of a stream: with more than this unread the socket waits."""
 OVERHEAD_BYTES_MAX = 16 * 1024
 """So much may come in a row that is no body, as much as Node lets a head have; honest ones have some hundred bytes."""
+_FRAMINGS = ("", "chunked", "identity")
 _PACKED = ("gzip", "deflate")
 """Nobody asks for them; some gateways pack all the same."""
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
@@ -33,6 +37,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_all_open",
+        "_body",
         "_error",
         "_has_head",
         "_head_size",
@@ -44,7 +49,7 @@ class Connection(asyncio.Protocol):
         "_loop",
         "_overhead",
         "_parser",
-        "_pieces",
+        "_sent",
         "_size",
         "_transport",
         "_unpacker",
@@ -88,8 +93,10 @@ class Connection(asyncio.Protocol):
         """Whether who waits wants the whole reply."""
         self._error: ProviderFault | None = None
         self._unpacker: zlib._Decompress | None = None
-        self._pieces: list[bytes] = []
+        self._body = bytearray()
+        """What has come of it and was not taken yet."""
         self._size = 0
+        self._sent = 0
         self._overhead = 0
         self._head_size = 0
 
@@ -100,8 +107,8 @@ class Connection(asyncio.Protocol):
         self.headers = {}
         self.on_end = None
         self._unpacker = None
-        self._pieces.clear()  # of a stream that was left before it was read to its end
-        self._size = self._overhead = self._head_size = 0
+        self._body.clear()  # of a stream that was left before it was read to its end
+        self._size = self._sent = self._overhead = self._head_size = 0
         self._has_head = self._is_complete = self._is_patient = False
         self._is_asked = True
         self._transport.write(request)
@@ -113,7 +120,7 @@ class Connection(asyncio.Protocol):
 
     async def next(self) -> bytes:
         """What has come of the body since, waiting for some; empty at the end. Raises ProviderFault."""
-        while not self._pieces:
+        while not self._body:
             if self._is_complete:
                 return b""
             await self._change()
@@ -136,7 +143,10 @@ class Connection(asyncio.Protocol):
     @property
     def can_be_kept(self) -> bool:
         """Whether another exchange may follow on it."""
-        return self._is_complete and self._is_reusable and self._transport is not None
+        transport = self._transport
+        if transport is None or not self._is_reusable or not self._is_complete:
+            return False
+        return transport.get_write_buffer_size() == 0  # the reply may have come before all of the request was sent
 
     def is_spent(self) -> bool:
         """Whether something has come, if only its end, before anything was asked: what is sent there may be lost."""
@@ -169,6 +179,7 @@ class Connection(asyncio.Protocol):
             self.drop()  # nobody asked
             return
         self._overhead += len(data)
+        self._sent += len(data)
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:
@@ -177,13 +188,15 @@ class Connection(asyncio.Protocol):
             self._fail(ErrorClass.GARBAGE, shorten(f"the reply is not HTTP: {error}"))
         if self._overhead > OVERHEAD_BYTES_MAX and not self._is_complete:
             self._fail_of_overhead()
+        if self._sent > SENT_BYTES_MAX and not self._is_complete:
+            self._fail_too_large()
         self._tell()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
         if not self._is_complete and self._error is None:
             if error is None and self._has_head and self._ends_with_connection():
-                self._is_complete = True
+                self._finish()
             elif self._has_head:
                 self._fail(ErrorClass.TRUNCATED, "the connection was closed in the middle of the reply")
             elif isinstance(error, OSError) and error.strerror:
@@ -205,13 +218,18 @@ class Connection(asyncio.Protocol):
         if self._head_size > OVERHEAD_BYTES_MAX:
             self._fail_of_overhead()
         elif not self._has_head:
-            self.headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
+            called = name.decode("latin-1").lower()
+            if called == "transfer-encoding" and called in self.headers:
+                self._fail(ErrorClass.GARBAGE, "the reply says twice where it ends")
+            self.headers.setdefault(called, value.decode("latin-1"))
 
     def on_headers_complete(self) -> None:
         if self._is_complete:
             return
         status = self._parser.get_status_code()
-        if status < 200 and status != 101:
+        if status < 100:
+            self._fail(ErrorClass.GARBAGE, f"the reply has the status {status}, which is none")
+        elif status < 200 and status != 101:
             self._is_interim = True
             self.headers = {}
             return
@@ -219,6 +237,8 @@ class Connection(asyncio.Protocol):
         self._has_head = True
         if int(self.headers.get("content-length", "0")) > REPLY_BYTES_MAX:
             self._fail_too_large()
+        if (framing := self._framing()) not in _FRAMINGS:
+            self._fail(ErrorClass.GARBAGE, shorten(f"the reply is transferred as {framing}, which is not known here"))
         packed = self.headers.get("content-encoding", "").strip().lower()
         if packed in _PACKED:
             self._unpacker = zlib.decompressobj(_GZIP_OR_ZLIB)
@@ -230,30 +250,40 @@ class Connection(asyncio.Protocol):
         if self._error is not None or self._is_complete:
             return
         if self._unpacker is not None:
-            try:
-                data = self._unpacker.decompress(data, REPLY_BYTES_MAX + 1 - self._size)
-            except zlib.error as error:
-                self._fail(ErrorClass.GARBAGE, shorten(f"the reply cannot be unpacked: {error}"))
-                return
+            data = self._unpacked(self._unpacker, data)
         self._size += len(data)
         if self._size > REPLY_BYTES_MAX:
             self._fail_too_large()
-        elif data:
-            self._pieces.append(data)
+        else:
+            self._body += data
 
     def on_message_complete(self) -> None:
         if self._is_interim:
             self._is_interim = False
-        elif not self._is_complete:
-            self._is_complete = self._error is None
-            self._is_reusable = self._is_complete and self.status != 101 and self._parser.should_keep_alive()
+        elif not self._is_complete and self._finish():
+            self._is_reusable = self.status != 101 and self._parser.should_keep_alive()
+
+    def _unpacked(self, unpacker: "zlib._Decompress", data: bytes) -> bytes:
+        """What has been packed so; nothing if that makes no sense."""
+        try:
+            unpacked = unpacker.decompress(data, REPLY_BYTES_MAX + 1 - self._size)
+        except zlib.error as error:
+            self._fail(ErrorClass.GARBAGE, shorten(f"the reply cannot be unpacked: {error}"))
+            return b""
+        if unpacker.unused_data:
+            self._fail(ErrorClass.GARBAGE, "the reply goes on after the end of what was packed")
+        return unpacked
+
+    def _finish(self) -> bool:
+        """The end of the reply has come. Whether it is whole: what was packed in it may not be."""
+        if self._unpacker is not None and self._size and not self._unpacker.eof:
+            self._fail(ErrorClass.TRUNCATED, "the reply ended in the middle of what was packed")
+        self._is_complete = self._error is None
+        return self._is_complete
 
     def _taken(self) -> bytes:
-        pieces = self._pieces
-        if len(pieces) == 1:
-            return pieces.pop()
-        body = b"".join(pieces)
-        pieces.clear()
+        body = bytes(self._body)
+        self._body.clear()
         return body
 
     async def _change(self) -> None:
@@ -274,13 +304,14 @@ class Connection(asyncio.Protocol):
             if self.on_end is not None:
                 on_end, self.on_end = self.on_end, None
                 on_end()
-        elif (
-            not self._is_patient and self._transport is not None and sum(map(len, self._pieces)) > READ_AHEAD_BYTES_MAX
-        ):
+        elif not self._is_patient and self._transport is not None and len(self._body) > READ_AHEAD_BYTES_MAX:
             self._transport.pause_reading()
 
     def _ends_with_connection(self) -> bool:
-        return "content-length" not in self.headers and "chunked" not in self.headers.get("transfer-encoding", "")
+        return "content-length" not in self.headers and self._framing() != "chunked"
+
+    def _framing(self) -> str:
+        return self.headers.get("transfer-encoding", "").strip().lower()
 
     def _fail_of_overhead(self) -> None:
         self._fail(ErrorClass.GARBAGE, f"the reply has more than {OVERHEAD_BYTES_MAX} bytes that are no body")

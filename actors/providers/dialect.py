@@ -22,10 +22,17 @@ from bus.messages.completions import ChatMessage, FinishReason, Image, Tool, Too
 
 REASON_CHARACTERS_MAX = 240
 """Of a provider's own words so many are kept."""
+CUT = "…"
+"""Stands where words were cut."""
 RETRY_AFTER_DEFAULT_S = 5.0
 """When a throttling provider does not say when to come back."""
 RETRY_AFTER_MAX_S = 3_600.0
 """A longer Retry-After is taken for an hour."""
+
+TOKENS_MAX = 100_000_000
+"""Who claims to have read or written more is not believed: no model holds so much."""
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What a decoder raises for what is no JSON, or not what it should say, or a hundred thousand lists in each other."""
 
 _BY_STATUS: Mapping[int, ErrorClass] = MappingProxyType(
     {
@@ -134,7 +141,7 @@ def parse(decoder: msgspec.json.Decoder[T], reply: HttpReply) -> T:
         raise fault_of(reply)
     try:
         return decoder.decode(reply.body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         kind = reply.headers.get("content-type", "no content type")
         raise ProviderFault(ErrorClass.GARBAGE, shorten(f"the reply ({kind}) makes no sense: {error}")) from error
 
@@ -143,7 +150,7 @@ def parse_line(decoder: msgspec.json.Decoder[T], line: bytes) -> T:
     """One event of a stream, typed. Raises ProviderFault."""
     try:
         return decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise ProviderFault(ErrorClass.GARBAGE, shorten(f"a line of the stream makes no sense: {error}")) from error
 
 
@@ -176,19 +183,25 @@ def answer(  # noqa: PLR0917  # the parts of an answer, in the order of its fiel
         ProviderFault: it calls no tool, and nothing is left once the thinking is taken out.
     """
     spoken = without_thinking(text)
+    tokens_in, tokens_out = believed(tokens_in), believed(tokens_out)
     if not spoken and not calls:
         raise ProviderFault(ErrorClass.EMPTY, f"the reply has no text (it ended by {finish_reason})")
     if finish_reason != "length":  # dialects differ in what they say of a call; some say nothing
         finish_reason = "tool_calls" if calls else "stop"
     return ModelReply(
         text=spoken,
-        model=model or prompt.model,
-        tokens_in=estimate_prompt(prompt.messages) if tokens_in is None else max(0, tokens_in),
-        tokens_out=_estimate_answer(text, calls) if tokens_out is None else max(0, tokens_out),
+        model=shorten(model) or prompt.model,
+        tokens_in=estimate_prompt(prompt.messages) if tokens_in is None else tokens_in,
+        tokens_out=_estimate_answer(text, calls) if tokens_out is None else tokens_out,
         finish_reason=finish_reason,
         is_usage_estimated=tokens_in is None or tokens_out is None,
         tool_calls=_named(prompt, calls) if calls else (),
     )
+
+
+def believed(tokens: int | None) -> int | None:
+    """How many tokens a provider says that it has read or written; None if it does not say, or what cannot be."""
+    return tokens if tokens is not None and 0 <= tokens <= TOKENS_MAX else None
 
 
 def _named(prompt: Prompt, calls: Sequence[ToolCall]) -> tuple[ToolCall, ...]:
@@ -240,7 +253,7 @@ def without_thinking(text: str) -> str:
 def shorten(words: str) -> str:
     """One line of bounded length."""
     line = " ".join(words.split())
-    return line if len(line) <= REASON_CHARACTERS_MAX else line[: REASON_CHARACTERS_MAX - 1] + "…"
+    return line if len(line) <= REASON_CHARACTERS_MAX else line[: REASON_CHARACTERS_MAX - 1] + CUT
 
 
 def refuse_garbage(what: str) -> NoReturn:
@@ -271,7 +284,7 @@ def _words_of(reply: HttpReply) -> str:
     """The provider's own words for what is wrong, as far as it has any."""
     try:
         body = _error_decoder.decode(reply.body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return ""
     match body.error:
         case _ErrorDetail(message, kind, code):

@@ -15,7 +15,16 @@ from urllib.parse import quote
 import msgspec
 import orjson
 
-from actors.providers.dialect import HttpReply, HttpRequest, ModelReply, ProviderFault, parse, refuse_garbage
+from actors.providers.dialect import (
+    HttpReply,
+    HttpRequest,
+    ModelReply,
+    ProviderFault,
+    believed,
+    parse,
+    refuse_garbage,
+    shorten,
+)
 from actors.providers.options import DialectName, ProviderOptions
 from actors.rules import vectors
 from actors.rules.cascade import ErrorClass
@@ -128,10 +137,11 @@ def _reply(asked: Texts, found: Sequence[Sequence[float]], model: str, tokens_in
     """Raises ProviderFault when these are not the vectors that were asked for."""
     if wrong := vectors.fault_of(found, len(asked.texts), asked.dimensions):
         raise ProviderFault(ErrorClass.GARBAGE, wrong)
+    tokens_in = believed(tokens_in)
     return ModelReply(
         text="",
-        model=model or asked.model,
-        tokens_in=sum(map(estimate_tokens, asked.texts)) if tokens_in is None else max(0, tokens_in),
+        model=shorten(model) or asked.model,
+        tokens_in=sum(map(estimate_tokens, asked.texts)) if tokens_in is None else tokens_in,
         tokens_out=0,
         finish_reason="stop",
         is_usage_estimated=tokens_in is None,

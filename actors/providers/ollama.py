@@ -13,6 +13,7 @@ import msgspec
 import orjson
 
 from actors.providers.dialect import (
+    UNREADABLE,
     HttpReply,
     HttpRequest,
     ModelReply,
@@ -136,7 +137,7 @@ def first_model(body: bytes) -> str:
     """The first model that an Ollama lists, or empty if it has none or is something else."""
     try:
         models = _tags_decoder.decode(body).models
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return ""
     return models[0].name if models else ""
 

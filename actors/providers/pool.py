@@ -241,7 +241,8 @@ class Pool:
         headers = {"host": named if place.port == usual else f"{named}:{place.port}", **HEADERS}
         headers |= {name.lower(): value for name, value in request.headers.items()}
         lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
-        assert all(line.isprintable() for line in lines), "no line of a head can end early"
+        if not all(line.isprintable() for line in lines):  # one would end early, and what follows be a line of its own
+            raise ProviderFault(ErrorClass.CONNECT, "its address or its headers hold what no head of a request may")
         head = "".join(f"{line}\r\n" for line in lines).encode() + b"content-length: "
         return _Target(place, head, self._kept.setdefault(place, deque()))
 

@@ -10,7 +10,16 @@ from typing import Protocol
 import anyio.to_thread
 
 from actors.providers import extractive
-from actors.providers.dialect import HttpReply, HttpRequest, ModelReply, Prompt, ProviderFault, fault_of, refuse_garbage
+from actors.providers.dialect import (
+    CUT,
+    HttpReply,
+    HttpRequest,
+    ModelReply,
+    Prompt,
+    ProviderFault,
+    fault_of,
+    refuse_garbage,
+)
 from actors.providers.embeddings import EMBEDDERS, Texts
 from actors.providers.options import ProviderOptions
 from actors.providers.streaming import Dialect, StreamReader
@@ -18,6 +27,8 @@ from actors.providers.transport import Limits, Streamed, Transport
 from actors.rules.cascade import ErrorClass
 
 KEY_MASK = "[key]"
+KEY_BEGIN = 4
+"""So many characters of a key are common to many; with more of them, the end of words that were cut is masked."""
 TAIL_S = 2.0
 """Once a stream has said why it ended, so long is waited for what may follow: sizes, and the mark of its end. A dialect
 may have no such mark, as Gemini's has none, and a server may leave it out."""
@@ -180,9 +191,14 @@ class ExtractiveProvider:
 
 def _masked(fault: ProviderFault, key: str) -> ProviderFault:
     """The fault without the key, which a provider may have repeated."""
-    if key and key in fault.reason:
-        return ProviderFault(fault.error, fault.reason.replace(key, KEY_MASK), fault.retry_after_s)
-    return fault
+    if not key:
+        return fault
+    reason = fault.reason.replace(key, KEY_MASK)
+    if reason.endswith(CUT):  # perhaps in the middle of the key
+        words = reason.removesuffix(CUT)
+        begun = next((size for size in range(len(key) - 1, KEY_BEGIN - 1, -1) if words.endswith(key[:size])), 0)
+        reason = f"{words[:-begun]}{KEY_MASK}{CUT}" if begun else reason
+    return ProviderFault(fault.error, reason, fault.retry_after_s) if reason != fault.reason else fault
 
 
 def _say(say: Say, words: str) -> None:

@@ -128,7 +128,7 @@ class StreamReader:
     def __init__(self, prompt: Prompt, follow: Follow) -> None:
         self.draft = Draft(prompt)
         self._follow = follow
-        self._rest = b""
+        self._rest = bytearray()
         self._speech = Speech()
 
     @property
@@ -143,15 +143,20 @@ class StreamReader:
 
     def feed(self, data: bytes) -> str:
         """What the bytes add to the answer. Raises ProviderFault."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > LINE_BYTES_MAX:
+        rest = self._rest
+        rest += data
+        lines: list[bytes] = []
+        if b"\n" in data:  # a long line that comes in many pieces is looked at once
+            *lines, last = bytes(rest).split(b"\n")
+            rest[:] = last
+        if len(rest) > LINE_BYTES_MAX:
             refuse_garbage(f"a line of the stream is longer than {LINE_BYTES_MAX} bytes")
         return self._read(lines)
 
     def end(self) -> tuple[str, ModelReply]:
         """The last words, and the whole answer. Raises ProviderFault."""
-        rest, self._rest = self._rest, b""
-        words = self._read([rest])
+        words = self._read([bytes(self._rest)])
+        self._rest.clear()
         draft = self.draft
         if last := self._speech.end():
             draft.said.append(last)

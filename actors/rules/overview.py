@@ -11,7 +11,8 @@ Pure: no clock, no loop.
 from collections.abc import Mapping
 
 from actors.rules.books import Book, available, net
-from actors.rules.overview_events import Draft
+from actors.rules.overview_draft import Draft
+from actors.rules.overview_events import apply
 from actors.rules.overview_items import OverviewState, ProviderItem
 from bus.envelope import Recorded
 from bus.messages.base import Position
@@ -47,7 +48,7 @@ class Overview:
 
     def apply(self, record: Recorded) -> None:
         """Take the next event. Total: what it does not know changes the position alone."""
-        self._draft.apply(record)
+        apply(self._draft, record)
 
     def view(self) -> dict[str, object]:
         """The whole, ready to be encoded. Its items are live: encode before the next event."""

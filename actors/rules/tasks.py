@@ -38,7 +38,6 @@ from bus.messages.tasks import (
     TaskCancelled,
     TaskCompleted,
     TaskCreated,
-    TaskEnded,
     TaskExpired,
     TaskFailed,
     TaskSpec,
@@ -344,11 +343,6 @@ def apply(task: Task, event: Event) -> None:
 def created(event: TaskCreated, number: int) -> Task:
     """A new task."""
     return Task(event.task, number, event.spec, event.created_us, event.created_us)
-
-
-def is_end(event: Event) -> bool:
-    """Whether the event ends its task."""
-    return isinstance(event, TaskEnded)
 
 
 def view(task: Task, lease_until_us: Microseconds = 0) -> TaskView:

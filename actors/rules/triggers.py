@@ -13,7 +13,7 @@ from actors.rules import idempotency, standing
 from actors.rules.fields import check_integer, check_line
 from actors.rules.idempotency import Keys
 from bus.envelope import Recorded
-from bus.messages.base import Event, Microseconds, Position
+from bus.messages.base import MAIN_RUN, Event, Microseconds, Position
 from bus.messages.triggers import (
     CancelTrigger,
     CreateTrigger,
@@ -148,7 +148,10 @@ def wait_us(one: Trigger, now_us: Microseconds) -> Microseconds:
 
 
 def wants(spec: TriggerSpec, record: Recorded) -> bool:
-    """Whether an event matches the filter. Events of triggers match nothing: what they lead to may."""
+    """Whether an event matches the filter. Events of triggers match nothing: what they lead to may.
+
+    One that names no run is of the journal's own, as for whoever asks the journal by run.
+    """
     event = record.event
     if spec.at or isinstance(event, TriggerCreated | TriggerFired | TriggerCancelled):
         return False
@@ -156,7 +159,9 @@ def wants(spec: TriggerSpec, record: Recorded) -> bool:
         return False
     if spec.source and spec.source != record.source:
         return False
-    asked = (("task", spec.task), ("agent", spec.agent), ("run", spec.run))
+    if spec.run and spec.run != (getattr(event, "run", "") or MAIN_RUN):
+        return False
+    asked = (("task", spec.task), ("agent", spec.agent))
     return all(not wanted or getattr(event, name, None) == wanted for name, wanted in asked)
 
 

@@ -1,8 +1,8 @@
 """How an actor keeps up, measured per batch and not per message.
 
-Two clock readings a batch give the handle time of its messages on average. The age of the oldest message comes from a
-mark: at a known time the mailbox had taken in a known number; while fewer have been taken out, a message from before
-that time still waits.
+A clock reading a batch gives the handle time of its messages on average, and with it how many of the next ones fit into
+a span of time. The age of the oldest message comes from a mark: at a known time the mailbox had taken in a known
+number; while fewer have been taken out, a message from before that time still waits.
 
 No clock: times arrive as arguments, in monotonic seconds.
 """

@@ -12,7 +12,7 @@ from actors.runtime.log import Blobs, GroupCommitLog, Snapshot
 from bus.address import Address
 from bus.clock import Clock, SystemClock
 from bus.codec import Catalogue
-from bus.envelope import Batch, OwnEvents, Recorded, StoredEvent
+from bus.envelope import DATA_FIELD, Batch, OwnEvents, Recorded, StoredEvent
 from bus.errors import StorageError
 from bus.messages.base import BlobId, Event, Position
 from bus.topics import matches_any
@@ -69,7 +69,7 @@ class MemoryJournal:
 
     def encode(self, records: Sequence[Recorded], batch: Batch) -> None:
         encoded = [self._catalogue_of(type(record.event)).encode_record(record) for record in records]
-        batch.events.extend(StoredEvent(*event, hashlib.sha256(event[12]).digest()) for event in encoded)
+        batch.events.extend(StoredEvent(*event, hashlib.sha256(event[DATA_FIELD]).digest()) for event in encoded)
 
     async def write(self, batch: Batch, blobs: Blobs) -> None:
         if self.fail_next_writes:

@@ -57,7 +57,7 @@ class EventPage(Reply, frozen=True):
     events: tuple[StoredEvent, ...]
     scanned: Position
     head: Position
-    """The watermark when the page was read."""
+    """The watermark when the page was read; of a search, the last position up to which all was indexed."""
 
 
 class EventChain(Reply, frozen=True):

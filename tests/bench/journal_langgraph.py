@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
@@ -39,7 +40,7 @@ async def _put_all(catalogue: Catalogue, each: int) -> Sample:
             await saver.setup()
 
             async def put(producer: int) -> None:
-                config = {"configurable": {"thread_id": f"producer-{producer}", "checkpoint_ns": ""}}
+                config: RunnableConfig = {"configurable": {"thread_id": f"producer-{producer}", "checkpoint_ns": ""}}
                 for event in events[producer::PRODUCERS]:
                     checkpoint = empty_checkpoint()
                     checkpoint["channel_values"]["event"] = event

@@ -36,6 +36,12 @@ async def test_what_is_left_is_shown_searched_and_not_changed(tmp_path: Path, ki
         page = opened.page
         await page.goto(f"{url}/#/tasks?view=table")
         await expect(page.locator("main")).to_contain_text("1.txt")
+        await expect(page.locator(".live")).to_have_text("past")
+        rights = page.get_by_role("region", name="Rights")
+        await expect(rights).to_contain_text(
+            re.compile("a view of what a society has left. It ends .*20[0-9][0-9].*, at ")
+        )
+        await expect(page.locator("body")).not_to_contain_text("To act")
         await page.goto(f"{url}/#/activity")
         await expect(page.locator("main")).to_contain_text(re.compile("completed", re.IGNORECASE))
         await page.locator("[data-search]").fill("brief")

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from bus.codec import EVENT_BYTES_MAX, Attributes, Catalogue, EventTooLarge, UnknownEvent
-from bus.messages.base import AgentId, Event, Fields, TaskId
+from bus.envelope import StoredEvent
+from bus.messages.base import AgentId, Event, Fields, Position, TaskId
 
 
 class Noted(Event, frozen=True):
@@ -51,6 +52,22 @@ class Renamed(Event, frozen=True):
 
 NOTED = Noted(TaskId("t-1"), AgentId("scout"), "as it is")
 CATALOGUE = Catalogue((Noted, Bid, Renamed))
+
+
+def stored(type_: str, version: int, data: bytes) -> StoredEvent:
+    return StoredEvent(
+        Position(1), 0, type_, version, "x", "", "", "", "", "", Position(0), Position(0), data, None, b""
+    )
+
+
+def test_stored_events_are_read_with_the_fields_of_today_and_unknown_ones_as_they_are() -> None:
+    events = [
+        stored("test.renamed", 1, b'{"name":"abc"}'),
+        stored("test.noted", 1, b"{}"),
+        stored("test.gone", 1, b"{}"),
+        stored("test.renamed", 4, b"{}"),
+    ]
+    assert CATALOGUE.today(events) == [stored("test.renamed", 3, b'{"title":"abc","size":3}'), *events[1:]]
 
 
 def test_an_event_comes_back_as_it_was() -> None:

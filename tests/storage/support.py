@@ -1,9 +1,12 @@
 """Events to store, and a store to put them in."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
 
 from bus.address import Address
 from bus.clock import Clock, VirtualClock
@@ -163,3 +166,15 @@ class SmallJournal:
 async def everything(store: EventStore) -> Sequence[Recorded]:
     """All events of a journal."""
     return [event async for batch in store.facts(("#",), None, Position(0), Position(store.head)) for event in batch]
+
+
+@contextmanager
+def set_back_journal(events: int) -> Iterator[tuple[View, tuple[StoredEvent, ...]]]:
+    """Events over several segments; the wall clock is set back by four minutes in the middle. Nobody changes it."""
+    batch = [
+        msgspec.structs.replace(r, time_us=r.time_us - (240_000_000 if r.position > events // 2 else 0))
+        for r in records(1, events)
+    ]
+    with TemporaryDirectory() as directory, closing(SmallJournal(Path(directory), 17)) as journal:
+        stored = journal.write(batch)
+        yield journal.view, stored

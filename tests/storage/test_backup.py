@@ -10,6 +10,7 @@ import pytest
 
 from bus.clock import VirtualClock
 from bus.errors import StorageError
+from bus.messages.base import Position
 from bus.refusals import NotFound
 from storage.backup import BackedUp, back_up
 from tests.storage.support import CATALOGUE, blob, everything, opened, records, segment_path, write
@@ -42,6 +43,31 @@ async def test_a_copy_is_of_one_moment_while_the_journal_is_written_to(tmp_path:
     async with opened(tmp_path / "other") as store:
         assert await everything(store) == before[: done.position]
     assert sorted(await asyncio.to_thread(os.listdir, tmp_path)) == ["backup.tar", "data", "other"]
+
+
+async def test_a_copy_that_a_prune_overtakes_is_begun_again(tmp_path: Path) -> None:
+    data, file = tmp_path / "data", tmp_path / "backup.tar"
+    loop = asyncio.get_running_loop()
+    async with opened(data, segment_events=100) as store:
+        for first in range(1, 501, 50):
+            await write(store, records(first, 50))
+        prunes = [100, 200]
+
+        def overtaken(done: int, of: int) -> None:
+            """Called between two files, on the thread that copies."""
+            if prunes and not done % of:
+                upto = Position(prunes.pop(0))
+                asyncio.run_coroutine_threadsafe(store.prune(upto), loop).result(timeout=10.0)
+
+        done = await back_up(
+            data, data / "checkpoints", file, catalogue=CATALOGUE, clock=VirtualClock(), progress=overtaken
+        )
+        assert not prunes
+        assert (done.position, done.events) == (500, len(await everything(store)))
+    with tarfile.open(file) as archive:
+        archive.extractall(tmp_path / "other", filter="data")
+    async with opened(tmp_path / "other") as store:
+        assert store.layout.pruned_to == 200
 
 
 async def test_a_damaged_journal_gives_no_copy(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from bus.envelope import StoredEvent
 from storage import boxes
 from storage.errors import CorruptDatabase
 from storage.files import Files
-from storage.keys import BLOCK_KEYS, KEYS_NAME, Keys, living, opened, opener_of
+from storage.keys import BLOCK_KEYS, KEYS_NAME, Keys, living, opener_of
 from storage.queries import WAL_BYTES
 from tests.storage.support import encoded, record
 
@@ -79,10 +79,10 @@ def test_an_event_is_read_with_its_words_and_after_the_redaction_with_a_marker(t
     keys = _keys(tmp_path)
     event, number = _boxed(keys)
     files = Files()
-    assert opened(files, keys.path, [event])[0].data == b'{"title":"words"}'
+    assert opener_of(files, keys.path).data(event.data) == b'{"title":"words"}'
     assert set(living(files, keys.path, [event])) == {number}
     keys.destroy([number])
-    assert opened(files, keys.path, [event])[0].data == b'{"title":"[redacted]"}'
+    assert opener_of(files, keys.path).data(event.data) == b'{"title":"[redacted]"}'
     assert living(files, keys.path, [event]) == {}
     files.close()
     keys.close()
@@ -95,10 +95,10 @@ def test_keys_go_along_to_another_directory_and_are_not_given_there(tmp_path: Pa
     event, number = _boxed(one)
     files = Files()
     two.keep(living(files, one.path, [event]))
-    assert opened(files, two.path, [event])[0].data == b'{"title":"words"}'
+    assert opener_of(files, two.path).data(event.data) == b'{"title":"words"}'
     assert _next(two)[0] // BLOCK_KEYS > number // BLOCK_KEYS
     one.destroy([number])
-    assert opened(files, two.path, [event])[0].data == b'{"title":"words"}', "what was copied is not reached"
+    assert opener_of(files, two.path).data(event.data) == b'{"title":"words"}', "what was copied is not reached"
     for part in (files, one, two):
         part.close()
 
@@ -115,7 +115,7 @@ def test_keys_that_are_lost_or_changed_are_damage_and_no_redaction(tmp_path: Pat
         connection.execute(damage)
     files = Files()
     with pytest.raises(CorruptDatabase):
-        opened(files, keys.path, [event])
+        opener_of(files, keys.path).data(event.data)
     files.close()
 
 

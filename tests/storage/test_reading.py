@@ -19,7 +19,7 @@ from bus.refusals import InvalidField
 from bus.topics import matches_any
 from storage import reading
 from storage.reading import View
-from tests.storage.support import CATALOGUE, START_US, SmallJournal, records, segment_path
+from tests.storage.support import CATALOGUE, START_US, SmallJournal, records, segment_path, set_back_journal
 
 EVENTS = 120
 HOUR_US = 3_600_000_000
@@ -45,14 +45,8 @@ QUERIES = st.builds(
 
 @pytest.fixture(scope="module")
 def journal() -> Iterator[Journal]:
-    """Events over several segments; the wall clock is set back by four minutes in the middle. Nobody changes it."""
-    batch = [
-        msgspec.structs.replace(r, time_us=r.time_us - (240_000_000 if r.position > EVENTS // 2 else 0))
-        for r in records(1, EVENTS)
-    ]
-    with TemporaryDirectory() as directory, closing(SmallJournal(Path(directory), 17)) as journal:
-        stored = journal.write(batch)
-        yield journal.view, stored
+    with set_back_journal(EVENTS) as journal:
+        yield journal
 
 
 def _model(stored: tuple[StoredEvent, ...], query: ReadEvents) -> list[StoredEvent]:

@@ -1,4 +1,4 @@
-"""Rows are made once: in boxes, on their chains, with numbers for names."""
+"""Rows are made once: in boxes, on their chains, with ids for names."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,9 +71,9 @@ def test_a_box_from_elsewhere_is_left_as_it_is() -> None:
 
 
 @given(st.lists(st.text(max_size=3)), st.dictionaries(st.text(max_size=3), st.integers(1, 9)))
-def test_a_name_has_one_number_and_a_number_one_name(asked: list[str], known: dict[str, int]) -> None:
+def test_a_name_has_one_id_and_an_id_one_name(asked: list[str], known: dict[str, int]) -> None:
     names = Names()
-    names.learn({name: number for number, name in {number: name for name, number in known.items()}.items()})
-    numbers = {name: names.number(name) for name in asked}
-    assert [names.names[number] for number in numbers.values()] == list(numbers)
-    assert {name: names.number(name) for name in asked} == numbers
+    names.learn({name: id_ for id_, name in {id_: name for name, id_ in known.items()}.items()})
+    ids = {name: names.id(name) for name in asked}
+    assert [names.names[id_] for id_ in ids.values()] == list(ids)
+    assert {name: names.id(name) for name in asked} == ids

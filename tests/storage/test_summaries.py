@@ -3,18 +3,19 @@
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bus.envelope import StoredEvent
+from bus.messages.agents import StepCompleted
+from bus.messages.base import AgentId
 from bus.refusals import InvalidField
 from storage import summaries
 from storage.reading import View
-from tests.storage.support import CATALOGUE, START_US, SmallJournal, records
+from tests.storage.support import CATALOGUE, START_US, SmallJournal, records, set_back_journal
 
 EVENTS = 120
 HOUR_US = 3_600_000_000
@@ -23,14 +24,8 @@ Journal = tuple[View, tuple[StoredEvent, ...]]
 
 @pytest.fixture(scope="module")
 def journal() -> Iterator[Journal]:
-    """Events over several segments; the wall clock is set back by four minutes in the middle. Nobody changes it."""
-    batch = [
-        msgspec.structs.replace(r, time_us=r.time_us - (240_000_000 if r.position > EVENTS // 2 else 0))
-        for r in records(1, EVENTS)
-    ]
-    with TemporaryDirectory() as directory, closing(SmallJournal(Path(directory), 17)) as journal:
-        stored = journal.write(batch)
-        yield journal.view, stored
+    with set_back_journal(EVENTS) as journal:
+        yield journal
 
 
 @pytest.mark.parametrize("minutes", [0.0, -1.0, float("nan"), float("inf"), 1e300])
@@ -60,6 +55,19 @@ def test_a_summary_counts_the_events_of_each_step_from_its_start_to_its_end(jour
     starts = [e.position for e in stored if e.type == "step.started" and e.task == last.task]
     expected = [e for e in stored if e.task == last.task and starts[0] <= e.position <= last.position]
     assert summary.by_step[f"{last.task}/1"] == len(expected)
+
+
+def test_the_attempt_of_a_step_is_its_own_whatever_a_text_before_it_says(tmp_path: Path) -> None:
+    events = [
+        replace(record, event=replace(record.event, agent=AgentId('"attempt":7, \\"attempt":7')))
+        if isinstance(record.event, StepCompleted)
+        else record
+        for record in records(1, 60)
+    ]
+    with closing(SmallJournal(tmp_path, 1_000)) as journal:
+        journal.write(events)
+        found = summaries.summarise(journal.view, CATALOGUE, 600.0, START_US + HOUR_US)
+    assert {step.rpartition("/")[2] for step in found.by_step} == {"1"}
 
 
 def test_a_step_that_began_in_an_earlier_segment_is_counted_from_there(tmp_path: Path) -> None:

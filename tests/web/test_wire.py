@@ -83,6 +83,16 @@ def test_a_filter_matches_when_all_its_parts_do(wanted: Filter, is_match: bool) 
     assert wanted.matches(entry) is is_match
 
 
+def test_the_journal_is_asked_for_all_that_a_filter_says_between_two_positions_that_are_both_in_it() -> None:
+    wanted = Filter(
+        topics=("task.*",), types=("task.failed",), task="t-1", agent="a", source="s", run="r", correlation="c"
+    )
+    asked = wanted.from_journal(Position(5), Position(9), 100)
+    assert (asked.types, asked.task, asked.agent, asked.source) == (("task.*",), "t-1", "a", "s")
+    assert (asked.run, asked.correlation, asked.limit, asked.is_newest_first) == ("r", "c", 100, False)
+    assert (asked.after, asked.before) == (4, 10), "bounds of a query are not in it"
+
+
 @pytest.mark.parametrize("pattern", ["", "a b", "task.", ".task", "task.<b>", "x" * 129])
 def test_what_is_no_pattern_is_refused_with_its_place(pattern: str) -> None:
     with pytest.raises(InvalidField) as caught:

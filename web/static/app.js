@@ -6,8 +6,8 @@ import { listen, overlay } from "./keys.js";
 import { Activity } from "./pages/activity.js";
 import { Command, LINK_COMMAND } from "./parts.js";
 import { PAGES, route } from "./route.js";
-import { begin, connection, isStale, notice, opened, session, tell } from "./store.js";
-import { lazy, useSignals } from "./use.js";
+import { begin, connection, isPast, isStale, notice, opened, session, tell } from "./store.js";
+import { lazy, shown, useSignals } from "./use.js";
 import { html, render, useEffect, useErrorBoundary } from "./vendor/htm-preact-standalone.module.js";
 
 const VIEWS = {
@@ -21,6 +21,7 @@ const VIEWS = {
   system: lazy(() => import("./pages/system.js"), "System"),
 };
 const Drawer = lazy(() => import("./drawer.js"), "Drawer");
+const Left = lazy(() => import("./left.js"), "Left", shown);
 const Help = lazy(() => import("./overlays.js"), "Help");
 const Palette = lazy(() => import("./overlays.js"), "Palette");
 
@@ -42,7 +43,7 @@ function ReadOnly() {
 }
 
 function App() {
-  const [where, stale, who, said, shown, { phase }, event] = useSignals(route, isStale, session, notice, overlay, connection, opened);
+  const [where, stale, who, said, over, { phase }, event, past] = useSignals(route, isStale, session, notice, overlay, connection, opened, isPast);
   const isReadOnly = who.isKnown && phase !== "connecting" && who.scopes.every((scope) => scope.startsWith("read"));
   return html`
     <div class="frame" data-stale=${stale ? "" : undefined}>
@@ -50,12 +51,12 @@ function App() {
       <${Rail} page=${where.page} />
       <div class="side">
         <${TopBar} />
-        ${isReadOnly && html`<${ReadOnly} />`}
+        ${past ? html`<${Left} />` : isReadOnly && html`<${ReadOnly} />`}
         <main id="main" tabindex="-1" class=${`page page-${where.page}`} key=${where.page}><${Page} route=${where} key=${where.page} /></main>
       </div>
       ${event && html`<${Drawer} event=${event} />`}
-      ${shown === "help" && html`<${Help} />`}
-      ${shown === "palette" && html`<${Palette} />`}
+      ${over === "help" && html`<${Help} />`}
+      ${over === "palette" && html`<${Palette} />`}
       <div class="notice-frame" role="status">${said && html`<p class="notice" data-error=${said.isError ? "" : undefined}>${said.text}</p>`}</div>
     </div>`;
 }

@@ -5,7 +5,7 @@ import { overlay } from "./keys.js";
 import { Icon, Sparkline } from "./parts.js";
 import { Pending } from "./pending.js";
 import { address, PAGES } from "./route.js";
-import { behind, connection, lag_ms, now_ms, rates, spend, state } from "./store.js";
+import { behind, connection, isPast, lag_ms, now_ms, rates, spend, state } from "./store.js";
 import { lazy, shown, useSignals } from "./use.js";
 import { html, useState } from "./vendor/htm-preact-standalone.module.js";
 
@@ -22,16 +22,16 @@ export const Rail = ({ page }) => html`
 
 /** Whether what is on the screen is true now, and how late it is. */
 function Live() {
-  const [{ phase, reason, retry_at }, lag, missing] = useSignals(connection, lag_ms, behind, now_ms);
+  const [{ phase, reason, retry_at }, lag, missing, past] = useSignals(connection, lag_ms, behind, isPast, now_ms);
   const words = { connecting: "connecting", lost: "reconnecting" };
   const lateness = missing ? `${number(missing)} behind` : lag === null ? "" : lag < 1 ? "<1 ms" : `${Math.round(lag)} ms`;
   const wait = phase === "lost" ? Math.max(0, Math.ceil((retry_at - Date.now()) / 1000)) : 0;
   const title = phase === "lost"
     ? `Connection lost${reason ? `: ${reason}` : ""}. What you see is the last that was known; next try in ${wait} s.`
-    : "Round trip to the server";
+    : past ? "What a society has left; nothing runs" : "Round trip to the server";
   return html`
-    <span class="live" data-phase=${phase} title=${title}>
-      <i aria-hidden="true"></i><span role="status">${words[phase] ?? "live"}</span>${phase === "live" && lateness && html`<span class="lag">${lateness}</span>`}
+    <span class="live" data-phase=${phase === "live" && past ? "past" : phase} title=${title}>
+      <i aria-hidden="true"></i><span role="status">${words[phase] ?? (past ? "past" : "live")}</span>${phase === "live" && !past && lateness && html`<span class="lag">${lateness}</span>`}
     </span>`;
 }
 
@@ -82,7 +82,7 @@ export function TopBar() {
   const [whole] = useSignals(state);
   return html`
     <header class="topbar">
-      <span class="served" title="The run that is served">${whole ? html`<span class="faint">run</span> <b>${whole.run}</b>${whole.status && !["running", "halted"].includes(whole.status) ? html` <span class="badge">${whole.status}</span>` : ""}` : "Agora"}</span>
+      <span class="served" title="The run that is served">${whole ? html`<span class="faint">run</span> <b>${whole.run}</b>${whole.status && !["running", "halted", "past"].includes(whole.status) ? html` <span class="badge">${whole.status}</span>` : ""}` : "Agora"}</span>
       <${Live} />
       <${Rate} />
       <${Spend} />

@@ -6,7 +6,7 @@ import { number } from "./format.js";
 import { overlay } from "./keys.js";
 import { Command, LINK_COMMAND } from "./parts.js";
 import { address, go, PAGES, setQuery } from "./route.js";
-import { agents, head, isHalted, may, tasks } from "./store.js";
+import { agents, head, isHalted, isPast, may, tasks } from "./store.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact-standalone.module.js";
 
 const FOUND_MAX = 11; // what fits under the palette without scrolling, beside the search of the journal
@@ -23,8 +23,8 @@ export const Help = () => html`
   <${Dialog} title="Keys and help" close=${close} name="help">
     <dl class="keys">${ROWS.map(([keys, what]) => html`<div key=${keys}><dt>${keys.split(/ +/).map((key) => html`<kbd>${key}</kbd>`)}</dt><dd>${what}</dd></div>`)}</dl>
     <p>Filters are words and tokens: <code>type:task.*</code> <code>agent:scout</code> <code>task:t-1</code>. They stand in the address, so it can be shared.</p>
-    <p>Reading needs nothing. To act, open the link that this prints:</p>
-    <${Command} text=${LINK_COMMAND} />
+    ${isPast.peek() ? html`<p>Nothing runs here: what a society has left is shown, and nothing can be changed.</p>`
+    : html`<p>Reading needs nothing. To act, open the link that this prints:</p><${Command} text=${LINK_COMMAND} />`}
   <//>`;
 
 /** All that the palette knows, as name, kind and what it does. */

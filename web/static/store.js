@@ -41,6 +41,8 @@ export const balances = part("balances");
 export const providers = part("router");
 export const alerts = part("alerts");
 export const isHalted = computed(() => state.value?.status === "halted");
+/** Whether what is shown is what a society has left, with nothing running. */
+export const isPast = computed(() => state.value?.status === "past");
 export const counts = computed(() => state.value?.tasks?.counts ?? {});
 export const spend = computed(() => state.value?.spend ?? null);
 export const isStale = computed(() => connection.value.phase === "lost");

@@ -87,6 +87,21 @@ async def test_it_says_what_it_needs(tmp_path: Path) -> None:
             await redact(shell_at(tmp_path / "data"), Target(task="t-1"), reason="", by="")
 
 
+async def test_all_words_of_the_journals_own_run_are_meant_by_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, file = tmp_path / "data", tmp_path / "all.jsonl"
+    await _worked(data, tmp_path / "documents")
+    with pytest.raises(BadUsage, match="no event that matches"):
+        await redact(shell_at(data), Target(run="another"), reason="asked", by="ana")
+    assert await redact(shell_at(data), Target(run="main"), reason="asked", by="ana") is ExitCode.DONE
+    assert await verify(shell_at(data)) is ExitCode.DONE
+    assert await export(shell_at(data), str(file), has_sealed=True) is ExitCode.DONE
+    content = file.read_text()
+    assert (SECRET in content, "Xylophone" in content, "[redacted]" in content) == (False, False, True)
+    capsys.readouterr()
+
+
 async def test_a_single_event_is_meant_by_its_position_and_copies_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

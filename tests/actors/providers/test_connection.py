@@ -7,7 +7,13 @@ from functools import partial
 
 import pytest
 
-from actors.providers.connection import OVERHEAD_BYTES_MAX, READ_AHEAD_BYTES_MAX, REPLY_BYTES_MAX, Connection
+from actors.providers.connection import (
+    OVERHEAD_BYTES_MAX,
+    READ_AHEAD_BYTES_MAX,
+    REPLY_BYTES_MAX,
+    SENT_BYTES_MAX,
+    Connection,
+)
 from actors.providers.dialect import ProviderFault
 from actors.rules.cascade import ErrorClass
 
@@ -22,6 +28,7 @@ class Wire(asyncio.Transport):
         super().__init__()
         self.written = b""
         self.is_paused = self.is_cut = False
+        self.unsent = 0
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += data
@@ -37,6 +44,9 @@ class Wire(asyncio.Transport):
 
     def is_closing(self) -> bool:
         return self.is_cut
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
 
     def abort(self) -> None:
         self.is_cut = True
@@ -120,6 +130,7 @@ async def test_a_reply_without_a_length_ends_with_the_connection() -> None:
         (replied(b"abc")[:-1], None, "in the middle of the reply"),
         (b"HTTP/1.1 200 OK\r\n\r\nabc", ConnectionResetError(104, "reset by peer"), "in the middle of the reply"),
         (CHUNKED + b"3\r\nabc\r\n", None, "in the middle of the reply"),
+        (CHUNKED.replace(b"chunked", b"Chunked") + b"3\r\nabc\r\n", None, "in the middle of the reply"),
     ],
 )
 async def test_a_connection_that_ends_before_its_reply_has_truncated_it(
@@ -152,6 +163,11 @@ async def test_what_has_come_of_a_stream_is_read_before_its_fault() -> None:
         b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
         b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\nabc",
         CHUNKED + b"what\r\n",
+        CHUNKED.replace(b"chunked", b"chunked, gzip"),
+        CHUNKED.replace(b"chunked", b"identity\r\ntransfer-encoding: chunked"),
+        b"HTTP/1.1 050 Odd\r\ncontent-length: 3\r\n\r\nabc" + replied(b"x"),
+        replied(gzip.compress(b"abc", mtime=0) + b"more", "content-encoding: gzip"),
+        replied(gzip.compress(b"abc", mtime=0) + gzip.compress(b"more", mtime=0), "content-encoding: gzip"),
         replied(b"abc", "content-encoding: br"),
         replied(b"abc", "content-encoding: gzip"),
         b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * OVERHEAD_BYTES_MAX,
@@ -183,8 +199,9 @@ async def test_a_reply_that_was_packed_all_the_same_is_unpacked(pack: partial[by
     "come",
     [
         b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % (REPLY_BYTES_MAX + 1),
-        replied(gzip.compress(bytes(REPLY_BYTES_MAX + 1)), "content-encoding: gzip"),
+        replied(gzip.compress(bytes(REPLY_BYTES_MAX + 1), mtime=0), "content-encoding: gzip"),
         b"HTTP/1.1 200 OK\r\n\r\n" + bytes(REPLY_BYTES_MAX + 1),
+        CHUNKED + (b"1;" + b"x" * 16_000 + b"\r\na\r\n") * (SENT_BYTES_MAX // 16_000 + 1),
     ],
 )
 async def test_a_reply_longer_than_any_honest_one_is_too_large(come: bytes) -> None:
@@ -219,6 +236,20 @@ async def test_a_connection_that_says_more_or_will_close_is_not_kept(come: bytes
     connection, _ = opened()
     connection.data_received(come)
     assert await connection.whole() == b"a"
+    assert not connection.can_be_kept
+
+
+async def test_a_packed_reply_that_lacks_its_end_is_truncated_though_its_length_is_right() -> None:
+    connection, _ = opened()
+    connection.data_received(replied(gzip.compress(b"abc" * 1_000)[:-4], "content-encoding: gzip"))
+    assert await fault_of(connection) is ErrorClass.TRUNCATED
+
+
+async def test_a_reply_that_came_before_all_of_its_request_was_sent_ends_the_connection() -> None:
+    connection, wire = opened()
+    wire.unsent = 1
+    connection.data_received(replied(b"too long", status="413 Content Too Large"))
+    assert await connection.whole() == b"too long"
     assert not connection.can_be_kept
 
 

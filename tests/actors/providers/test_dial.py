@@ -33,13 +33,15 @@ async def encrypted(own: Certificate, server: FaultServer) -> tuple[asyncio.Serv
     context.load_cert_chain(*own)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner_reader, inner = await asyncio.open_connection(HOST, server.port)
         try:
-            inner_reader, inner = await asyncio.open_connection(HOST, server.port)
             while asked := await reader.read(65_536):
                 inner.write(asked)
                 writer.write(await inner_reader.read(65_536))
-            inner.close()
+        except ConnectionError:
+            pass  # whoever is cut off closes so
         finally:
+            inner.close()
             writer.close()
 
     listening = await asyncio.start_server(serve, HOST, 0, ssl=context)

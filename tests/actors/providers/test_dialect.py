@@ -7,6 +7,7 @@ from actors.providers.dialect import (
     REASON_CHARACTERS_MAX,
     RETRY_AFTER_DEFAULT_S,
     RETRY_AFTER_MAX_S,
+    TOKENS_MAX,
     ProviderFault,
     answer,
     fault_of,
@@ -15,6 +16,7 @@ from actors.providers.dialect import (
     shorten,
     without_thinking,
 )
+from actors.providers.openai import DIALECT
 from actors.rules.cascade import ErrorClass
 from tests.actors.providers.replies import PROMPT, reply
 
@@ -150,6 +152,21 @@ def test_missing_usage_is_estimated_and_says_so() -> None:
     assert estimated.tokens_in > 10
     told = answer(PROMPT, "A short answer.", "other", 7, 3, "stop")
     assert (told.model, told.is_usage_estimated, told.tokens_in, told.tokens_out) == ("other", False, 7, 3)
+
+
+@pytest.mark.parametrize("claimed", [-1, TOKENS_MAX + 1, 2**64])
+def test_what_no_model_can_have_read_is_estimated_instead(claimed: int) -> None:
+    told = answer(PROMPT, "It is well.", "m" * 10_000, claimed, 3, "stop")
+    assert (told.tokens_in < 100, told.tokens_out, told.is_usage_estimated) == (True, 3, True)
+    assert len(told.model) <= REASON_CHARACTERS_MAX
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_lists_in_lists_without_end_are_garbage_or_say_nothing(status: int) -> None:
+    deep = reply(b'{"choices":' + b"[" * 200_000, status)
+    with pytest.raises(ProviderFault) as fault:
+        DIALECT.decode(PROMPT, deep)
+    assert fault.value.error is (ErrorClass.GARBAGE if status == 200 else ErrorClass.SERVER)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 import pytest
 
-from actors.providers.dialect import Prompt, ProviderFault
+from actors.providers.dialect import REASON_CHARACTERS_MAX, Prompt, ProviderFault
 from actors.providers.opening import DIALECTS, open_provider
 from actors.providers.options import DialectName, ProviderOptions
 from actors.providers.provider import HttpProvider
@@ -105,6 +105,17 @@ async def test_a_key_that_comes_back_in_an_error_is_masked() -> None:
         provider = open_provider(options("openai", server.url, "THE_KEY"), transport, {"THE_KEY": "sk-1"})
         with pytest.raises(ProviderFault, match=r"what is Bearer \[key\]\?"):
             await provider.complete(PROMPT, limit_s=5.0)
+
+
+@pytest.mark.parametrize("room", range(5, 25, 3))
+async def test_not_even_a_part_of_a_key_is_left_where_an_error_is_cut(room: int) -> None:
+    key = "sk-0123456789abcdefgh"
+    async with FaultServer(Sickness.BAD_REQUEST) as server, Transport() as transport:
+        server.words = "x" * (REASON_CHARACTERS_MAX - len("status 400: Bearer ") - 1 - room) + " {authorization}"
+        provider = open_provider(options("openai", server.url, "THE_KEY"), transport, {"THE_KEY": key})
+        with pytest.raises(ProviderFault, match=r"Bearer \[key\]") as fault:
+            await provider.complete(PROMPT, limit_s=5.0)
+        assert key[:5] not in fault.value.reason
 
 
 async def test_the_extractive_provider_says_what_it_is() -> None:

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.rules.overview import Overview
-from actors.rules.overview_events import ARTIFACTS_MAX, CHANGES_MAX, TASKS_ENDED_MAX
+from actors.rules.overview_draft import CHANGES_MAX, TASKS_ENDED_MAX
+from actors.rules.overview_events import ARTIFACTS_MAX
 from actors.rules.overview_items import OverviewState
 from bus.address import Address
 from bus.envelope import Recorded

@@ -14,7 +14,7 @@ from bus.address import Address
 from bus.envelope import Recorded
 from bus.messages.agents import StepStarted
 from bus.messages.base import AgentId, Event, Position, TaskId
-from bus.messages.system import SystemInfo
+from bus.messages.system import CheckpointFailed, SystemInfo
 from bus.messages.tasks import TaskSpec
 from bus.messages.triggers import CancelTrigger, CreateTrigger, TriggerCreated, TriggerFired, TriggerSpec
 from bus.refusals import IdempotencyConflict, InvalidField, NotFound, Overloaded
@@ -85,6 +85,15 @@ def test_the_same_key_gives_the_same_trigger_and_another_spec_is_refused() -> No
 def test_an_event_matches_when_all_that_is_given_does(spec: TriggerSpec, is_wanted: bool) -> None:
     step = StepStarted(AgentId("scout"), TaskId("t-1"), 1, 1, 0)
     assert rules.wants(spec, _recorded(step, "agents/scout")) is is_wanted
+
+
+@pytest.mark.parametrize(
+    ("own", "run", "is_wanted"), [("", "main", True), ("main", "main", True), ("r-2", "main", False)]
+)
+def test_an_event_that_names_no_run_is_of_the_journals_own(own: str, run: str, is_wanted: bool) -> None:
+    assert rules.wants(TriggerSpec(run=run), _recorded(CheckpointFailed("c-1", "full", own))) is is_wanted
+    assert rules.wants(TriggerSpec(run="r-2"), _recorded(CheckpointFailed("c-1", "full", own))) is (own == "r-2")
+    assert rules.wants(TriggerSpec(run="main"), _recorded(SystemInfo("x")))
 
 
 def test_what_triggers_record_of_themselves_matches_nothing() -> None:
