@@ -82,6 +82,7 @@ class Agent(Workbench):
         return (
             Subscription("task.bidding"),
             Subscription("auction.closed"),
+            Subscription("budget.spent"),
             Subscription("budget.raised"),
             Subscription("system.resumed"),
             *(Subscription(topic, agent=self._agent) for topic in own),

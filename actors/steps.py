@@ -22,7 +22,7 @@ from bus.messages.agents import Persona, ThinkingCompleted, ToolCalled, ToolComp
 from bus.messages.approvals import ProposalId
 from bus.messages.artifacts import ARTIFACTS, ReadArtifact, ReadArtifactContent, WriteArtifact
 from bus.messages.base import AgentId, ArtifactId, Event, Message, TaskId
-from bus.messages.completions import ROUTER, CancelCompletion, ChatMessage, Complete, Completion
+from bus.messages.completions import ROUTER, CancelCompletion, ChatMessage, Complete, Completion, ReadRouter
 from bus.messages.memory import FactView
 from bus.messages.quotas import QUOTAS, ReserveQuota, SettleQuota
 from bus.messages.tasks import (
@@ -132,6 +132,12 @@ class BudgetDue(Message, frozen=True):
     """Sent by the slow timer of an agent that waits for money."""
 
 
+class BudgetSeen(Message, frozen=True):
+    """Sent by the job that looked whether there is money again."""
+
+    is_exhausted: bool
+
+
 class Steps:
     """The jobs of one agent. With quotas, what it uses of them is reserved before and settled after."""
 
@@ -195,6 +201,14 @@ class Steps:
         else:
             summary = f"{len(completion.text)} characters by {completion.provider}{filed}"
             job.tell(self._address, StepWritten(work, artifact, summary))
+
+    async def look_at_budget(self, job: Job) -> None:
+        """See whether the budgets that all share are still spent; they are as far as nobody says otherwise."""
+        is_exhausted = True
+        with contextlib.suppress(AgoraError):
+            seen = await job.ask(ROUTER, ReadRouter(), timeout_s=self._options.ask_timeout_s)
+            is_exhausted = seen.is_budget_exhausted
+        job.tell(self._address, BudgetSeen(is_exhausted))
 
     async def ask_for_budget(self, job: Job, reason: str) -> None:
         """Ask people for more money. No answer is no news: the next try of the step asks again."""

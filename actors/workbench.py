@@ -5,7 +5,7 @@ messages that carry the assignment as it was when the job began; what an ended o
 
 Rules: from the assignment to its confirmed end the lease is renewed every third of its period; a result is reported
 until the coordinator confirms or refuses it; work that cannot go on for lack of money waits and uses up no try; what
-cannot be done is given back with the reason. While all is halted no step begins.
+cannot be done is given back with the reason. While all is halted, or a budget is spent that all share, no step begins.
 """
 
 import math
@@ -13,12 +13,13 @@ from typing import ClassVar
 
 from actors import proposing
 from actors.proposing import SpendAsked
-from actors.rules import agency
+from actors.rules import agency, spending
 from actors.rules.agency import Agency, Stage, Verdict, Work
 from actors.runtime import Job, PersistentActor
 from actors.steps import (
     AgentOptions,
     BudgetDue,
+    BudgetSeen,
     HeartbeatDue,
     LeaseKept,
     LeaseLost,
@@ -32,7 +33,7 @@ from actors.steps import (
 from bus.messages.agents import ActionExecuted, AgentStatus, AgentStatusName, StepCompleted, StepStarted
 from bus.messages.approvals import ProposalId
 from bus.messages.base import AgentId, Event, TaskId
-from bus.messages.completions import BudgetRaised
+from bus.messages.completions import BudgetRaised, BudgetSpent
 from bus.messages.monitor import SystemResumed
 from bus.messages.tasks import COORDINATOR, FailTask
 from bus.switch import Switch
@@ -55,6 +56,8 @@ class Workbench(PersistentActor[Agency]):
         self._leases_s: dict[TaskId, float] = {}
         self._skips_until_s = 0.0
         """Until then a quota has no room, and it was said that the agent shall skip what it is offered."""
+        self._is_dry = False
+        """Whether a budget is spent as far as is known: no step begins until there is more."""
         self._spend: Job | None = None
         """What asks people for money, while it waits for their word."""
         self._asked = ProposalId("")
@@ -69,10 +72,11 @@ class Workbench(PersistentActor[Agency]):
         for work in self.state.work.values():
             if work.stage is Stage.FINISHED:
                 self.tell(COORDINATOR, complete_task(self._agent, work))
-            elif work.stage is Stage.WAITING:
-                self.start_timer("budget", self._options.budget_retry_s, BudgetDue())
             # At once: the answer also tells the lease's period.
             self.tell(self.address, HeartbeatDue(work.task))
+        if self.state.status is AgentStatusName.WAITING:
+            self._is_dry = True  # whether it still is, the router knows
+            self.perform(self._steps.look_at_budget)
         self._go_on()
 
     def on_step_noted(self, message: StepNoted) -> None:
@@ -106,6 +110,7 @@ class Workbench(PersistentActor[Agency]):
             case Verdict.WAIT:
                 waits = AgentStatusName.WAITING
                 self.persist(AgentStatus(agent=self._agent, status=waits, reason=message.reason, task=work.task))
+                self._is_dry = self._is_dry or bool(message.budget)
                 look_s = min(self._options.budget_retry_s, message.wait_s or math.inf)
                 self.start_timer("budget", look_s, BudgetDue())
                 if message.budget == proposing.RUN and self._options.spend_request_usd_micros and self._spend is None:
@@ -127,10 +132,36 @@ class Workbench(PersistentActor[Agency]):
     def on_spend_asked(self, message: SpendAsked) -> None:
         self._asked = message.proposal
 
-    def on_budget_changed(self, message: BudgetRaised | BudgetDue | SystemResumed) -> None:
-        self.cancel_timer("budget")
-        if isinstance(message, BudgetRaised) and message.budget == proposing.RUN:
+    def on_budget_spent(self, event: BudgetSpent) -> None:
+        if spending.is_shared(event.budget):
+            self._is_dry = True
+            self.start_timer("budget", self._options.budget_retry_s, BudgetDue())
+
+    def on_budget_due(self, message: BudgetDue) -> None:
+        if self._is_dry:
+            self.perform(self._steps.look_at_budget)
+        else:
+            self._begin_again()
+
+    def on_budget_seen(self, message: BudgetSeen) -> None:
+        if message.is_exhausted:
+            self.start_timer("budget", self._options.budget_retry_s, BudgetDue())
+        else:
+            self._begin_again()
+
+    def on_budget_raised(self, message: BudgetRaised) -> None:
+        if message.budget == proposing.RUN:
             self._take_back_spend()
+        self._begin_again()
+
+    def on_system_resumed(self, event: SystemResumed) -> None:
+        if not self._is_dry:
+            self._begin_again()
+
+    def _begin_again(self) -> None:
+        """Go on with what has waited."""
+        self._is_dry = False
+        self.cancel_timer("budget")
         if self._switch.is_halted:
             return  # `system.resumed` lets it go on
         for work in tuple(self.state.work.values()):
@@ -178,11 +209,13 @@ class Workbench(PersistentActor[Agency]):
     def _go_on(self) -> None:
         """Begin what can begin, and say what the agent is now."""
         busy = frozenset(self._jobs) | self._resting
-        while not self._switch.is_halted and (ready := agency.startable(self.state, busy)):
+        while not self._is_dry and not self._switch.is_halted and (ready := agency.startable(self.state, busy)):
             for work in ready:
                 self._begin(work)
             busy = frozenset(self._jobs) | self._resting
         status, reason = agency.status_now(self.state)
+        if self._is_dry and status is AgentStatusName.WORKING and not self._jobs:
+            status, reason = AgentStatusName.WAITING, agency.WAITING_REASON
         if status is not self.state.status:
             self._become(status, reason)
 

@@ -31,7 +31,7 @@ from storage.database import Database, WalKeeper, is_full, move_aside
 from storage.directory import DirectoryLock
 from storage.errors import CorruptCheckpoint, CorruptDatabase
 from storage.manifests import ActorManifest, ActorState, Changes, Description, Listing, Manifest
-from storage.schema import CHECKPOINT_PINS, CHECKPOINTS, Schema, check, create_or_check
+from storage.schema import CHECKPOINT_PINS, CHECKPOINTS, check, create_or_check, is_of_version_1, unsound
 from storage.transactions import snapshot, transaction
 
 CHECKPOINTS_NAME = "checkpoints.sqlite"
@@ -189,7 +189,7 @@ class CheckpointStore:
         return None
 
     async def verify(self, checkpoint: str = "") -> tuple[Finding, ...]:
-        """Prove one checkpoint, or all, newest first. Raises NotFound, StorageError."""
+        """Prove one checkpoint, or all, newest first, and then the file itself. Raises NotFound, StorageError."""
         names = (checkpoint,) if checkpoint else await self._database.run(_names)
         findings: list[Finding] = []
         for name in names:
@@ -200,6 +200,10 @@ class CheckpointStore:
                 if checkpoint and isinstance(error, NotFound):
                     raise
                 findings.append(Finding(name, error.reason if isinstance(error, CorruptCheckpoint) else str(error)))
+        if not checkpoint and self._has_pins:
+            work = partial(unsound, path=self.path, schema=CHECKPOINTS)
+            if problem := await self._database.run(work):
+                findings.append(Finding(self.path.name, problem))
         return tuple(findings)
 
     async def _open(self) -> None:
@@ -429,13 +433,6 @@ def _all_chunks(connection: sqlite3.Connection) -> frozenset[str]:
 
 def _names(connection: sqlite3.Connection) -> tuple[str, ...]:
     return tuple(str(name) for (name,) in connection.execute(queries.CHECKPOINT_NAMES))
-
-
-def is_of_version_1(connection: sqlite3.Connection, schema: Schema) -> bool:
-    """Whether the file is of the first version."""
-    (application_id,) = connection.execute(queries.APPLICATION_ID).fetchone()
-    (version,) = connection.execute(queries.VERSION).fetchone()
-    return (application_id, version) == (schema.application_id, 1)
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> Path:

@@ -38,7 +38,7 @@ from storage.keeper import indexer
 from storage.keys import KEYS_NAME, opener_of
 from storage.layout import SEGMENTS_NAME, Layout, Segment, epoch_hash
 from storage.migration import JOURNAL_NAME
-from storage.schema import BLOBS, JOURNAL, KEYS, SEGMENT, TEXT, Schema, check, differences
+from storage.schema import BLOBS, JOURNAL, KEYS, SEGMENT, TEXT, Schema, check, unsound
 
 PAGE_ROWS = 2_000
 WALKS_MAX = 3
@@ -382,8 +382,5 @@ def _prove_rollup(rows: sqlite3.Connection, path: Path) -> None:
 
 
 def _prove_structure(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:
-    if differing := differences(connection, schema):
-        raise Wrong(0, f"the tables of {path.name} are not those that were made: {differing}")
-    [(answer,)] = connection.execute(queries.INTEGRITY).fetchall()
-    if answer != "ok":
-        raise Wrong(0, f"SQLite says of {path.name}: {answer}")
+    if problem := unsound(connection, path, schema):
+        raise Wrong(0, problem)

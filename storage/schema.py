@@ -237,6 +237,21 @@ def differences(connection: sqlite3.Connection, schema: Schema) -> str:
     return ", ".join(sorted(str(name) for _, name, _ in wanted ^ found)[:1])
 
 
+def unsound(connection: sqlite3.Connection, path: Path, schema: Schema) -> str:
+    """What is wrong with the tables and indexes of a database, or nothing. Raises sqlite3.Error."""
+    if differing := differences(connection, schema):
+        return f"the tables of {path.name} are not those that were made: {differing}"
+    [(answer,)] = connection.execute(queries.INTEGRITY).fetchall()
+    return "" if answer == "ok" else f"SQLite says of {path.name}: {answer}"
+
+
+def is_of_version_1(connection: sqlite3.Connection, schema: Schema) -> bool:
+    """Whether the file is of the first version."""
+    (application_id,) = connection.execute(queries.APPLICATION_ID).fetchone()
+    (version,) = connection.execute(queries.VERSION).fetchone()
+    return (application_id, version) == (schema.application_id, 1)
+
+
 def _is_empty(connection: sqlite3.Connection) -> bool:
     (application_id,) = connection.execute(queries.APPLICATION_ID).fetchone()
     (tables,) = connection.execute(queries.COUNT_TABLES).fetchone()

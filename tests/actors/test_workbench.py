@@ -10,7 +10,7 @@ from bus.messages.agents import (
     StepCompleted,
     StepStarted,
 )
-from bus.messages.completions import BudgetRaised, CancelCompletion, Complete, ReadRouter
+from bus.messages.completions import BudgetRaised, BudgetSpent, CancelCompletion, Complete, ReadRouter
 from bus.messages.tasks import (
     CompleteTask,
     DeclineBid,
@@ -151,12 +151,48 @@ async def test_without_money_it_waits_and_goes_on_when_the_budget_is_raised() ->
         assert [step.attempt_try for step in s.recorded(StepStarted)] == [1, 1]
 
 
-async def test_without_money_it_also_looks_again_by_itself() -> None:
+async def test_without_money_it_looks_again_by_itself_and_begins_no_step_until_there_is_some() -> None:
     options = AgentOptions(budget_retry_s=0.01)
     async with society(options=options) as s:
-        s.heard.answers = [BudgetExhausted("run", 0, 5), ANSWER]
+        s.heard.answers, s.heard.is_exhausted = [BudgetExhausted("run", 0, 5), ANSWER], True
+        await s.assign()
+        await s.until(lambda: len(s.heard.of(ReadRouter)) >= 4)
+        assert len(s.recorded(StepStarted)) == 1
+        s.heard.is_exhausted = False
+        await s.until(lambda: s.heard.of(CompleteTask))
+        assert [step.attempt_try for step in s.recorded(StepStarted)] == [1, 1]
+
+
+async def test_when_others_have_spent_what_all_share_it_begins_nothing_until_there_is_more() -> None:
+    async with society() as s:
+        await s.say(BudgetSpent("run", 100, 100))
+        await s.assign()
+        await s.until(lambda: any(e.status is AgentStatusName.WAITING for e in s.recorded(AgentStatus)))
+        assert (s.recorded(StepStarted), s.heard.of(Complete)) == ([], [])
+        await s.say(BudgetRaised("run", 200))
+        await s.until(lambda: s.heard.of(CompleteTask))
+        assert (await s.ask(ReadAgent())).status is AgentStatusName.WORKING
+
+
+async def test_what_another_agent_has_spent_of_its_own_holds_it_up_in_nothing() -> None:
+    async with society() as s:
+        await s.say(BudgetSpent("agent/other", 100, 100))
         await s.assign()
         await s.until(lambda: s.heard.of(CompleteTask))
+
+
+async def test_after_a_restart_without_money_it_looks_before_it_begins_anything() -> None:
+    journal, heard = MemoryJournal(), Heard()
+    heard.answers, heard.is_exhausted = [BudgetExhausted("run", 0, 5), ANSWER], True
+    async with society(journal=journal, heard=heard) as s:
+        await s.assign()
+        await s.until(lambda: any(e.status is AgentStatusName.WAITING for e in s.recorded(AgentStatus)))
+    async with society(journal=journal, heard=heard, options=AgentOptions(budget_retry_s=0.01)) as s:
+        looked = len(heard.of(ReadRouter))
+        await s.until(lambda: len(heard.of(ReadRouter)) >= looked + 3)
+        assert len(s.recorded(StepStarted)) == 1
+        heard.is_exhausted = False
+        await s.until(lambda: heard.of(CompleteTask))
 
 
 async def test_without_the_runs_money_it_asks_people_for_more_once_while_they_think() -> None:
@@ -165,7 +201,7 @@ async def test_without_the_runs_money_it_asks_people_for_more_once_while_they_th
         s.heard.answers = [BudgetExhausted("run", 0, 5)]
         await s.assign()
         await s.until(lambda: len(s.recorded(StepStarted)) >= 3)
-        assert len(s.heard.of(ReadRouter)) == 1
+        assert len(s.heard.of(ReadRouter)) == 3, "a look between two steps, and once to ask"
 
 
 async def test_it_asks_nobody_for_a_budget_that_cannot_be_raised_or_when_it_shall_not() -> None:
@@ -177,4 +213,4 @@ async def test_it_asks_nobody_for_a_budget_that_cannot_be_raised_or_when_it_shal
             s.heard.answers = [answer]
             await s.assign()
             await s.until(lambda: len(s.recorded(StepStarted)) >= 3)  # awaited within the turn
-            assert s.heard.of(ReadRouter) == []
+            assert len(s.heard.of(ReadRouter)) == 2, "a look between two steps"

@@ -8,18 +8,20 @@ import sqlite3
 import subprocess
 import sys
 import zlib
-from contextlib import closing
+from contextlib import closing, suppress
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from bus.address import Address
+from bus.errors import StorageError
 from bus.messages.base import Position
 from bus.refusals import NotFound
 from storage.checkpoints import CheckpointStore, Finding
 from storage.errors import DirectoryInUse, UnknownSchema
 from storage.manifests import ActorState, Changes, state_hash
+from storage.schema import CHECKPOINTS
 from tests.storage.writer import description
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -178,6 +180,25 @@ async def test_a_bit_flipped_in_a_checkpoint_is_found_and_the_older_one_is_used(
             assert found.actors == _actors(10)
             (warning,) = store.take_warnings()
             assert "c-20 is damaged" in warning
+
+
+async def test_a_table_an_index_or_a_page_that_is_not_what_was_made_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoints.sqlite"
+    for damage in (
+        "UPDATE sqlite_master SET sql = replace(sql, 'NOT NULL UNIQUE', 'NOT  NULL UNIQUE') WHERE name = 'chunks'",
+        "DELETE FROM sqlite_master WHERE name = 'pins'",
+        "UPDATE sqlite_master SET sql = replace(sql, 'hash BLOB', 'hash  BLOB') WHERE name = 'checkpoints'",
+    ):
+        path.unlink(missing_ok=True)
+        async with CheckpointStore.open(tmp_path) as store:
+            await _save(store, 10)
+            assert [finding.problem for finding in await store.verify()] == [""]
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("PRAGMA writable_schema = ON")
+            assert connection.execute(damage).rowcount == 1
+        async with CheckpointStore.inspect(tmp_path) as store:
+            with suppress(StorageError):
+                assert any(finding.problem for finding in await store.verify()), damage
 
 
 async def test_one_that_stands_on_what_the_journal_has_lost_is_passed_over(tmp_path: Path) -> None:
@@ -362,14 +383,13 @@ def _write_version_1(path: Path) -> None:
         b'"state_hash":"%b"},"actors":{"ledger":{"position":4,"cursor":3,"chunks":["%b"]}}}'
     ) % (whole.encode(), chunk.hexdigest().encode())
     connection = sqlite3.connect(path)
+    chunks, checkpoints, *_ = CHECKPOINTS.statements  # these two have not changed since
     connection.executescript(
-        """
+        f"""
         PRAGMA application_id = 0x41474F43;
         PRAGMA user_version = 1;
-        CREATE TABLE chunks (id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, content BLOB NOT NULL) STRICT;
-        CREATE TABLE checkpoints (
-            id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, manifest BLOB NOT NULL, hash BLOB NOT NULL
-        ) STRICT;
+        {chunks};
+        {checkpoints};
         CREATE TABLE uses (
             checkpoint INTEGER NOT NULL, chunk BLOB NOT NULL, PRIMARY KEY (checkpoint, chunk)
         ) STRICT, WITHOUT ROWID;

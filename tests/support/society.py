@@ -153,10 +153,9 @@ class ScriptedRouter(Actor):
         self._heard.add(message)
         return Done()
 
-    def on_read_router(self, message: ReadRouter) -> RouterView | None:
+    def on_read_router(self, message: ReadRouter) -> RouterView:
         self._heard.add(message)
-        self.defer()
-        return None
+        return RouterView((), 0, 0, 0, 0, 0, self._heard.is_exhausted, 0)
 
 
 ANSWER = Completion(
@@ -183,6 +182,8 @@ class Heard:
         self.answers: list[Completion | Refused | None] = [ANSWER]
         self.refuses: tuple[type[Message], ...] = ()
         self.lease_s = 30.0
+        self.is_exhausted = False
+        """What the router says of the budgets that all share."""
         self.changed = asyncio.Event()
 
     def add(self, message: Message) -> None:
