@@ -86,7 +86,11 @@ async def test_a_full_disk_is_told_although_nothing_can_be_recorded_and_is_over_
     tmp_path: Path,
 ) -> None:
     with small_disk(tmp_path / "disk") as disk, anyio.fail_after(PATIENCE_S):
-        async with served(disk / "data", env=ALERT) as server, server.client() as agora, window() as opened:
+        async with (
+            served(disk / "data", env=ALERT) as server,
+            server.client() as agora,
+            window(excused="status of 50[34]") as opened,  # what is read meanwhile waits for commits that do not come
+        ):
             page = opened.page
             await page.goto(f"{server.url}/#/agents")
             await expect(page.locator(".agent-card").first).to_be_visible()
