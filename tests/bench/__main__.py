@@ -108,7 +108,9 @@ async def _report(chosen: list[str], as_json: bool, scale: Scale) -> list[Figure
             figures.append(figure)
             print(msgspec.json.encode(figure).decode() if as_json else _line(figure), flush=True)
     judged = [figure.met for figure in figures if figure.met is not None]
-    if judged and not as_json:
+    if scale.is_quick and not as_json:
+        print("in small: each benchmark ran; what it costs, only a full run tells")
+    elif judged and not as_json:
         print(f"{sum(judged)} of {len(judged)} aims met")
     return figures
 

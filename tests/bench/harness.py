@@ -115,10 +115,11 @@ async def take_turns(ours: Run, baseline: Run, scale: Scale) -> tuple[list[Sampl
 def figure(
     name: str, unit: str, ours: float, baseline: float | None, *, scale: Scale, aim: Aim | None = None
 ) -> Figure:
-    """A figure with its verdict; the quick scale judges nothing."""
+    """A figure with its verdict. The quick scale has no aims: they hold for the full amounts."""
     ratio = None if not baseline else ours / baseline
-    met = None if aim is None or scale.is_quick else aim.is_met(ours if ratio is None else ratio)
-    return Figure(name, unit, ours, baseline, ratio, aim.value if aim else None, met)
+    if aim is None or scale.is_quick:
+        return Figure(name, unit, ours, baseline, ratio, None, None)
+    return Figure(name, unit, ours, baseline, ratio, aim.value, aim.is_met(ours if ratio is None else ratio))
 
 
 def median(values: list[float]) -> float:

@@ -50,7 +50,9 @@ def test_without_a_baseline_the_aim_is_for_the_figure_itself() -> None:
 def test_the_quick_scale_measures_little_and_judges_nothing() -> None:
     scale = Scale(is_quick=True)
     assert (scale.rounds, scale.count(100_000), scale.count(50)) == (1, 1_000, 1)
-    assert figure("rate", "1/s", 1.0, 2.0, scale=scale, aim=Aim(1.0)).met is None
+    assert figure("rate", "1/s", 1.0, 2.0, scale=scale, aim=Aim(1.0)) == Figure(
+        "rate", "1/s", 1.0, 2.0, 0.5, None, None
+    )
 
 
 def test_a_line_of_json_has_the_agreed_keys() -> None:

@@ -11,8 +11,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
+import anyio
 import msgspec
-from playwright.async_api import ConsoleMessage, Dialog, Page, Route, async_playwright
+from playwright.async_api import ConsoleMessage, Dialog, Page, Request, Route, async_playwright
 
 from tests.chromium import ensure_chromium
 
@@ -32,14 +33,28 @@ PATIENCE_MS = 15_000
 SCRIPTED = "http://agora.test"
 """Where the page's files stand when there is no server."""
 
+ENDLESS = ("eventsource", "websocket")
+FRAMES_QUIET = 2
+"""A page may read on, once it has drawn what came."""
+NEXT_FRAME = "() => new Promise(requestAnimationFrame)"
+
 Scheme = Literal["dark", "light"]
 
 
 class Window(msgspec.Struct):
-    """A page and what it complained of."""
+    """A page, what it complained of, and what it is reading."""
 
     page: Page
     complaints: list[str]
+    reading: set[Request]
+
+    async def settled(self) -> None:
+        """Wait until what the page reads has come and is drawn: nothing is under way in two frames in a row."""
+        quiet = 0
+        with anyio.fail_after(PATIENCE_MS / 1_000):
+            while quiet < FRAMES_QUIET:
+                await self.page.evaluate(NEXT_FRAME)
+                quiet = 0 if self.reading else quiet + 1
 
 
 @asynccontextmanager
@@ -60,7 +75,7 @@ async def window(
             viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce"
         )
         context.set_default_timeout(PATIENCE_MS)
-        opened = Window(page=await context.new_page(), complaints=[])
+        opened = Window(page=await context.new_page(), complaints=[], reading=set())
         _listen(opened)
         try:
             yield opened
@@ -84,6 +99,16 @@ def _listen(opened: Window) -> None:
         if message.type in ("error", "warning"):
             opened.complaints.append(f"console: {message.text}")
 
+    def asked(request: Request) -> None:
+        if request.resource_type not in ENDLESS:
+            opened.reading.add(request)
+
+    def answered(request: Request) -> None:
+        opened.reading.discard(request)
+
+    opened.page.on("request", asked)
+    opened.page.on("requestfinished", answered)
+    opened.page.on("requestfailed", answered)
     opened.page.on("dialog", dialog)
     opened.page.on("console", console)
     opened.page.on("pageerror", lambda error: opened.complaints.append(f"script: {error}"))

@@ -64,6 +64,7 @@ async def test_no_page_and_nothing_over_it_breaks_a_rule(tmp_path: Path, width: 
         for where in (*PAGES, *places):
             await page.goto(f"{server.url}/#/{where}")
             await expect(page.locator(f"main.page-{re.split('[/?]', where)[0]} h1")).to_have_count(1)
+            await opened.settled()
             found[where] = await violations(page)
             await page.keyboard.press("Escape")
         await page.goto(f"{server.url}/#/activity")

@@ -148,6 +148,7 @@ async def test_no_page_scrolls_sideways(tmp_path: Path, width: int, scheme: Sche
         for where in (*PAGES, f"tasks/{task}"):
             await page.goto(f"{server.url}/#/{where}")
             await expect(page.locator("main h1")).to_have_count(1)
+            await opened.settled()
             await expect(page.locator("main")).not_to_be_empty()
             assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, where
             assert await page.evaluate("document.querySelector('main').scrollWidth - innerWidth") <= 0, where

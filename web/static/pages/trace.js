@@ -74,21 +74,21 @@ const Bar = ({ attempt, whole }) => {
 };
 
 const Waterfall = ({ attempts, whole }) => html`
-  <div class="table-frame"><table class="waterfall">
-    <thead><tr><th>Provider</th><th>When</th><th class="figure">First words</th><th class="figure">Took</th><th>Outcome</th><th class="figure">Tokens</th><th class="figure">Cost</th></tr></thead>
+  <div class="scroll" tabindex="0" role="region" aria-label="Attempts as a table"><table class="waterfall">
+    <thead><tr><th>Provider</th><th>When</th><th>Outcome</th><th class="figure">First words</th><th class="figure">Took</th><th class="figure">Tokens</th><th class="figure">Cost</th></tr></thead>
     <tbody>${attempts.map((attempt) => html`
       <tr key=${attempt.number}>
         <td>${attempt.provider}${attempt.is_hedge && html` <span class="badge">hedge</span>`}<br /><span class="faint">${attempt.model}</span></td>
         <td><${Bar} attempt=${attempt} whole=${whole} /></td>
+        <td class=${attempt.outcome === "ok" ? "" : "fault wide"}>${attempt.outcome}${attempt.reason && html`<br /><span class="faint">${attempt.reason}</span>`}</td>
         <td class="figure">${attempt.first_s === null || attempt.first_s === undefined ? "–" : duration(attempt.first_s - attempt.began_s)}</td>
         <td class="figure">${duration(attempt.ended_s - attempt.began_s)}</td>
-        <td class=${attempt.outcome === "ok" ? "" : "fault"}>${attempt.outcome}${attempt.reason && html`<br /><span class="faint">${attempt.reason}</span>`}</td>
         <td class="figure">${attempt.tokens_in || attempt.tokens_out ? `${number(attempt.tokens_in)} + ${number(attempt.tokens_out)}` : "–"}</td>
         <td class="figure">${dollars(attempt.cost_usd_micros)}</td>
       </tr>`)}</tbody>
   </table></div>`;
 
-const Words = ({ title, text }) => html`<section class="said"><h3>${title}</h3><pre>${text}</pre></section>`;
+const Words = ({ title, text }) => html`<section class="said"><h3>${title}</h3><pre tabindex="0">${text}</pre></section>`;
 
 export function Trace({ id }) {
   const words = useSaid()[id];
@@ -120,7 +120,7 @@ export function Trace({ id }) {
       <${Panel} title="Attempts" name="attempts"><${Waterfall} attempts=${value.attempts} whole=${value.elapsed_s} />
         ${value.reason && value.ending !== "answered" && html`<p class="fault pad">${value.reason}</p>`}<//>
       ${value.withheld && html`<p class="callout" data-state="waiting">The words are not kept: ${value.withheld}.</p>`}
-      ${value.request && html`<${Panel} title="Asked" name="asked">${value.request.messages.map((message, index) => html`<${Words} key=${index} title=${message.role} text=${message.content} />`)}<//>`}
+      ${value.request && html`<${Panel} title="Asked" name="answered">${value.request.messages.map((message, index) => html`<${Words} key=${index} title=${message.role} text=${message.content} />`)}<//>`}
       ${answer && html`<${Panel} title="Answered" name="answered"><${Words} title=${value.provider} text=${answer.text} />
         ${calls.map((call, index) => html`<${Words} key=${index} title=${`calls ${call.name}`} text=${JSON.stringify(call, null, 2)} />`)}<//>`}
       </div>
