@@ -84,6 +84,7 @@ class Agent(Workbench):
             Subscription("auction.closed"),
             Subscription("budget.spent"),
             Subscription("budget.raised"),
+            Subscription("budget.reopened"),
             Subscription("system.resumed"),
             *(Subscription(topic, agent=self._agent) for topic in own),
         )

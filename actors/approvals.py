@@ -1,18 +1,19 @@
 """The approvals: it keeps what waits for a person's word, and applies changes to git repositories when it is given.
 
 Its state is the docket (`actors.rules.docket`), a fold of its own events; who may decide what is in
-`actors.rules.approvals`; who waits for that, or watches checks, stands in the gallery (`actors.gallery`). What happens
-outside, in `actors.git`, happens in jobs: a job begins after the commit of the event that announces it, and its outcome
-comes back as a message. After a restart what was announced and has no outcome is begun again; each of these steps can
-be done twice. Only what another history had begun, before a restore or in the origin of a fork, is looked up instead.
+`actors.rules.approvals`; who waits for that, or watches checks, stands in the gallery (`actors.gallery`). What a state
+asks for is begun in `actors.course`. It happens outside, in `actors.git`, in jobs: a job begins after the commit of the
+event that announces it, and its outcome comes back as a message. After a restart what was announced and has no outcome
+is begun again.
 """
 
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, ClassVar, Concatenate, ParamSpec
+from typing import Annotated, ClassVar
 
 import msgspec
 
+from actors.branches import Branches, SweepDue
+from actors.course import Course, ProposalDue
 from actors.gallery import FollowDue, Gallery
 from actors.git.changes import Changes, ChangesOptions
 from actors.git.errands import (
@@ -25,11 +26,12 @@ from actors.git.errands import (
     StepEnded,
     Undone,
 )
+from actors.reads import Reads
 from actors.rules import approvals, docket
 from actors.rules.approvals import Terms
-from actors.rules.docket import OPEN, Docket, proposal_of
+from actors.rules.docket import Docket, proposal_of
 from actors.rules.policies import Policy
-from actors.runtime import Deferred, Job, PersistentActor
+from actors.runtime import PersistentActor
 from bus.messages.approvals import (
     CONTENT_BYTES_MAX,
     Approve,
@@ -51,21 +53,13 @@ from bus.messages.approvals import (
     Target,
     Withdraw,
 )
-from bus.messages.base import BlobId, Event, Message
-from bus.messages.repositories import Branch, BranchPage, FollowOutput, ListBranches, OutputPart, ReadRepositoryFile
+from bus.messages.base import BlobId, Event
+from bus.messages.repositories import FollowOutput, ListBranches, OutputPart, ReadRepositoryFile
 from bus.messages.upgrades import SUPERVISOR, UpgradeAsked
-from bus.refusals import InvalidField, NotFound, Overloaded
-
-P = ParamSpec("P")
+from bus.refusals import InvalidField, NotFound
 
 READS_MAX = 32
 """Diffs, outputs and files that are read at once."""
-SWEEP_FIRST_S = 5.0
-SWEEP_S = 3_600.0
-"""Between two looks at what is kept of ended proposals."""
-SWEPT_MAX = 100
-TIMER_MAX_S = 86_400.0
-"""A proposal's end is looked at daily at least: the wall clock may be set meanwhile."""
 
 
 class ApprovalsOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,35 +75,20 @@ class ApprovalsOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Changes to git repositories."""
 
 
-class ProposalDue(Message, frozen=True):
-    """Told to oneself when a proposal may have waited long enough."""
-
-    wire_name = "proposal.due"
-
-    proposal: ProposalId
-
-
-class SweepDue(Message, frozen=True):
-    """Told to oneself when it is time to look at what is kept of ended proposals."""
-
-    wire_name = "proposal.sweep"
-
-
 class Approvals(PersistentActor[Docket]):
     """The one actor that knows what was approved."""
 
     state_type: ClassVar[type[Docket]] = Docket
 
     def __init__(self, options: ApprovalsOptions, work: Path, *, is_supervised: bool = False) -> None:
-        self._options = options
         self._terms = Terms(options.policies, round(options.expiry_s * 1e6))
         self._git = Changes(options.changes, work)
         at = work.parent if is_supervised else None
         self._errands = Errands(self._git, read_timeout_s=options.read_timeout_s, supervised_at=at)
+        self._course = Course(self, self._errands)
         self._gallery = Gallery(self)
-        self._read_count = 0
-        self._jobs: dict[ProposalId, Job] = {}
-        self._listing: list[Deferred[BranchPage]] = []
+        self._branches = Branches(self, self._errands, options.changes.keep_refs_s)
+        self._reads = Reads(self, "reading", READS_MAX)
 
     def initial(self) -> Docket:
         return Docket()
@@ -121,7 +100,7 @@ class Approvals(PersistentActor[Docket]):
         elsewhere = approvals.decide_epoch(self.state, self._epoch)
         if elsewhere and self.state.proposals:
             self.persist(*elsewhere)
-        self.start_timer("sweep", SWEEP_FIRST_S, SweepDue())
+        self._branches.begin()
         for view in self.state.proposals.values():
             self._go_on(view)
 
@@ -172,22 +151,17 @@ class Approvals(PersistentActor[Docket]):
             blob = view.checks.output
         if not blob:
             raise NotFound(query.part, query.proposal)
-        self._begin_read()
-        self.perform(self._reading, self._errands.read_blob, query.proposal, blob, self.defer())
+        self._reads.begin(self._errands.read_blob, query.proposal, blob)
 
     def on_read_repository_file(self, query: ReadRepositoryFile) -> None:
         self._git.check_known(query.repository)
-        self._begin_read()
-        self.perform(self._reading, self._errands.read_file, query, self.defer())
+        self._reads.begin(self._errands.read_file, query)
 
     def on_follow_output(self, query: FollowOutput) -> OutputPart | None:
         return self._gallery.follow(proposal_of(self.state, query.proposal), query.after)
 
     def on_list_branches(self, _: ListBranches) -> None:
-        if len(self._listing) >= READS_MAX:
-            raise Overloaded("listing branches", retry_after_s=1.0)
-        self._listing.append(self.defer())
-        self.perform_at_once(self._errands.find_refs)
+        self._branches.list()
 
     # What comes back from outside
 
@@ -220,24 +194,10 @@ class Approvals(PersistentActor[Docket]):
             self._record(approvals.decide_looked_up(view, message.commit, self.now_us))
 
     def on_refs_found(self, message: RefsFound) -> None:
-        found = [
-            Branch(repository, ProposalId(name), commit, state.state if (state := self._known(name)) else "")
-            for repository, name, commit in message.refs
-        ]
-        for deferred in self._listing:
-            deferred.answer(BranchPage(tuple(found)))
-        self._listing.clear()
-        names = dict.fromkeys(branch.proposal for branch in found)
-        over = docket.forgettable(
-            self.state, tuple(names), self.now_us - round(self._options.changes.keep_refs_s * 1e6)
-        )
-        if over:
-            self.perform(self._errands.forget, over[:SWEPT_MAX])
+        self._branches.take(message)
 
     def on_sweep_due(self, _: SweepDue) -> None:
-        self.start_timer("sweep", SWEEP_S, SweepDue())
-        if self.state.proposals:
-            self.perform_at_once(self._errands.find_refs)
+        self._branches.sweep()
 
     def on_undone(self, message: Undone) -> None:
         view = proposal_of(self.state, message.proposal)
@@ -253,7 +213,7 @@ class Approvals(PersistentActor[Docket]):
     def on_proposal_due(self, message: ProposalDue) -> None:
         view = proposal_of(self.state, message.proposal)
         self._record(approvals.decide_expire(view, self.now_us))
-        self._await_end(self.state.proposals[message.proposal])
+        self._course.await_end(self.state.proposals[message.proposal])
 
     # What follows from events
 
@@ -274,26 +234,8 @@ class Approvals(PersistentActor[Docket]):
         return self.state.proposals[events[0].proposal]
 
     def _go_on(self, view: ProposalView) -> None:
-        """Begin, or begin again, what the proposal's state asks for."""
-        if view.state in OPEN:
-            self._await_end(view)
-        else:
-            self.cancel_timer(f"end/{view.proposal}")
-        if (job := self._jobs.pop(view.proposal, None)) is not None:
-            job.cancel()  # it has ended, or nobody waits for it any more
         self._gallery.move(view)
-        if view.proposal in self.state.foreign:
-            self.perform(self._errands.look_up, view)
-            return
-        match view.state:
-            case ProposalState.PROPOSED:
-                self._jobs[view.proposal] = self.perform(self._errands.prepare, view)
-            case ProposalState.CHECKING:
-                self._jobs[view.proposal] = self.perform(self._errands.check, view)
-            case ProposalState.APPLYING:
-                self.perform(self._errands.apply, view)
-            case ProposalState.ROLLING_BACK:
-                self.perform(self._errands.roll_back, view)
+        self._course.go_on(view, is_foreign=view.proposal in self.state.foreign)
 
     def _ask_for_upgrade(self, view: ProposalView, base: str, commit: str) -> None:
         """If it is what the server runs on that has moved, it takes effect: recorded with the move itself."""
@@ -308,27 +250,6 @@ class Approvals(PersistentActor[Docket]):
                 self._go_on(view)
         self._record(approvals.decide_outdated(self.state, moved, self.now_us))
 
-    def _await_end(self, view: ProposalView) -> None:
-        if view.state in OPEN:
-            left_s = max(0.0, (view.expires_us - self.now_us) / 1e6)
-            self.start_timer(f"end/{view.proposal}", min(left_s, TIMER_MAX_S), ProposalDue(view.proposal))
-
     @property
     def _epoch(self) -> int:
         return self._context.core.log.epoch
-
-    def _known(self, proposal: str) -> ProposalView | None:
-        return self.state.proposals.get(ProposalId(proposal))
-
-    def _begin_read(self) -> None:
-        if self._read_count >= READS_MAX:
-            raise Overloaded("reading", retry_after_s=1.0)
-        self._read_count += 1
-
-    async def _reading(
-        self, job: Job, read: Callable[Concatenate[Job, P], Awaitable[None]], *args: P.args, **kwargs: P.kwargs
-    ) -> None:
-        try:
-            await read(job, *args, **kwargs)
-        finally:
-            self._read_count -= 1

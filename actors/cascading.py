@@ -16,7 +16,7 @@ from actors.providers.register import CallDue, HedgeDue, Register
 from actors.providers.settings import RouterOptions
 from actors.purse import Neighbours, Purse
 from actors.rules import breaker as breakers
-from actors.rules import cascade, fairness, requests, spending
+from actors.rules import cascade, fairness, records, requests, spending
 from actors.rules.cascade import (
     CONSEQUENCES,
     Choice,
@@ -30,6 +30,7 @@ from actors.rules.cascade import (
 from actors.rules.recordings import Recordings
 from actors.rules.retries import Retries
 from actors.rules.spending import cost
+from actors.rules.trials import Trials
 from bus.errors import AgoraError, Refused
 from bus.messages.base import CompletionId, Done, Event
 from bus.messages.completions import BreakerOpened, Completion, CompletionFailed, ProviderDisabled
@@ -69,6 +70,7 @@ class Cascading(Purse):
         self._recordings = recordings
         self._register = Register()
         self._retries = Retries(options.cascade)
+        self._trials = Trials(options.cascade)
         self._log = neighbours.log if options.log != "off" else None
 
     def on_attempt_answered(self, ended: AttemptAnswered) -> Done:
@@ -77,8 +79,8 @@ class Cascading(Purse):
         if call is None or flight is None:
             return Done()
         seat = flight.seat
-        outcome = seat.judge(ended.elapsed_s)
         now_s, now_us = self.monotonic_s, self.now_us
+        outcome = seat.judge(ended.elapsed_s, now_s, self._options.cascade.latency_stale_s)
         transition = seat.give_back(flight.permit, outcome, outcome, (now_s, now_us), self.dice.random())
         if call.speaking not in {0, flight.number}:  # it came to its end all the same, and somebody else is heard
             charged = cost(flight.price, ended.reply.tokens_in, ended.reply.tokens_out)
@@ -113,7 +115,7 @@ class Cascading(Purse):
         events = [*seat.give_back(flight.permit, consequence.outcome, ended.error, now, self.dice.random())]
         if consequence.gates:
             breakers.gate(seat.breaker, self.monotonic_s + ended.retry_after_s)
-        if consequence.disables and cascade.standing(self.state.cascade, seat.name).is_enabled:
+        if consequence.disables and records.standing(self.state.cascade, seat.name).is_enabled:
             events.append(ProviderDisabled(provider=seat.name, reason=ended.reason, is_automatic=True))
         charged = call.at_most(flight) if consequence.may_cost else 0
         failure = Failure(ended.error, ended.reason, charged, ended.elapsed_s, ended.first_s, ended.retry_after_s)
@@ -194,7 +196,7 @@ class Cascading(Purse):
         if needed and self._hedge_after_s(call):
             needed *= 2
         drawn = spending.budgets(self.state.spending, self._limits, request.agent, self.now_us)
-        refused, notes = spending.refusal(self.state.spending, drawn, needed)
+        refused, notes = spending.refusal(self.state.spending, drawn, needed) if needed else (None, ())
         if refused is not None and not notes:
             raise refused
         choice = self._choose(call)
@@ -210,6 +212,7 @@ class Cascading(Purse):
             self.persist(call.requested(needed, self.now_us))
         self._register.add(call)
         self._retries.earn()
+        self._trials.earn()
         return choice
 
     def _start(self, call: Call, begun: Choice | AgoraError) -> None:
@@ -221,7 +224,9 @@ class Cascading(Purse):
         candidates = self._seats.candidates(self.state.cascade, call, now_s)
         left_s = call.deadline_s - now_s
         jitter = self.dice.random()
-        return cascade.choose(candidates, call.attempted, call.round, left_s, self._options.cascade, jitter)
+        after_s = None if call.request.hedge_after_s else self._trials.after_s  # who asks for hedging is in a hurry
+        options = self._options.cascade
+        return cascade.choose(candidates, call.attempted, call.round, left_s, options, jitter, trial_after_s=after_s)
 
     def _go_on(self, call: Call) -> None:
         """The next attempt, or the end. What failed attempts may have cost can leave no money for another."""
@@ -245,10 +250,12 @@ class Cascading(Purse):
             case Try() if self._switch.is_halted:
                 refusal = Halted()
                 self._fail(call, refusal.code, str(refusal), refusal)
-            case Try(provider, limit_s):
+            case Try(provider, limit_s, is_trial):
                 seat = self._seats.seat(provider)
                 refused = self._refused_money(call, seat)
                 if refused is None:
+                    if is_trial:
+                        self._trials.take()
                     self._try(call, seat, limit_s)
                 else:
                     self._fail(call, "budget", str(refused), refused)

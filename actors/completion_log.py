@@ -168,6 +168,8 @@ class CompletionLog(Actor):
             found = await self._store.page(query.agent, query.task, query.before_us, query.limit)
             summaries = tuple(msgspec.json.decode(one, type=TranscriptSummary) for one in found)
             deferred.answer(TranscriptPage(summaries, self._options.keeps, self._missed))
+        except msgspec.DecodeError as error:
+            deferred.refuse(StorageError(f"a completion's summary cannot be read: {error}"))
         except AgoraError as error:
             deferred.refuse(error)
         finally:

@@ -1,5 +1,7 @@
 """The composition root: puts the parts together, starts them in order and stops them in reverse.
 
+Who there is stands in `actors.population`; here is what they stand on (the disk, the web), and when what begins.
+
 Start: open and verify the journal; fold all to the head; check conservation; arm timers again; start the agents; open
 the intake, which is the web. Stop: refuse intake, drain, wait for the watermark, save a checkpoint, then stop in
 reverse order.
@@ -7,10 +9,8 @@ reverse order.
 
 import gc
 import logging
-import os
 import secrets
 import shutil
-import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,57 +21,26 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from actors import interpreter, supervised
-from actors.agent import Agent
-from actors.approvals import Approvals
-from actors.artifacts import Artifacts
-from actors.broadcaster import Broadcaster, BroadcasterOptions
+from actors import interpreter
 from actors.config import Config
-from actors.coordinator import Coordinator
 from actors.history import JournalHistory, former_agents
-from actors.journal import Journal, RunIdentity
-from actors.ledger import Ledger
-from actors.lightning import Lightning
-from actors.memory import Memory
-from actors.monitor import Health, Monitor
-from actors.nodes import check_key, open_node
+from actors.journal import Journal
+from actors.nodes import check_key
+from actors.population import population
 from actors.providers import ProviderOptions, discover, probe_http
-from actors.quotas import Quotas
-from actors.router import Neighbours, Router
-from actors.rules.quotas import has_limits
-from actors.rules.visitors import JOIN
-from actors.runtime import ActorSystem, ChildSpec, GroupCommitLog, History, PersistentActor
-from actors.runtime.lifecycle import Lifecycle
-from actors.scheduler import Scheduler
-from actors.surroundings import ALONE, Around, Reread, surroundings
+from actors.readiness import complaints_of
+from actors.runtime import ActorSystem, ChildSpec, GroupCommitLog
+from actors.saving import RunIdentity
+from actors.surroundings import Reread, surroundings
 from actors.tracer import TRACER, OpenExporter, Tracer, exporter_of
-from actors.triggers import Triggers
-from actors.upgrades import Upgrades
-from actors.visitors import Visitors
-from actors.webhooks import Webhooks, keys_of
-from bus.address import Address
+from actors.webhooks import keys_of
 from bus.clock import SystemClock
 from bus.codec import Catalogue
 from bus.dice import Dice
 from bus.errors import AgoraError
-from bus.messages.agents import VISITORS, agent_address
-from bus.messages.approvals import APPROVALS
-from bus.messages.artifacts import ARTIFACTS
-from bus.messages.base import MAIN_RUN, AgentId
+from bus.messages.base import MAIN_RUN
 from bus.messages.catalogue import EVENTS
-from bus.messages.completions import ROUTER
-from bus.messages.ledger import LEDGER
-from bus.messages.lightning import LIGHTNING
-from bus.messages.memory import MEMORY
-from bus.messages.monitor import MONITOR
-from bus.messages.quotas import QUOTAS
-from bus.messages.schedules import SCHEDULER
 from bus.messages.system import BROADCASTER, JOURNAL, EventsCommitted, SaveCheckpoint, SystemStarted
-from bus.messages.tasks import COORDINATOR
-from bus.messages.triggers import TRIGGERS
-from bus.messages.upgrades import UPGRADES
-from bus.messages.webhooks import WEBHOOKS
-from bus.switch import Switch
 from storage.checkpoints import CheckpointStore
 from storage.events import EventStore
 from web.app import build_app
@@ -86,19 +55,12 @@ from web.tokens import Tokens
 logger = logging.getLogger(__name__)
 
 TOKEN_NAME = "admin.token"
-CHECKS_NAME = "checks"
-"""Where the working trees of checks stand while they run."""
 TOKENS_NAME = "tokens.json"
 AGORA_VERSION = version("agora")
 """Read at import: it looks at files, which the loop must not wait for."""
 DRAIN_MAX_S = 5.0
 """How long messages may go on flowing after a stop was asked for."""
 STOP_CHECKPOINT_MAX_S = 15.0
-EMPTY: Mapping[str, str] = {}
-STUCK_AFTER_S = 30.0
-"""A message that waits longer in the mailbox of a running actor means that the actor stands still."""
-WATERMARK_AGE_MAX_S = 5.0
-"""Events that wait longer for the disk mean that it stands still."""
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -175,36 +137,6 @@ async def running(
             token_path=Path(config.data) / TOKEN_NAME,
             link=lambda: f"{url}/#token={keyring.issue_link()}",
         )
-
-
-def population(
-    config: Config,
-    *,
-    system: ActorSystem,
-    journal: ChildSpec,
-    history: History,
-    hub: Hub,
-    providers: tuple[ProviderOptions, ...] = (),
-    environment: Mapping[str, str] = EMPTY,
-    former: Sequence[AgentId] = (),
-    free_bytes: Callable[[], int] | None = None,
-    around: Around = ALONE,
-) -> tuple[ChildSpec, ...]:
-    """Everyone, in start order: who is depended on comes first.
-
-    What they stand on is given: the disk and its journal here, their twins where a society is simulated.
-    """
-    switch = Switch()
-    return (
-        journal,
-        _monitor(config, system, switch, free_bytes),
-        *around.before,
-        *_society(config, providers, environment, switch, around),
-        ChildSpec(TRIGGERS, lambda: Triggers(system.catch_up, system.log.committed)),
-        *[_agent(config, agent, switch) for agent in former],
-        _broadcaster(config, providers, history, system, hub),
-        *around.after,
-    )
 
 
 async def populate(system: ActorSystem, people: Sequence[ChildSpec]) -> None:
@@ -297,124 +229,6 @@ def _journal(config: Config, past: _Past, system: ActorSystem) -> ChildSpec:
             options=config.journal,
         ),
     )
-
-
-def _broadcaster(
-    config: Config, providers: tuple[ProviderOptions, ...], history: History, system: ActorSystem, hub: Hub
-) -> ChildSpec:
-    options = BroadcasterOptions(
-        providers=tuple(provider.name for provider in providers),
-        budget_run_usd_micros=config.router.budget_run_usd_micros,
-        budget_day_usd_micros=config.router.budget_day_usd_micros,
-    )
-    return ChildSpec(BROADCASTER, lambda: Broadcaster(hub, history, system.log, options))
-
-
-def complaints_of(system: ActorSystem) -> list[str]:
-    """Why the society is not ready, one line each."""
-    actors = system.statistics()
-    parked = [actor for actor in actors if actor.parked_at]
-    found = [f"{actor.address} is parked at position {actor.parked_at}" for actor in parked]
-    found += [
-        f"{actor.address} is stuck: a message has waited for {actor.oldest_s:.0f} s"
-        for actor in actors
-        if actor.oldest_s > STUCK_AFTER_S and actor.state is Lifecycle.RUNNING
-    ]
-    if system.log.has_failed:
-        found.append("the journal cannot be written")
-    if (stalled := system.log.stalled) is not None:
-        found.append(f"the journal waits for the disk ({stalled.code.replace('_', ' ')}): the intake is paused")
-    elif system.log.watermark_age_s > WATERMARK_AGE_MAX_S and not system.log.has_failed:
-        found.append(f"events have waited {system.log.watermark_age_s:.0f} s for the disk")
-    return found
-
-
-def _society(
-    config: Config,
-    providers: tuple[ProviderOptions, ...],
-    environment: Mapping[str, str],
-    switch: Switch,
-    around: Around = ALONE,
-) -> tuple[ChildSpec, ...]:
-    """Everyone but the journal and the monitor, in start order: who is depended on comes first."""
-    router = msgspec.structs.replace(config.router, providers=providers)
-    known, recordings = Neighbours(ledger=LEDGER, log=around.log, audience=BROADCASTER), around.recordings
-    data, is_supervised = Path(config.data).absolute(), supervised.ENVIRONMENT in environment
-    return (
-        ChildSpec(LEDGER, lambda: Ledger(config.ledger)),
-        ChildSpec(LIGHTNING, lambda: Lightning(config.lightning, open_node(config.lightning, environment))),
-        ChildSpec(QUOTAS, lambda: Quotas(config.quotas)),
-        ChildSpec(ARTIFACTS, lambda: Artifacts(config.artifacts)),
-        ChildSpec(MEMORY, Memory),
-        ChildSpec(COORDINATOR, lambda: Coordinator(config.coordinator, switch)),
-        ChildSpec(ROUTER, lambda: Router(router, environment, switch, neighbours=known, recordings=recordings)),
-        ChildSpec(APPROVALS, lambda: Approvals(config.approvals, data / CHECKS_NAME, is_supervised=is_supervised)),
-        ChildSpec(
-            UPGRADES,
-            lambda: Upgrades(
-                data,
-                ready_within_s=config.approvals.changes.ready_within_s,
-                restart=_restart if is_supervised else None,
-            ),
-        ),
-        ChildSpec(SCHEDULER, Scheduler),
-        ChildSpec(WEBHOOKS, lambda: Webhooks(config.webhooks, environment)),
-        ChildSpec(
-            VISITORS,
-            lambda: Visitors(
-                frozenset(AgentId(persona.name) for persona in config.society),
-                is_asked=any(policy.kind == JOIN for policy in config.approvals.policies),
-            ),
-        ),
-        *(_agent(config, AgentId(persona.name), switch) for persona in config.society),
-    )
-
-
-def persistent_actor(config: Config, address: Address) -> PersistentActor[msgspec.Struct] | None:
-    """The actor of an address as it was before any event, outside any system: to fold its events, or to ask its state.
-
-    None for what is not a persistent actor.
-    """
-    switch = Switch()
-    specs = {spec.address: spec for spec in _society(config, (), {}, switch)}
-    specs[MONITOR] = ChildSpec(MONITOR, lambda: Monitor(config.monitor, switch))
-    specs[TRIGGERS] = ChildSpec(TRIGGERS, Triggers)
-    agent = AgentId(address.removeprefix("agents/"))
-    spec = specs.get(address) or (_agent(config, agent, switch) if address == agent_address(agent) else None)
-    actor = spec.factory() if spec is not None else None
-    if not isinstance(actor, PersistentActor):
-        return None
-    actor.state = actor.initial()
-    return actor
-
-
-def _monitor(
-    config: Config,
-    system: ActorSystem,
-    switch: Switch,
-    free_bytes: Callable[[], int] | None,
-) -> ChildSpec:
-    """The monitor comes first: whoever is started after it finds the switch as it was left."""
-    return ChildSpec(
-        MONITOR,
-        lambda: Monitor(
-            config.monitor,
-            switch,
-            actors=lambda: [Health(one.address, one.oldest_s, one.parked_at) for one in system.statistics()],
-            free_bytes=free_bytes,
-        ),
-    )
-
-
-def _restart() -> None:
-    """Ask the command that serves for a stop after which the process above starts it again."""
-    os.kill(os.getpid(), signal.SIGUSR1)
-
-
-def _agent(config: Config, agent: AgentId, switch: Switch) -> ChildSpec:
-    persona = next((persona for persona in config.society if persona.name == agent), None)
-    has_quotas = has_limits(config.quotas)
-    return ChildSpec(agent_address(agent), lambda: Agent(agent, persona, config.agents, switch, has_quotas=has_quotas))
 
 
 async def _wind_down(system: ActorSystem) -> None:

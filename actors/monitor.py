@@ -15,7 +15,14 @@ from actors.rules import monitor
 from actors.rules.monitor import Condition, Monitored
 from actors.runtime import Job, PersistentActor, Subscription
 from bus.messages.base import Command, Done, Event, Message
-from bus.messages.completions import BreakerClosed, BreakerOpened, BudgetRaised, BudgetSpent, ProviderDisabled
+from bus.messages.completions import (
+    BreakerClosed,
+    BreakerOpened,
+    BudgetRaised,
+    BudgetReopened,
+    BudgetSpent,
+    ProviderDisabled,
+)
 from bus.messages.monitor import (
     HaltSystem,
     MonitorView,
@@ -89,9 +96,10 @@ class Monitor(PersistentActor[Monitored]):
         return Monitored()
 
     def subscriptions(self) -> tuple[Subscription, ...]:
-        topics = ("breaker.opened", "breaker.closed", "provider.disabled", "budget.spent", "budget.raised")
+        topics = ("breaker.opened", "breaker.closed", "provider.disabled")
+        money = ("budget.spent", "budget.raised", "budget.reopened")
         hooks = ("webhook.delivered", "webhook.undelivered", "webhook.removed")
-        return tuple(Subscription(topic) for topic in (*topics, *hooks))
+        return tuple(Subscription(topic) for topic in (*topics, *money, *hooks))
 
     def apply(self, event: Event) -> None:
         monitor.apply(self.state, event)
@@ -116,7 +124,9 @@ class Monitor(PersistentActor[Monitored]):
     def on_read_monitor(self, _: ReadMonitor) -> MonitorView:
         return monitor.view(self.state)
 
-    def on_fact(self, fact: BreakerOpened | BreakerClosed | ProviderDisabled | BudgetSpent | BudgetRaised) -> None:
+    def on_fact(
+        self, fact: BreakerOpened | BreakerClosed | ProviderDisabled | BudgetSpent | BudgetRaised | BudgetReopened
+    ) -> None:
         self._record(monitor.decide_fact(self.state, fact, self.now_us))
 
     def on_webhook(self, fact: WebhookDelivered | WebhookUndelivered | WebhookRemoved) -> None:

@@ -1,18 +1,22 @@
 """What is asked of checkpoints while a server runs: whether one is sound, and what changed between two.
 
 Rules: everything is read through a connection of its own, so that no save waits for it. A few proofs run at once, each
-with a deadline; more are told to come back. Nothing is written.
+with a deadline; more are told to come back. Nothing is written. A checkpoint is named by its id, a position,
+`step:N`, its label, `newest`, or a time such as `2026-01-31T12:00`.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
 
+from actors.rules import checkpoints as rules
 from actors.rules.differences import Difference, difference
 from bus.errors import DeadlinePassed
+from bus.messages.base import Microseconds
 from bus.messages.checkpoints import CheckpointDifferences, CheckpointProof, CompareCheckpoints, VerifyCheckpoint
 from bus.refusals import NotFound, Overloaded
 from storage.checkpoints import CheckpointStore
@@ -38,7 +42,7 @@ class Proving:
         with self._turn():
             with anyio.move_on_after(PROOF_TIMEOUT_S):
                 async with CheckpointStore.inspect(self._directory) as store:
-                    (finding,) = await store.verify(await _name(store, query.checkpoint))
+                    (finding,) = await store.verify(await found_name(store, query.checkpoint))
                 elapsed_ms = (anyio.current_time() - began_s) * 1_000
                 return CheckpointProof(finding.checkpoint, finding.problem, elapsed_ms)
         raise DeadlinePassed(f"the proof of {query.checkpoint}", PROOF_TIMEOUT_S)
@@ -48,7 +52,7 @@ class Proving:
         with self._turn():
             with anyio.move_on_after(PROOF_TIMEOUT_S):
                 async with CheckpointStore.inspect(self._directory) as store:
-                    before, after = [await _name(store, wanted) for wanted in (query.before, query.after)]
+                    before, after = [await found_name(store, wanted) for wanted in (query.before, query.after)]
                     found = await differences(store, before, after)
                 return CheckpointDifferences(before, after, tuple(found[:DIFFERENCES_MAX]), len(found))
         raise DeadlinePassed(f"the comparison of {query.before}", PROOF_TIMEOUT_S)
@@ -82,10 +86,22 @@ async def differences(store: CheckpointStore, before: str, after: str) -> list[D
     return found
 
 
-async def _name(store: CheckpointStore, wanted: str) -> str:
-    if wanted != "newest":
-        return wanted
-    views = await store.list()
-    if not views:
-        raise NotFound("checkpoint", wanted)
-    return views[0].checkpoint
+async def found_name(store: CheckpointStore, wanted: str) -> str:
+    """The id of the checkpoint that is meant. Raises NotFound, StorageError."""
+    try:
+        return rules.find(await store.list(), wanted, time_us_of(wanted)).checkpoint
+    except NotFound:
+        if not wanted.startswith("c-"):
+            raise
+        manifest = await store.manifest(wanted)  # a damaged one is in no list, but has a name
+        return manifest.view.checkpoint
+
+
+def time_us_of(wanted: str) -> Microseconds | None:
+    """The time that is meant, if one is; without a zone it is this machine's."""
+    if "-" not in wanted[1:] or wanted.startswith("c-") or not wanted[:4].isdecimal():
+        return None
+    try:
+        return round(datetime.fromisoformat(wanted).astimezone(UTC).timestamp() * 1e6)
+    except ValueError:
+        return None

@@ -109,6 +109,11 @@ class Purse(PersistentActor[RouterState]):
             self.persist(CompletionsNumbered(upto=self._number + NUMBERS - 1))
         return CompletionId(f"{spending.NUMBERED}{self._number}")
 
+    def _reopen(self) -> None:
+        """Say of which budgets there is more than when they were found spent."""
+        if self.state.spending.spent and (events := spending.reopened(self.state.spending, self._limits, self.now_us)):
+            self.persist(*events)
+
     def _own_up(self) -> None:
         """After a restart: what is open counts as spent, and a slice that was asked for is asked for again."""
         self._number = self.state.spending.requested
@@ -116,12 +121,14 @@ class Purse(PersistentActor[RouterState]):
             self.persist(*events)
         if lost := spending.lost_allowance(self.state.spending, self.now_us):
             self.persist(*lost)
+        self._reopen()
         books = self.state.spending
         if books.asked:
             self.perform_at_once(self._ask_ledger, books.slices, books.asked)
 
     def _is_covered(self, agent: AgentId) -> bool:
         """Whether all that paid calls may cost was drawn in advance and is committed. Draws what is missing for one."""
+        self._reopen()  # the day's, once another has begun
         if not self._options.allowance_usd_micros:
             return False
         books = self.state.spending

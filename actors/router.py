@@ -15,14 +15,16 @@ from actors.cascading import Cascading
 from actors.providers import Call
 from actors.providers.health import LOOK_KEY, LookDue, LookEnded, look
 from actors.providers.register import PartDue, ReaderGone, ShowDue
-from actors.providers.settings import RouterOptions, redactor_of
+from actors.providers.settings import RouterOptions
+from actors.providers.showing import Showing
 from actors.providers.streams import Stream
 from actors.purse import Neighbours
-from actors.rules import cascade, routing, spending, vectors
+from actors.rules import records, routing, spending, vectors
 from actors.rules.recordings import Recordings
 from actors.rules.retries import Retries
 from actors.rules.routing import RouterState
 from actors.rules.spending import Limits
+from actors.rules.trials import Trials
 from actors.runtime import Deferred
 from bus.errors import AgoraError
 from bus.messages.base import Command, CompletionId, Done, Event
@@ -53,7 +55,6 @@ from bus.messages.routing import (
     Reloaded,
     ReorderProviders,
     ResetProvider,
-    WordsSaid,
 )
 from bus.refusals import InvalidField, NotFound
 from bus.switch import Switch
@@ -62,8 +63,6 @@ __all__ = ["Neighbours", "Reconfigure", "Router", "RouterOptions", "RouterState"
 
 SHOW_S = 0.1
 """Between two looks at what is being said: as often as an eye follows."""
-TAIL_CHARACTERS = 600
-"""Of what was said so much is shown."""
 
 
 class Reconfigure(Command[Reloaded], frozen=True):
@@ -90,11 +89,9 @@ class Router(Cascading):
     ) -> None:
         known = neighbours or Neighbours()
         super().__init__(options, environment, known, switch=switch, recordings=recordings)
-        self._audience = known.audience
-        self._environment = environment
+        self._showing = Showing(known.audience, options, environment)
         self._awaits_look = False
         """Whether the timer of the next look runs."""
-        self._redactor = redactor_of(options, environment)
 
     def initial(self) -> RouterState:
         return RouterState()
@@ -120,7 +117,7 @@ class Router(Cascading):
         call = Call(request, self.monotonic_s, self.now_us)
         begun = self._begin(call)
         call.owed = self.defer()
-        if request.is_shown and self._may_show(call):
+        if request.is_shown and self._showing.allows(call):
             call.stream = Stream()
             self._show_later(call.completion)
         self._start(call, begun)
@@ -145,7 +142,7 @@ class Router(Cascading):
             return None
         self._register.open_stream(call)
         self._await_reader(call.completion)
-        if self._may_show(call):
+        if self._showing.allows(call):
             self._show_later(call.completion)
         self._follow(call, begun)
         return CompletionBegun(call.completion)
@@ -176,10 +173,11 @@ class Router(Cascading):
         """Show what is being said to whoever watches; the last look says that it is over."""
         call = self._register.find(due.completion)
         stream = call.stream if call is not None else None
-        if self._audience is None or call is None or stream is None:
+        audience = self._showing.audience
+        if audience is None or call is None or stream is None:
             return
         if len(stream.text) != due.shown:
-            self.tell(self._audience, self._words(call, is_over=False))
+            self.tell(audience, self._showing.words(call, is_over=False))
         self._show_later(due.completion, len(stream.text))
 
     def on_cancel_completion(self, command: CancelCompletion) -> Done:
@@ -206,7 +204,7 @@ class Router(Cascading):
         if seat is None:
             return
         seat.is_looked_at = False
-        if ended.is_there != cascade.standing(self.state.cascade, seat.name).is_there:
+        if ended.is_there != records.standing(self.state.cascade, seat.name).is_there:
             self.persist(
                 ProviderSeen(provider=seat.name, is_there=ended.is_there, reason=ended.reason, seen_us=self.now_us)
             )
@@ -222,7 +220,7 @@ class Router(Cascading):
         """Take a provider into the cascade again, its breaker closed."""
         seat = self._seats.seat(command.provider)
         events = [*seat.reset(self.now_us)]
-        if not cascade.standing(self.state.cascade, seat.name).is_enabled:
+        if not records.standing(self.state.cascade, seat.name).is_enabled:
             events.append(ProviderEnabled(provider=seat.name))
         if events:
             self.persist(*events)
@@ -237,7 +235,7 @@ class Router(Cascading):
     def on_disable_provider(self, command: DisableProvider) -> Done:
         """Take a provider out of the cascade; its calls under way may still answer."""
         seat = self._seats.seat(command.provider)
-        record = cascade.standing(self.state.cascade, seat.name)
+        record = records.standing(self.state.cascade, seat.name)
         if record.is_enabled or record.is_disabled_by_router:
             self.persist(ProviderDisabled(provider=seat.name, reason=command.reason or "by an operator"))
         return Done()
@@ -261,7 +259,7 @@ class Router(Cascading):
 
     def on_reconcile_spending(self, command: ReconcileSpending) -> Reconciled:
         """Learn from a bill what became of money of which nobody knew whether it was spent."""
-        if events := spending.reconcile(self.state.spending, command, self.now_us):
+        if events := spending.reconcile(self.state.spending, command, self._limits, self.now_us):
             self.persist(*events)
         return Reconciled(self.state.spending.unknown)
 
@@ -272,12 +270,14 @@ class Router(Cascading):
         if not changes:
             return Reloaded((), ())
         self._options = after
-        self._redactor = redactor_of(after, self._environment)
+        self._showing.reconfigure(after)
         self._limits = Limits(after.budget_run_usd_micros, after.budget_day_usd_micros, after.budget_agent_usd_micros)
         if after.cascade != before.cascade:
             self._retries = Retries(after.cascade)
+            self._trials = Trials(after.cascade)
         self._seats.reconfigure(after.providers, after.breaker)
         self.persist(CascadeReconfigured(changes=changes), *self._seats.switched(self.state.cascade))
+        self._reopen()
         for seat in self._seats.all:
             self._look_again(seat)
         for call in self._register.stranded({seat.name for seat in self._seats.all}):
@@ -295,31 +295,14 @@ class Router(Cascading):
     def _await_reader(self, completion: CompletionId) -> None:
         self.start_timer(_reader_key(completion), self._options.reader_gone_s, ReaderGone(completion))
 
-    def _may_show(self, call: Call) -> bool:
-        """Whether its words may be watched: those of a local request only where they may be kept as well."""
-        is_public = call.request.privacy != "local" or self._options.log_local
-        return self._audience is not None and bool(call.completion) and is_public
-
     def _show_later(self, completion: CompletionId, shown: int = 0) -> None:
         self.start_timer(_show_key(completion), SHOW_S, ShowDue(completion, shown))
 
-    def _words(self, call: Call, *, is_over: bool) -> WordsSaid:
-        text = call.stream.text if call.stream is not None else ""
-        flight = call.flights.get(call.speaking)
-        return WordsSaid(
-            completion=call.completion,
-            agent=call.agent,
-            task=call.request.task,
-            provider=flight.seat.name if flight is not None else "",
-            tail=self._redactor.tail(text, TAIL_CHARACTERS, is_over=is_over),
-            characters=len(text),
-            is_over=is_over,
-        )
-
     def _fell_silent(self, call: Call) -> None:
-        if self._audience is not None and call.stream is not None and self._may_show(call):
+        audience = self._showing.audience
+        if audience is not None and call.stream is not None and self._showing.allows(call):
             self.cancel_timer(_show_key(call.completion))
-            self.tell(self._audience, self._words(call, is_over=True))
+            self.tell(audience, self._showing.words(call, is_over=True))
 
     def _breaker_opened(self) -> None:
         self._look_later()

@@ -33,7 +33,7 @@ from actors.steps import (
 from bus.messages.agents import ActionExecuted, AgentStatus, AgentStatusName, StepCompleted, StepStarted
 from bus.messages.approvals import ProposalId
 from bus.messages.base import AgentId, Event, TaskId
-from bus.messages.completions import BudgetRaised, BudgetSpent
+from bus.messages.completions import BudgetRaised, BudgetReopened, BudgetSpent
 from bus.messages.monitor import SystemResumed
 from bus.messages.tasks import COORDINATOR, FailTask
 from bus.switch import Switch
@@ -150,6 +150,11 @@ class Workbench(PersistentActor[Agency]):
             self._begin_again()
 
     def on_budget_raised(self, message: BudgetRaised) -> None:
+        if message.budget == proposing.RUN:
+            self._take_back_spend()
+        self._begin_again()
+
+    def on_budget_reopened(self, message: BudgetReopened) -> None:
         if message.budget == proposing.RUN:
             self._take_back_spend()
         self._begin_again()

@@ -24,8 +24,8 @@ class NotFound(Refused):
 
     code = "not_found"
 
-    def __init__(self, kind: str, name: str) -> None:
-        super().__init__(f"no {kind} is called {name!r}")
+    def __init__(self, kind: str, name: str, hint: str = "") -> None:
+        super().__init__(f"no {kind} is called {name!r}{'; ' if hint else ''}{hint}")
         self.kind = kind
         self.name = name
 
@@ -115,7 +115,10 @@ class BudgetExhausted(Refused):
     code = "budget_exhausted"
 
     def __init__(self, budget: str, left_usd_micros: int, needed_usd_micros: int) -> None:
-        super().__init__(f"budget {budget} has {left_usd_micros} USD micros left; {needed_usd_micros} are needed")
+        what = f"has {left_usd_micros} USD micros left; {needed_usd_micros} are needed"
+        if needed_usd_micros <= left_usd_micros:  # a call before it needed more, and what is spent stays so
+            what = "is spent until there is more of it"
+        super().__init__(f"budget {budget} {what}")
         self.budget = budget
         self.left_usd_micros = left_usd_micros
         self.needed_usd_micros = needed_usd_micros
@@ -185,6 +188,16 @@ class IntakePaused(Refused):
         self.reason = reason
 
 
+class CheckpointNotSaved(Refused):
+    """A checkpoint could not be written; the run goes on, and the next one is tried as ever (HTTP 503)."""
+
+    code = "checkpoint_not_saved"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the checkpoint was not saved: {reason}; the run goes on without it")
+        self.reason = reason
+
+
 class Overloaded(Refused):
     """A limit is reached; try again after `retry_after_s` (HTTP 429)."""
 
@@ -204,6 +217,17 @@ class AllProvidersFailed(Refused):
     def __init__(self, attempts: tuple[str, ...]) -> None:
         super().__init__("no provider answered: " + ("; ".join(attempts) or "none is configured"))
         self.attempts = attempts
+
+
+class AllProvidersThrottled(AllProvidersFailed):
+    """Whoever could answer is left alone for a while, as he asked or his limits say; try again after `retry_after_s`
+    (HTTP 429)."""
+
+    code = "all_providers_throttled"
+
+    def __init__(self, attempts: tuple[str, ...], retry_after_s: float) -> None:
+        super().__init__(attempts)
+        self.retry_after_s = retry_after_s
 
 
 class NotCapable(Refused):

@@ -24,7 +24,7 @@ from storage.keeper import builder
 from storage.layout import SEGMENTS_NAME, Layout, Segment
 from storage.migration import JOURNAL_NAME
 from storage.schema import JOURNAL, SEGMENT, create_or_check
-from storage.segments import sync_directory
+from storage.syncing import sync
 from storage.transactions import transaction
 
 Place = Callable[[Segment, Path], None]
@@ -70,14 +70,14 @@ def begin(into: Path, beginning: Beginning, place: Place) -> None:
             queries.SET_CHAINS,
             [value for chain, end in ends for value in (chain, end.position, bytes.fromhex(end.hash))],
         )
-    sync_directory(directory)
+    sync(directory)
     catalogue_path = into / JOURNAL_NAME
     with closing(connect(catalogue_path)) as catalogue:
         create_or_check(catalogue, catalogue_path, JOURNAL)
         with transaction(catalogue):
             for segment in (*beginning.pruned, following):
                 catalogue.execute(queries.PUT_SEGMENT, (segment.first, *layout.pack(segment)))
-    sync_directory(into)
+    sync(into)
 
 
 def copying(source: Layout) -> Place:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bus.messages.base import BlobId
 from storage import queries
-from storage.database import WalKeeper, connect, is_full
+from storage.database import WalKeeper, connect, unless_full
 from storage.schema import BLOBS, create_or_check
 from storage.transactions import transaction
 
@@ -74,9 +74,5 @@ class Blobs:
 
     def _copy(self, copy: Callable[[sqlite3.Connection], bool]) -> None:
         assert self._connection is not None, "the file is open"
-        try:
+        with unless_full():
             copy(self._connection)
-        except sqlite3.Error as error:
-            if not is_full(error):
-                raise
-            # What is in the log is durable; it is copied once there is room for it.

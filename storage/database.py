@@ -10,8 +10,8 @@ import asyncio
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
@@ -117,6 +117,16 @@ class WalKeeper:
 def is_full(error: sqlite3.Error) -> bool:
     """Whether SQLite says that the disk is full."""
     return _code(error) == sqlite3.SQLITE_FULL
+
+
+@contextmanager
+def unless_full() -> Iterator[None]:
+    """Copy a log, or leave it: what is in it is durable, and is copied once there is room for it."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        if not is_full(error):
+            raise
 
 
 def translated(error: sqlite3.Error, path: Path) -> StorageError:

@@ -9,15 +9,20 @@ is no directory, but a draft that says that it is ready, and whoever opens the p
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from storage.errors import DirectoryInUse, DirectoryNotWritable
+from storage.errors import DirectoryInUse, DirectoryNotWritable, unwritable
+from storage.syncing import sync
 
 LOCK_NAME = "lock"
 READY_NAME = "restored"
 """In a draft: it is whole, and the place is its own."""
+TRIES = 5
+GLANCE_S = 0.02
+"""Longer than a look at who holds a directory takes, on a machine that is busy too."""
 
 
 class DirectoryLock:
@@ -29,15 +34,15 @@ class DirectoryLock:
 
     @classmethod
     def acquire(cls, directory: Path) -> "DirectoryLock":
-        """Make the directory if there is none, and hold it. Raises DirectoryNotWritable, DirectoryInUse."""
+        """Make the directory if there is none, and hold it. Raises DirectoryNotWritable, DiskFull, DirectoryInUse."""
         try:
             finish_exchange(directory)
             _make(directory)
             descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise DirectoryNotWritable(directory, error.strerror or str(error)) from error
+            raise unwritable(directory, error) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor)
         except BlockingIOError as error:
             pid = _pid(descriptor)
             os.close(descriptor)
@@ -50,12 +55,21 @@ class DirectoryLock:
             os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         except OSError as error:  # a full or failing disk: better said here than at the first event
             os.close(descriptor)
-            raise DirectoryNotWritable(directory, error.strerror or str(error)) from error
+            raise unwritable(directory, error) from error
         return cls(directory, descriptor)
 
     def release(self) -> None:
         """Let the next process have it."""
         os.close(self._descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Raises BlockingIOError where another process holds it, and not where one only looks who does; OSError."""
+    for _ in range(TRIES - 1):
+        with suppress(BlockingIOError):
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(GLANCE_S)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def draft_of(directory: Path) -> Path:
@@ -72,10 +86,10 @@ def exchange(directory: Path, aside: Path) -> Iterator[str]:
     draft = draft_of(directory)
     with (draft / READY_NAME).open("wb") as ready:
         os.fsync(ready.fileno())
-    _sync(draft)
+    sync(draft)
     yield "ready"
     os.rename(directory, aside)
-    _sync(directory.parent)
+    sync(directory.parent)
     yield "aside"
     finish_exchange(directory)
     yield "done"
@@ -87,7 +101,7 @@ def finish_exchange(directory: Path) -> None:
     if not directory.exists() and (draft / READY_NAME).exists():
         with suppress(FileNotFoundError):  # another process has done it at the same time
             os.rename(draft, directory)
-        _sync(directory.parent)
+        sync(directory.parent)
     (directory / READY_NAME).unlink(missing_ok=True)
 
 
@@ -96,15 +110,7 @@ def _make(directory: Path) -> None:
     missing = [one for one in (directory, *directory.parents) if not one.exists()]
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     for one in missing:
-        _sync(one.parent)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(one.parent)
 
 
 def holder(directory: Path) -> int | None:

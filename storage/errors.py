@@ -4,6 +4,7 @@ Each message says what happened, what was kept and, where it is not plain, what 
 starts Agora, without a traceback.
 """
 
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
 
 from bus.errors import StorageError
@@ -29,6 +30,13 @@ class DirectoryNotWritable(StorageError):
         super().__init__(f"{path} cannot be written to: {reason}; choose another directory or change its owner or mode")
         self.path = path
         self.reason = reason
+
+
+def unwritable(path: Path, error: OSError) -> StorageError:
+    """What a directory that cannot be written to lacks: room, or something else."""
+    if error.errno in (ENOSPC, EDQUOT):
+        return DiskFull(path)
+    return DirectoryNotWritable(path, error.strerror or str(error))
 
 
 class DirectoryInUse(StorageError):

@@ -40,7 +40,7 @@ from storage import causes, cells, integrity, queries, reading, searching, summa
 from storage.contents import Contents
 from storage.database import Database, translated
 from storage.directory import DirectoryLock
-from storage.errors import CorruptDatabase, CorruptJournal, DatabaseFailed, DirectoryNotWritable, FileGone
+from storage.errors import CorruptDatabase, CorruptJournal, DatabaseFailed, FileGone, unwritable
 from storage.indexing import Indexing
 from storage.integrity import Progress, Verification
 from storage.keeper import Keeper, Stopped, remove_files
@@ -354,7 +354,7 @@ class EventStore:
                 raise CorruptJournal(self.path, 0, found.reason) from error
             raise found from error
         except OSError as error:
-            raise DirectoryNotWritable(self._directory, error.strerror or str(error)) from error
+            raise unwritable(self._directory, error) from error
         if done is not None:
             self._warnings.append(done)
 

@@ -29,7 +29,7 @@ NONE_KEPT = 256
 _names = msgspec.json.Decoder(dict[int, str]).decode
 
 
-class Names(dict[int, str]):
+class NamesById(dict[int, str]):
     """What the ids of a segment's types or sources stand for. They are only added, each once, so what was looked up
     before is known for good; the others are looked up when they are asked for."""
 
@@ -78,8 +78,8 @@ class Known:
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
         self.connection = connection
-        self.types = Names(path, connection, queries.NAMES_OF_TYPES, queries.TYPE)
-        self.sources = Names(path, connection, queries.NAMES_OF_SOURCES, queries.SOURCE)
+        self.types = NamesById(path, connection, queries.NAMES_OF_TYPES, queries.TYPE)
+        self.sources = NamesById(path, connection, queries.NAMES_OF_SOURCES, queries.SOURCE)
         self.times = Times()
         self._none: set[Selection] = set()
 

@@ -28,7 +28,7 @@ from storage.keys import KEYS_NAME, opener_of
 from storage.layout import Layout, Segment
 from storage.removal import remove
 from storage.schema import SEGMENT, TEXT, create_or_check
-from storage.segments import sync_directory
+from storage.syncing import sync
 from storage.transactions import transaction
 
 P = ParamSpec("P")
@@ -141,6 +141,8 @@ class Keeper:
             index.create_function("opened", 1, opener_of(keys, layout.directory.parent / KEYS_NAME).data)
             index.execute(queries.ATTACH, (f"{layout.path(segment).absolute().as_uri()}?mode=ro",))
             (done,) = index.execute(queries.TEXT_PROGRESS).fetchone()
+            if done > index.execute(queries.SOURCE_HEAD).fetchone()[0]:
+                raise CorruptDatabase(path, "it says what rows did that are not there any more")
             size = TEXT_SLICE_SMALL
             while True:
                 self._check()
@@ -219,11 +221,7 @@ def _opened(path: Path, pragmas: tuple[str, ...]) -> sqlite3.Connection:
 
 
 def _take_name(building: Path, path: Path) -> None:
-    descriptor = os.open(building, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(building)
     os.replace(building, path)
     building.with_name(building.name + "-journal").unlink(missing_ok=True)
-    sync_directory(path.parent)
+    sync(path.parent)

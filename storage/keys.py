@@ -22,8 +22,8 @@ from bus.envelope import StoredEvent
 from storage import boxes, queries
 from storage.boxes import KEY_BYTES
 from storage.cells import digest
-from storage.database import WalKeeper, connect, is_full
-from storage.errors import CorruptDatabase
+from storage.database import WalKeeper, connect, unless_full
+from storage.errors import CorruptDatabase, DatabaseLocked
 from storage.files import Files
 from storage.schema import KEYS, create_or_check
 from storage.transactions import transaction
@@ -120,13 +120,19 @@ class Keys:
         self.fresh.last = max((self.fresh.last, *(number // BLOCK_KEYS for number in keys)))
 
     def destroy(self, numbers: Collection[int]) -> int:
-        """Destroy keys for good; how many were still there. Raises sqlite3.Error, CorruptDatabase."""
+        """Destroy keys for good; how many were still there.
+
+        Raises DatabaseLocked while another process reads what they were: to do it again makes it whole; sqlite3.Error,
+        CorruptDatabase.
+        """
         blocks = {block: _block(self._open, self.path, block) for block in {one // BLOCK_KEYS for one in numbers}}
         living = sum(any(_slice(blocks[number // BLOCK_KEYS] or b"", number)) for number in numbers)
         for block in blocks:
             self.fresh.made.pop(block, None)  # it must never come back from here
         self._change(dict.fromkeys(numbers, DESTROYED))
-        self._wal.empty(self._open)
+        is_busy, _, _ = self._open.execute(queries.WAL_TRUNCATE).fetchone()
+        if is_busy:
+            raise DatabaseLocked(self.path)
         return living
 
     @property
@@ -135,12 +141,8 @@ class Keys:
         return self._connection
 
     def _copy(self, copy: Callable[[sqlite3.Connection], bool]) -> None:
-        try:
+        with unless_full():
             copy(self._open)
-        except sqlite3.Error as error:
-            if not is_full(error):
-                raise
-            # What is in the log is durable; it is copied once there is room for it.
 
     def _change(self, keys: Mapping[int, bytes]) -> None:
         with transaction(self._open):

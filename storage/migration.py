@@ -18,10 +18,11 @@ from bus.messages.base import Position
 from storage import layout, queries
 from storage.blobs import BLOBS_NAME
 from storage.database import connect
+from storage.errors import DatabaseLocked
 from storage.layout import SEGMENTS_NAME, Segment, epoch_hash
 from storage.removal import remove
 from storage.schema import BLOBS, JOURNAL, SEGMENT, create_or_check
-from storage.segments import sync_directory
+from storage.syncing import sync
 from storage.transactions import transaction
 
 JOURNAL_NAME = "journal.sqlite"
@@ -33,7 +34,10 @@ def backup_name(version: int) -> str:
 
 
 def migrate(directory: Path) -> str | None:
-    """Bring a journal up to this version, step by step; what was done, in words. Raises sqlite3.Error, OSError."""
+    """Bring a journal up to this version, step by step; what was done, in words.
+
+    Raises DatabaseLocked, sqlite3.Error, OSError.
+    """
     path = directory / JOURNAL_NAME
     if not path.exists() or not path.stat().st_size:
         return None
@@ -61,15 +65,17 @@ def _version(path: Path) -> int:
 def _back_up(path: Path, version: int) -> None:
     """Keep the file under a second name; nothing is copied, since nothing is changed."""
     with closing(connect(path)) as connection:
-        connection.execute(queries.WAL_TRUNCATE).fetchone()
+        is_busy, _, _ = connection.execute(queries.WAL_TRUNCATE).fetchone()
+        if is_busy:
+            raise DatabaseLocked(path)  # what is in the log alone would be left behind
     backup = path.with_name(backup_name(version))
     backup.unlink(missing_ok=True)
     try:
         os.link(path, backup)
     except OSError:  # a file system without links
         shutil.copyfile(path, backup)
-        _sync(backup)
-    sync_directory(path.parent)
+        sync(backup)
+    sync(path.parent)
 
 
 def _to_2(directory: Path, old: Path) -> None:
@@ -103,13 +109,13 @@ def _to_2(directory: Path, old: Path) -> None:
             connection.executemany(queries.INSERT_EPOCH, [(*row, epoch_hash(*row)) for row in epochs])
         connection.execute(queries.WAL_TRUNCATE).fetchone()
     for path in (rows, building):
-        _sync(path)
-    sync_directory(segments)
+        sync(path)
+    sync(segments)
     for suffix in ("-wal", "-shm"):  # they are empty, and belong to the old file
         (directory / f"{JOURNAL_NAME}{suffix}").unlink(missing_ok=True)
     os.replace(building, directory / JOURNAL_NAME)
     remove(building)
-    sync_directory(directory)
+    sync(directory)
 
 
 def _from(connection: sqlite3.Connection, source: Path, statement: str) -> None:
@@ -118,14 +124,6 @@ def _from(connection: sqlite3.Connection, source: Path, statement: str) -> None:
         connection.execute(statement)
     connection.execute(queries.DETACH)
     connection.execute(queries.WAL_TRUNCATE).fetchone()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 MIGRATIONS: dict[int, Callable[[Path, Path], None]] = {1: _to_2}

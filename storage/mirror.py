@@ -1,8 +1,9 @@
 """A file that follows the journal: each committed event is a line of it, for `tail -f` and other tools.
 
 Rules: lines come in order and without a gap, after the commit of what they tell; what a crash tore is cut off and
-written again; a file that tells of what the journal does not have is put aside and begun anew. Sealed fields are not
-told. The file is not synced: after a loss of power it is caught up from the journal.
+written again; a file that tells of what the journal does not have, or of whose end nothing can be read, is put aside as
+it is and begun anew. Sealed fields are not told. The file is not synced: after a loss of power it is caught up from the
+journal.
 
 The file itself is blocking, and belongs on a thread; `follow` sees to that.
 """
@@ -19,10 +20,12 @@ import msgspec
 from bus.envelope import StoredEvent
 from bus.messages.base import Position
 from bus.messages.system import EVENTS_LIMIT_MAX, EventPage, ReadEvents
-from storage.jsonlines import EventLine, event_line, head_line
+from storage.jsonlines import EventLine, Head, event_line, head_line
 
 TAIL_BYTES = 256 * 1024
 """More than the longest line of an event: in so much of the end there is the last whole one."""
+FIRST = b'{"agora":"journal",'
+"""What the first line begins with."""
 
 
 class Mirror:
@@ -36,19 +39,16 @@ class Mirror:
         """The last event that the file tells of."""
         self.last_hash = ""
         self.put_aside = ""
-        """Where a file is now that told of another timeline."""
+        """Where a file is now that could not be gone on from."""
 
     def __enter__(self) -> Self:
         """Take up where the file ends. Raises OSError."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self.path.open("ab+")
-        self._cut_torn_line()
-        self._find_position()
-        if self.position > self._head:
+        if not self._take_up() or self.position > self._head:
             self.begin_anew()
-        if self._file.seek(0, os.SEEK_END) == 0:
-            self._file.write(head_line(self._epoch, self._head, has_sealed=False))
-            self._file.flush()
+        elif self._file.seek(0, os.SEEK_END) == 0:
+            self._begin()
         return self
 
     def __exit__(
@@ -61,7 +61,7 @@ class Mirror:
         self._file.close()
 
     def begin_anew(self) -> None:
-        """Put the file aside: it tells of what this journal does not have."""
+        """Put the file aside: it tells of what this journal does not have, or of nothing."""
         self._file.close()
         number = 1
         while (aside := self.path.with_name(f"{self.path.name}.other-{number}")).exists():
@@ -70,8 +70,7 @@ class Mirror:
         self.put_aside = str(aside)
         self.position, self.last_hash = Position(0), ""
         self._file = self.path.open("ab+")
-        self._file.write(head_line(self._epoch, self._head, has_sealed=False))
-        self._file.flush()
+        self._begin()
 
     def append(self, events: Sequence[StoredEvent]) -> None:
         """Write the next events. Raises OSError."""
@@ -79,30 +78,41 @@ class Mirror:
         self._file.flush()
         self.position = events[-1].position
 
-    def _cut_torn_line(self) -> None:
-        """What follows the last line break was never whole."""
-        end = self._file.seek(0, os.SEEK_END)
-        while end:
-            start = max(0, end - TAIL_BYTES)
-            self._file.seek(start)
-            tail = self._file.read(end - start)
-            if (found := tail.rfind(b"\n")) >= 0:
-                self._file.truncate(start + found + 1)
-                return
-            end = start
-        self._file.truncate(0)
+    def _begin(self) -> None:
+        self._file.write(head_line(self._epoch, self._head, has_sealed=False))
+        self._file.flush()
 
-    def _find_position(self) -> None:
-        end = self._file.seek(0, os.SEEK_END)
-        self._file.seek(max(0, end - TAIL_BYTES))
-        lines = self._file.read().splitlines()
-        if not lines or not lines[-1].startswith(b'{"position":'):
-            return
+    def _take_up(self) -> bool:
+        """Find the last whole line and cut what follows it, which never was; whether the line is one of ours."""
+        end = whole = self._file.seek(0, os.SEEK_END)
+        last = b""
+        while whole and not last:
+            start = max(0, whole - TAIL_BYTES)
+            self._file.seek(start)
+            tail = self._file.read(whole - start)
+            if (found := tail.rfind(b"\n")) >= 0:
+                last, whole = tail[: found + 1].splitlines(keepends=True)[-1], start + found + 1
+            else:
+                whole = start
+        if not last:
+            self._file.seek(0)
+            torn = self._file.read(len(FIRST))
+            is_ours = FIRST.startswith(torn)
+        else:
+            is_ours = self._read_last(last)
+        if is_ours and whole < end:
+            self._file.truncate(whole)
+        return is_ours
+
+    def _read_last(self, line: bytes) -> bool:
+        """Note what the last line tells; whether it tells anything."""
         try:
-            last = msgspec.json.decode(lines[-1], type=EventLine)
-        except msgspec.DecodeError:
-            return
-        self.position, self.last_hash = last.position, last.hash
+            told = msgspec.json.decode(line, type=Head if line.startswith(FIRST) else EventLine)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return False
+        if isinstance(told, EventLine):
+            self.position, self.last_hash = told.position, told.hash
+        return True
 
 
 def forget(path: Path, data: Mapping[Position, bytes]) -> None:
@@ -149,14 +159,19 @@ async def follow(
         if mirror.position and await _hash_at(mirror.position, mirror.last_hash, read) != mirror.last_hash:
             await anyio.to_thread.run_sync(mirror.begin_anew)
         if mirror.put_aside:
-            warn(f"{path} told of another timeline; it is kept as {mirror.put_aside}")
+            warn(f"{path} is no beginning of this journal's; it is kept as {mirror.put_aside}")
+        done = mirror.position
         while True:
-            await committed(Position(mirror.position + 1))
-            query = ReadEvents(after=mirror.position, limit=EVENTS_LIMIT_MAX, is_newest_first=False)
+            await committed(Position(done + 1))
+            query = ReadEvents(after=done, limit=EVENTS_LIMIT_MAX, is_newest_first=False)
             page = await read(query)
+            if not page.events:  # all that came since were pruned, and none of them is kept
+                done = page.head
+                continue
             if page.events[0].position != mirror.position + 1:
                 warn(f"{path} lacks the events before position {page.events[0].position}: they were pruned")
             await anyio.to_thread.run_sync(mirror.append, page.events)
+            done = mirror.position
     finally:
         mirror.close()
 

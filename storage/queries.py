@@ -134,6 +134,7 @@ SOURCE = "SELECT id FROM sources WHERE name = ?"
 EPOCHS = "SELECT epoch, after, begun_us, hash FROM epochs ORDER BY epoch"
 SEGMENTS = "SELECT content, hash FROM segments ORDER BY first"
 HEAD = "SELECT coalesce(max(position), 0) FROM events"
+FIRST = "SELECT coalesce(min(position), 0) FROM events"
 COUNT = "SELECT count(*) FROM events"
 CHAINS = "SELECT chain, position, hash FROM chains"
 HASH_AT = "SELECT hash FROM events WHERE position = ? AND chain = ?"
@@ -151,12 +152,15 @@ COPY_KEPT = (
     ROLL_UP_ALL,
 )
 TEXT_PROGRESS = "SELECT position FROM progress"
+SOURCE_HEAD = "SELECT coalesce(max(position), 0) FROM source.events"
 SET_TEXT_PROGRESS = "UPDATE progress SET position = ?"
 _TEXT = "CAST(CASE WHEN substr(e.data, 1, 6) = CAST('{\"~k\":' AS BLOB) THEN opened(e.data) ELSE e.data END AS TEXT)"
 """What an event says; personal text is opened by a function of ours, where its key is not destroyed."""
+_WHOLE_TEXT = f"replace({_TEXT}, '\\u0000', '\\u0020')"
+"""SQLite's JSON ends a text at its first NUL, and what follows would not be found."""
 COPY_TEXT = (
     "INSERT INTO text (rowid, body) SELECT e.position, "
-    f"(SELECT group_concat(atom, ' ') FROM json_tree({_TEXT}) WHERE type = 'text') "
+    f"(SELECT group_concat(atom, ' ') FROM json_tree({_WHOLE_TEXT}) WHERE type = 'text') "
     "FROM source.events e WHERE e.position > ? AND e.position <= ?"
 )
 SEARCH = "SELECT rowid FROM text WHERE text MATCH ? AND rowid < ? ORDER BY rowid DESC LIMIT ?"
@@ -383,8 +387,12 @@ PUT_TRANSCRIPT = (
 )
 TRANSCRIPT = "SELECT content FROM transcripts WHERE completion = ?"
 TRANSCRIPTS_AFTER = (
-    "SELECT asked_us, completion, content FROM transcripts WHERE (asked_us, completion) > (?, ?) "
+    "SELECT asked_us, completion, agent, task, size, summary, content FROM transcripts "
+    "WHERE (asked_us, completion) > (?, ?) "
     "ORDER BY asked_us, completion LIMIT ?"
+)
+TRANSCRIPTS_OUT_OF_ORDER = (
+    "SELECT count(*) FROM transcripts WHERE typeof(asked_us) <> 'integer' OR typeof(completion) <> 'text'"
 )
 TRANSCRIPTS_SIZE = "SELECT coalesce(sum(size), 0) FROM transcripts"
 DROP_TRANSCRIPTS = (

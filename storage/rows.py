@@ -28,7 +28,7 @@ Heads = tuple[tuple[int, bytes], tuple[int, bytes]]
 NO_HEADS: Final[Heads] = ((0, NOTHING), (0, NOTHING))
 
 
-class Names:
+class NameIds:
     """The ids that stand for names in rows."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class Rows:
         self._kinds: dict[str, _Kind] = {}
         self._hashes: list[bytes] = []
         self._head = 0
-        self.types, self.sources = Names(), Names()
+        self.types, self.sources = NameIds(), NameIds()
 
     @property
     def are_begun(self) -> bool:

@@ -6,6 +6,7 @@ found, and the answer says so: its head is the last position up to which all tha
 """
 
 import sqlite3
+import unicodedata
 from pathlib import Path
 
 from bus.envelope import StoredEvent
@@ -71,4 +72,6 @@ def _index(view: View, path: Path) -> tuple[sqlite3.Connection | None, int]:
 
 
 def _plain(word: str) -> str:
-    return "".join(character if character.isalnum() else " " for character in word).strip()
+    """Its letters and digits; an accent that stands by itself goes to its letter, as it does in the index."""
+    composed = unicodedata.normalize("NFC", word)
+    return "".join(character if character.isalnum() else " " for character in composed).strip()

@@ -8,8 +8,8 @@ left, and goes. Between two transactions of events a segment that is large enoug
 Lives on the writing connection's thread; that connection is the catalogue's.
 """
 
-import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -22,6 +22,7 @@ from storage.layout import SEGMENTS_NAME, Anchor, Layout, Segment
 from storage.removal import remove
 from storage.rows import Heads
 from storage.schema import JOURNAL, SEGMENT, create_or_check
+from storage.syncing import sync
 from storage.times import MINUTE_US
 from storage.transactions import transaction
 
@@ -46,6 +47,8 @@ class Segments:
         self._rows: sqlite3.Connection | None = None
         self._wal = WalKeeper(catalogue_path)
         self.layout = Layout(self._directory, ())
+        self.is_in_doubt = False
+        """Whether the catalogue on disk may have a segment more: a commit that failed may have landed all the same."""
 
     @property
     def rows(self) -> sqlite3.Connection:
@@ -61,13 +64,14 @@ class Segments:
     def open(self, catalogue: sqlite3.Connection) -> None:
         """Take up the segments as they are, or make the first. Raises CorruptJournal, UnknownSchema, sqlite3.Error."""
         self.close()
+        self.is_in_doubt = False
         is_new = not catalogue.execute(queries.COUNT_TABLES).fetchone()[0]
         if is_new and any(self._directory.glob("*.sqlite")):
             raise CorruptJournal(self._catalogue_path, 0, "the catalogue is empty, but there are segments")
         create_or_check(catalogue, self._catalogue_path, JOURNAL)
         if not self._directory.exists():
             self._directory.mkdir(mode=0o700)
-            sync_directory(self._directory.parent)  # before the catalogue names what is in it
+            sync(self._directory.parent)  # before the catalogue names what is in it
         self.layout = read_layout(catalogue, self._catalogue_path)
         if not self.layout.segments:
             first = Segment(Position(1))
@@ -106,12 +110,13 @@ class Segments:
     def rotate(self, catalogue: sqlite3.Connection, head: Position, heads: Heads) -> tuple[Segment, sqlite3.Connection]:
         """Close the open segment and begin the next after `head`. Gives the closed one and the connection to it.
 
-        Raises sqlite3.Error, OSError: then nothing has changed.
+        Raises sqlite3.Error, OSError: then nothing has changed, unless it is in doubt.
         """
         closed = _closed(self.layout.open, self.rows, head)
         prunable, kept = (Anchor(Position(at), hash_.hex()) for at, hash_ in heads)
         following = Segment(Position(head + 1), prunable, kept)
         rows = self._make(following)
+        self.is_in_doubt = True
         try:
             with transaction(catalogue):
                 _put(catalogue, closed)
@@ -119,6 +124,7 @@ class Segments:
         except BaseException:
             rows.close()
             raise
+        self.is_in_doubt = False
         old, self._rows = self.rows, rows
         self.layout = Layout(self._directory, (*self.layout.segments[:-1], closed, following))
         self._wal = WalKeeper(self.path)
@@ -146,7 +152,7 @@ class Segments:
             anchors = (segment.prunable, segment.kept)
             ends = [(chain, anchor.position, bytes.fromhex(anchor.hash)) for chain, anchor in enumerate(anchors)]
             rows.execute(queries.SET_CHAINS, [value for end in ends for value in end])
-            sync_directory(self._directory)
+            sync(self._directory)
         except BaseException:
             rows.close()
             raise
@@ -154,9 +160,15 @@ class Segments:
 
     def _remove_leftovers(self) -> None:
         known = {name for s in self.layout.segments for name in (s.name, s.kept_name, s.text_name)}
-        for path in self._directory.glob("*.sqlite"):
-            if path.name not in known:
-                remove(path)
+        pruned = {s.whole_name for s in self.layout.segments if s.is_pruned}
+        leftovers = [path for path in self._directory.glob("*.sqlite") if path.name not in known]
+        for path in sorted(leftovers):
+            # What a kill leaves is empty, or was pruned. Events were acknowledged, by a catalogue that is not this one.
+            if path.name not in pruned and (first := _first_event(path)):
+                reason = f"{path.name} has events, but the catalogue does not name it: is that an older copy?"
+                raise CorruptJournal(self._catalogue_path, first, reason)
+        for path in leftovers:
+            remove(path)
         for path in self._directory.glob("*.new"):
             path.unlink()
 
@@ -176,13 +188,14 @@ def read_layout(catalogue: sqlite3.Connection, path: Path) -> Layout:
     return Layout(path.parent / SEGMENTS_NAME, tuple(segments))
 
 
-def sync_directory(directory: Path) -> None:
-    """Make the names in a directory durable."""
-    descriptor = os.open(directory, os.O_RDONLY)
+def _first_event(path: Path) -> int:
+    """The first position that a file has an event at; 0 where it has none, or no tables yet."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        with closing(connect(path)) as rows:
+            (first,) = rows.execute(queries.FIRST).fetchone()
+    except sqlite3.DatabaseError:
+        return 0
+    return int(first)
 
 
 def _closed(segment: Segment, rows: sqlite3.Connection, head: Position) -> Segment:

@@ -19,7 +19,7 @@ from storage.cells import checked
 from storage.chain import KEPT, PRUNABLE
 from storage.errors import CorruptJournal
 from storage.layout import Segment
-from storage.rows import NO_HEADS, Column, Heads, Names, Rows
+from storage.rows import NO_HEADS, Column, Heads, NameIds, Rows
 from storage.transactions import transaction
 
 RELEASED_AT_ONCE = 4_096
@@ -105,7 +105,7 @@ def release(batch: Batch) -> None:
 class _Named:
     """Which names the open segment has."""
 
-    def __init__(self, names: Names, select: str, put: str) -> None:
+    def __init__(self, names: NameIds, select: str, put: str) -> None:
         self._names = names
         self._select = select
         self._put = put

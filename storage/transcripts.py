@@ -19,7 +19,9 @@ from bus.errors import StorageError
 from bus.messages.base import Microseconds
 from bus.messages.transcripts import TranscriptRow
 from storage import queries
+from storage.cells import checked
 from storage.database import Database, WalKeeper
+from storage.errors import CorruptDatabase
 from storage.schema import TRANSCRIPTS, check, create_or_check
 from storage.transactions import transaction
 
@@ -27,6 +29,9 @@ TRANSCRIPTS_NAME = "completions.sqlite"
 PRUNED_AT_A_TIME = 500
 """Rows that one transaction lets go of: some ten milliseconds."""
 READ_AT_A_TIME = 200
+
+_Row = tuple[Microseconds, str, str, str, int, bytes, bytes]
+"""When it was asked, its id, whose, for what, its size, its summary and its content, as they are stored."""
 
 
 class TranscriptStore:
@@ -52,14 +57,14 @@ class TranscriptStore:
 
     async def read(self, completion: str) -> bytes | None:
         """A completion, whole; None if it is not kept. Raises StorageError."""
-        return await self._database.run(partial(_content, completion=completion))
+        return await self._database.run(partial(_content, path=self._path, completion=completion))
 
     async def page(self, agent: str, task: str, before_us: Microseconds, limit: int) -> list[bytes]:
         """Summaries, newest first, of an agent or a task or all. Raises StorageError."""
         query = queries.transcripts(by_agent=bool(agent), by_task=bool(task))
         values = (before_us or queries.INTEGER_MAX, *(value for value in (agent, task) if value), limit)
         rows = await self._database.run(lambda c: c.execute(query, values).fetchall())
-        return [row[0] for row in rows]
+        return [summary for (summary,) in checked(rows, list[tuple[bytes]], self._path)]
 
     async def prune(self, before_us: Microseconds, bytes_max: int) -> int:
         """Let go of what is older, and of the oldest of what is too much; how many went. Raises StorageError."""
@@ -92,10 +97,10 @@ async def kept(directory: Path) -> AsyncGenerator[bytes]:
     """All completions that a directory keeps, whole, oldest first, beside who writes. Raises StorageError."""
     path = directory / TRANSCRIPTS_NAME
     async with Database(path, is_read_only=True) as database:
-        await database.run(lambda connection: check(connection, path, TRANSCRIPTS))
-        last = (-1, "")
-        while rows := await database.run(partial(_after, last=last)):
-            for asked_us, completion, content in rows:
+        await database.run(partial(_check, path=path))
+        last = (-queries.INTEGER_MAX, "")
+        while rows := await database.run(partial(_after, path=path, last=last)):
+            for asked_us, completion, *_, content in rows:
                 last = (asked_us, completion)
                 yield _inflated(content, path)
 
@@ -128,9 +133,10 @@ def _prepare(connection: sqlite3.Connection, *, path: Path) -> None:
     connection.execute(queries.COMMIT_WITHOUT_WAITING)
 
 
-def _content(connection: sqlite3.Connection, *, completion: str) -> bytes | None:
-    found = connection.execute(queries.TRANSCRIPT, (completion,)).fetchone()
-    return _inflated(found[0], completion) if found is not None else None
+def _content(connection: sqlite3.Connection, *, path: Path, completion: str) -> bytes | None:
+    rows = connection.execute(queries.TRANSCRIPT, (completion,)).fetchall()
+    found = checked(rows, list[tuple[bytes]], path)
+    return _inflated(found[0][0], completion) if found else None
 
 
 def _inflated(content: bytes, name: object) -> bytes:
@@ -140,5 +146,13 @@ def _inflated(content: bytes, name: object) -> bytes:
         raise StorageError(f"{name}: what is kept of a completion is damaged: {error}") from error
 
 
-def _after(connection: sqlite3.Connection, *, last: tuple[int, str]) -> list[tuple[int, str, bytes]]:
-    return connection.execute(queries.TRANSCRIPTS_AFTER, (*last, READ_AT_A_TIME)).fetchall()
+def _check(connection: sqlite3.Connection, *, path: Path) -> None:
+    check(connection, path, TRANSCRIPTS)
+    (rows,) = connection.execute(queries.TRANSCRIPTS_OUT_OF_ORDER).fetchone()
+    if rows:
+        raise CorruptDatabase(path, f"{rows} completions in it have no time or no name")
+
+
+def _after(connection: sqlite3.Connection, *, path: Path, last: tuple[int, str]) -> list[_Row]:
+    rows = connection.execute(queries.TRANSCRIPTS_AFTER, (*last, READ_AT_A_TIME)).fetchall()
+    return checked(rows, list[_Row], path)

@@ -19,12 +19,13 @@ from bus.envelope import Batch
 from bus.messages.base import BlobId, Position
 from storage import queries
 from storage.blobs import Blobs, named_in
-from storage.database import WalKeeper, is_full
+from storage.database import WalKeeper, unless_full
 from storage.errors import CorruptJournal
 from storage.keys import Keys
 from storage.layout import Layout, Segment, epoch_hash
 from storage.mark import MARK_NAME, Mark, UnreadableMark, read_mark, write_mark
 from storage.migration import JOURNAL_NAME
+from storage.removal import remove
 from storage.rows import Rows
 from storage.segments import SegmentLimits, Segments
 from storage.timeline import Timeline, release
@@ -114,6 +115,7 @@ class JournalEnd:
                 f"{mark.epoch} was reached before: its end is lost; epoch {max(current, mark.epoch) + 1} begins"
             )
             current = max(current, mark.epoch)
+            remove(self.layout.directory / self.layout.open.text_name)  # it says what stood at the lost positions
         elif epochs:
             self.epochs = tuple(epochs)
             return
@@ -164,6 +166,8 @@ class JournalEnd:
             closed, rows = self._segments.rotate(catalogue, self.head, self._timeline.heads)
         except (sqlite3.Error, OSError) as error:
             logger.warning("the next segment could not be begun", extra={"error": str(error)})
+            if self._segments.is_in_doubt:
+                self._untended = error  # what is written next must not follow a segment that may have ended
             return
         self._timeline.begin(self._segments.path)
         self._on_closed(closed, rows)
@@ -203,12 +207,8 @@ class JournalEnd:
         return self._segments.prune(catalogue, upto)
 
     def _empty_wal(self, empty: Callable[[], bool]) -> None:
-        try:
+        with unless_full():
             empty()
-        except sqlite3.Error as error:
-            if not is_full(error):
-                raise
-            # What is in the log is durable; it is copied once there is room for it.
 
     def _read_mark(self) -> Mark | None:
         try:

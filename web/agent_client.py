@@ -111,6 +111,14 @@ class AgentClient:
         """Give back what is held and leave; registering again ends it."""
         await self._post(f"/api/agents/{self._agent}/retire", {"reason": reason}, dict[str, msgspec.Raw])
 
+    async def pause(self) -> None:
+        """Take no new work. A repeat changes nothing."""
+        await self._post(f"/api/agents/{self._agent}/pause", None, dict[str, msgspec.Raw])
+
+    async def resume(self) -> None:
+        """Take work again. A repeat changes nothing."""
+        await self._post(f"/api/agents/{self._agent}/resume", None, dict[str, msgspec.Raw])
+
     async def bid(self, task: str, price_msat: int) -> WorkAnswer:
         """Bid, or replace the bid before."""
         return await self._say(task, "bids", price_msat=price_msat)

@@ -9,7 +9,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bus.errors import NoSuchActor
 from bus.messages.agents import AgentView, PauseAgent, ReadAgent, ResumeAgent, agent_address
 from bus.messages.artifacts import (
     ARTIFACTS,
@@ -35,7 +34,7 @@ from bus.messages.tasks import (
     TaskState,
     TaskView,
 )
-from bus.refusals import InvalidField, NotFound, NotPermitted
+from bus.refusals import InvalidField, NotPermitted
 from web.documents import Object
 from web.edge import Edge, accepted, json, raw_json, read_body
 from web.operation import PAGE, TEXT, Text, described
@@ -195,20 +194,14 @@ class WorkApi:
         return Response(content.text, 200, CONTENT_HEADERS, "text/plain; charset=utf-8")
 
     async def _read_agent(self, agent: str) -> AgentView:
-        try:
-            return (await self._edge.ask(agent_address(AgentId(agent)), ReadAgent())).message
-        except NoSuchActor as error:
-            raise NotFound("agent", agent) from error
+        return (await self._edge.ask(agent_address(AgentId(agent)), ReadAgent())).message
 
     async def _command_agent(self, request: Request, command: Command[Done]) -> Response:
         principal = self._edge.authorise(request, "agent")
         agent = request.path_params["agent"]
         if not principal.may_speak_for(agent):
             raise NotPermitted(f"{principal.name} may not speak for {agent}")
-        try:
-            return accepted(await self._edge.ask(agent_address(AgentId(agent)), command), 200)
-        except NoSuchActor as error:
-            raise NotFound("agent", agent) from error
+        return accepted(await self._edge.ask(agent_address(AgentId(agent)), command), 200)
 
 
 def idempotency_key(request: Request) -> str:

@@ -3,7 +3,8 @@
 Rules: fields that this dialect knows and Agora does not are passed over, unless the answer would be another one without
 them: those are refused. An image comes with the request, as a data URL: nothing is ever fetched.
 
-Source: https://platform.openai.com/docs/api-reference/chat. `privacy` and `deadline_s` are Agora's own. Pure.
+Source: https://platform.openai.com/docs/api-reference/chat. `privacy`, `deadline_s` and
+`hedge_after_s` are Agora's own. Pure.
 """
 
 from typing import Literal
@@ -104,6 +105,7 @@ class ChatBody(msgspec.Struct, frozen=True):
     response_format: _Format | None = None
     privacy: Privacy = "any"
     deadline_s: float = DEADLINE_DEFAULT_S
+    hedge_after_s: float = 0.0
 
 
 def command_of(body: ChatBody, agent: AgentId) -> Complete:
@@ -125,6 +127,7 @@ def command_of(body: ChatBody, agent: AgentId) -> Complete:
         tools=tuple(_tool(number, tool) for number, tool in enumerate(body.tools or ())),
         tool_choice=_choice(body.tool_choice),
         has_parallel_calls=body.parallel_tool_calls is not False,
+        hedge_after_s=body.hedge_after_s,
     )
 
 

@@ -11,11 +11,9 @@ from starlette.routing import Route
 from bus.messages.checkpoints import CheckpointDifferences, CheckpointProof, CompareCheckpoints, VerifyCheckpoint
 from bus.messages.system import JOURNAL
 from web.edge import Edge, json
+from web.gateway import CHECKPOINT_TIMEOUT_S
 from web.operation import Text, described
 from web.parameters import Parameters
-
-PROOF_TIMEOUT_S = 60.0
-"""A large checkpoint is read whole; the journal gives up before that."""
 
 
 class CheckpointsApi:
@@ -31,12 +29,14 @@ class CheckpointsApi:
         ]
 
     @described(
-        "whether a start could go on from a checkpoint; `newest` is one too", scope="read", answer=CheckpointProof
+        "whether a start could go on from a checkpoint: by its id, position, `step:N`, label, time, or `newest`",
+        scope="read",
+        answer=CheckpointProof,
     )
     async def verify(self, request: Request) -> Response:
         self._edge.authorise(request, "read")
         query = VerifyCheckpoint(request.path_params["checkpoint"])
-        return json((await self._edge.ask(JOURNAL, query, timeout_s=PROOF_TIMEOUT_S)).message)
+        return json((await self._edge.ask(JOURNAL, query, timeout_s=CHECKPOINT_TIMEOUT_S)).message)
 
     @described(
         "what changed since a checkpoint, actor by actor; `to` is another one, and `newest` where it is left out",
@@ -48,4 +48,4 @@ class CheckpointsApi:
         self._edge.authorise(request, "read")
         wish = Parameters(request, ("to",))
         query = CompareCheckpoints(request.path_params["checkpoint"], wish.text("to") or "newest")
-        return json((await self._edge.ask(JOURNAL, query, timeout_s=PROOF_TIMEOUT_S)).message)
+        return json((await self._edge.ask(JOURNAL, query, timeout_s=CHECKPOINT_TIMEOUT_S)).message)

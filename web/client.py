@@ -17,11 +17,12 @@ from bus.errors import AgoraError
 from bus.messages.artifacts import ArtifactPage, ArtifactView
 from bus.messages.base import Position
 from bus.messages.ledger import Balances, Conservation
-from bus.messages.system import CheckpointPage, CheckpointsPruned, CheckpointView, EventSummary, PruneReport
+from bus.messages.system import EventSummary, PruneReport
 from bus.messages.tasks import TaskPage, TaskSpec, TaskView
 from web.agent_client import AgentClient, TokensClient
 from web.approvals_client import ApprovalsClient
 from web.cascade_client import CascadeClient
+from web.checkpoints_client import CheckpointsClient
 from web.invoices_client import InvoicesClient
 from web.live_feed import LiveFeed, RequestFailed
 from web.memory_client import MemoryClient
@@ -227,22 +228,10 @@ class AgoraClient:
         """Completions as they were, and the cascade's settings and money."""
         return CascadeClient(self._get, self._post)
 
-    async def checkpoints(self) -> CheckpointPage:
-        """All kept checkpoints."""
-        return await self._get("/api/checkpoints", CheckpointPage)
-
-    async def save_checkpoint(self, label: str = "") -> CheckpointView:
-        """Save a checkpoint now."""
-        return await self._post("/api/checkpoints", {"label": label}, CheckpointView)
-
-    async def pin_checkpoint(self, checkpoint: str, *, is_pinned: bool = True) -> CheckpointView:
-        """Let a checkpoint stay whatever comes after it, or no longer."""
-        body = encode({"pinned": is_pinned})
-        return await self._repeated("PATCH", f"/api/checkpoints/{checkpoint}", CheckpointView, body=body)
-
-    async def prune_checkpoints(self, keep: int) -> CheckpointsPruned:
-        """Remove all but the newest and the pinned checkpoints."""
-        return await self._post("/api/checkpoints/prune", {"keep": keep}, CheckpointsPruned)
+    @property
+    def checkpoints(self) -> CheckpointsClient:
+        """What can be gone back to."""
+        return CheckpointsClient(self._get, self._post, self._repeated)
 
     async def prune_events(self, upto: Position) -> PruneReport:
         """Let old events go, up to a position, or as the server's settings say where that is 0."""

@@ -42,7 +42,7 @@ class CompletionsApi:
         ]
 
     @described(
-        "the cascade in OpenAI's dialect, streamed or not; `privacy` and `deadline_s` are Agora's own",
+        "the cascade in OpenAI's dialect, streamed or not; `privacy`, `deadline_s` and `hedge_after_s` are Agora's own",
         scope="task",
         body=ChatBody,
         media_types=(JSON, EVENT_STREAM),

@@ -23,7 +23,7 @@ from web.auth import Credential, Principal
 from web.cohort import Cohort
 from web.crowd import Job
 from web.door import Listener, LiveDoor
-from web.edge import ASK_TIMEOUT_S, Edge, with_position
+from web.edge import Edge, with_position
 from web.frames import (
     RESTART,
     Ask,
@@ -38,6 +38,7 @@ from web.frames import (
     Subscription,
 )
 from web.framing import ReadyFrame
+from web.gateway import ASK_TIMEOUT_S
 from web.hub import batch_frame
 from web.protocol import Session
 from web.ring import Batch
@@ -320,7 +321,7 @@ class Connection:
     async def _ask(self, ask: Ask) -> None:
         session = self._session
         try:
-            answer = await self._shared.edge.ask(ask.to, ask.request)
+            answer = await self._shared.edge.ask(ask.to, ask.request, timeout_s=ask.timeout_s)
         except AgoraError as error:
             self._take((session.refused(ask.id, error),))
         else:

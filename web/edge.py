@@ -14,17 +14,17 @@ from starlette.responses import Response
 from bus.address import Address
 from bus.clock import Clock
 from bus.envelope import Answer
+from bus.errors import NoSuchActor
+from bus.messages.agents import agent_of
 from bus.messages.base import Message, R
 from bus.messages.base import Request as ActorRequest
-from bus.refusals import NotAuthenticated, NotPermitted, Overloaded
+from bus.refusals import NotAuthenticated, NotFound, NotPermitted, Overloaded
 from web.auth import ANONYMOUS, Credential, Keyring, Principal, Scope, is_loopback
-from web.gateway import Gateway
+from web.gateway import ASK_TIMEOUT_S, Gateway
 from web.hub import Hub
 from web.options import WebOptions
 from web.wire import decode, encode
 
-ASK_TIMEOUT_S = 10.0
-"""An edge waits for a commit; past this the disk stands still, and the client should hear so."""
 CLIENTS_MAX = 1_024
 """Buckets that are kept; the longest unused goes first."""
 
@@ -126,8 +126,14 @@ class Edge:
         self._throttle.take(request.client.host if request.client else "local")
 
     async def ask(self, to: Address, request: ActorRequest[R], *, timeout_s: float = ASK_TIMEOUT_S) -> Answer[R]:
-        """Ask an actor. Raises what `Gateway.exchange` raises."""
-        return await self.gateway.exchange(to, request, timeout_s=timeout_s)
+        """Ask an actor. Raises what `Gateway.exchange` raises, and NotFound for an agent that there is not."""
+        try:
+            return await self.gateway.exchange(to, request, timeout_s=timeout_s)
+        except NoSuchActor as error:
+            agent = agent_of(to)
+            if agent is None or error.address != to:
+                raise
+            raise NotFound("agent", agent) from error
 
 
 def _given_token(connection: HTTPConnection) -> str:

@@ -3,13 +3,14 @@
 Plain data; the rules are in `web/protocol.py`.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from bus.address import Address
 from bus.messages.base import Message, Microseconds, Position, Request
 from bus.messages.memory import Audience
+from web.gateway import ASK_TIMEOUT_S
 from web.wire import Filter
 
 SUBPROTOCOL = "agora.v1"
@@ -72,6 +73,7 @@ class Ask(msgspec.Struct, frozen=True):
     id: int | str
     to: Address
     request: Request[Message]
+    timeout_s: float = ASK_TIMEOUT_S
 
 
 class ShowState(msgspec.Struct, frozen=True):
@@ -222,6 +224,50 @@ class Decide(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: int = 0
 
 
+class Halt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters of `system.halt`."""
+
+    reason: str = ""
+
+
+class NewCheckpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters of `checkpoint.create`."""
+
+    label: str = ""
+
+
+class StayingCheckpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters of `checkpoint.pin`."""
+
+    checkpoint: str
+    pinned: bool = True
+
+
+class KeptCheckpoints(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters of `checkpoint.prune`: how many stay beside the pinned ones."""
+
+    keep: Annotated[int, msgspec.Meta(ge=1)]
+
+
+class OneCheckpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters of `checkpoint.verify`."""
+
+    checkpoint: str = "newest"
+
+
+class TwoCheckpoints(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters of `checkpoint.diff`."""
+
+    checkpoint: str
+    to: str = "newest"
+
+
+class EndTrigger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters of `trigger.cancel`."""
+
+    trigger: str
+
+
 class EndSchedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Parameters of `schedule.cancel`."""
 
@@ -260,7 +306,9 @@ class PastFact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Look(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Parameters of `query`: what to look at, and for some of them which."""
 
-    what: Literal["state", "events", "task", "tasks", "balances", "router", "schedules", "memory"]
+    what: Literal[
+        "state", "events", "task", "tasks", "balances", "router", "schedules", "memory", "checkpoints", "triggers"
+    ]
     task: str = ""
     agent: str = ""
     source: str = ""

@@ -10,6 +10,11 @@ from bus.address import Address
 from bus.envelope import Answer
 from bus.messages.base import Message, R, Request
 
+ASK_TIMEOUT_S = 10.0
+"""An edge waits for a commit; past this the disk stands still, and the client should hear so."""
+CHECKPOINT_TIMEOUT_S = 60.0
+"""For what writes or reads a checkpoint, which is as large as all states together."""
+
 
 class Gateway(Protocol):
     """Asks and tells actors from outside."""

@@ -74,7 +74,8 @@ class HistoryApi:
         return raw_json(self._edge.hub.state())
 
     @described(
-        "events, newest 50 first; also as a live stream, by the `Accept` header",
+        "events, newest 50 first; by `Accept` also a live stream (SSE, JSON Lines), from `after`, `since` or, "
+        "alone there, the `last` so many",
         scope="read",
         answer=EventsDocument,
         media_types=(JSON, EVENT_STREAM, JSON_LINES),

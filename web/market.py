@@ -9,13 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bus.errors import NoSuchActor
 from bus.messages.agents import AgentAccepted, RetireAgent, agent_address
 from bus.messages.artifacts import ARTIFACTS, WriteArtifact
 from bus.messages.base import AgentId, Done, TaskId
 from bus.messages.quotas import QUOTAS, ReserveQuota
 from bus.messages.tasks import LeaseRenewed, TaskAccepted
-from bus.refusals import InvalidField, NotFound, NotPermitted
+from bus.refusals import InvalidField, NotPermitted
 from web.auth import Principal
 from web.edge import Edge, accepted, read_body
 from web.operation import described
@@ -115,10 +114,7 @@ class MarketApi:
         agent = request.path_params["agent"]
         if not principal.may_speak_for(agent):
             raise NotPermitted(f"{principal.name} may not speak for {agent}")
-        try:
-            return accepted(await self._edge.ask(agent_address(AgentId(agent)), RetireAgent(body.reason)), 200)
-        except NoSuchActor as error:
-            raise NotFound("agent", agent) from error
+        return accepted(await self._edge.ask(agent_address(AgentId(agent)), RetireAgent(body.reason)), 200)
 
     @described(
         "bid in the open auction; a price of 0 declines",

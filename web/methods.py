@@ -13,10 +13,12 @@ import msgspec
 
 from bus.address import Address
 from bus.messages.approvals import APPROVALS, Approve, ProposalId, ProposalView, Reject
-from bus.messages.base import Message, Position, Request, TaskId
+from bus.messages.base import Done, Message, Position, Request, TaskId
+from bus.messages.checkpoints import CheckpointDifferences, CheckpointProof, CompareCheckpoints, VerifyCheckpoint
 from bus.messages.completions import ROUTER, ReadRouter
 from bus.messages.ledger import LEDGER, ReadBalances
 from bus.messages.memory import MEMORY, CorrectFact, EndFact, FactId, FactView, ListFacts, Recall, Remember
+from bus.messages.monitor import MONITOR, HaltSystem, ResumeSystem
 from bus.messages.schedules import (
     SCHEDULER,
     CancelSchedule,
@@ -25,12 +27,42 @@ from bus.messages.schedules import (
     ScheduleSpec,
     ScheduleView,
 )
-from bus.messages.system import EVENTS_LIMIT_MAX, JOURNAL, ReadEvents
+from bus.messages.system import (
+    EVENTS_LIMIT_MAX,
+    JOURNAL,
+    CheckpointsPruned,
+    CheckpointView,
+    ListCheckpoints,
+    PinCheckpoint,
+    PruneCheckpoints,
+    ReadEvents,
+    SaveCheckpoint,
+)
 from bus.messages.tasks import COORDINATOR, CancelTask, CreateTask, ListTasks, ReadTask, TaskAccepted, TaskSpec
-from bus.refusals import InvalidField
+from bus.messages.triggers import TRIGGERS, CancelTrigger, CreateTrigger, ListTriggers, TriggerSpec, TriggerView
+from bus.refusals import InvalidField, NotPermitted
 from web import work
 from web.auth import ANONYMOUS, Principal, Scope
-from web.frames import NAME_MAX, BetterFact, Cancel, Decide, EndSchedule, Frame, Look, NewFact, PastFact
+from web.frames import (
+    NAME_MAX,
+    BetterFact,
+    Cancel,
+    Decide,
+    Empty,
+    EndSchedule,
+    EndTrigger,
+    Frame,
+    Halt,
+    KeptCheckpoints,
+    Look,
+    NewCheckpoint,
+    NewFact,
+    OneCheckpoint,
+    PastFact,
+    StayingCheckpoint,
+    TwoCheckpoints,
+)
+from web.gateway import ASK_TIMEOUT_S, CHECKPOINT_TIMEOUT_S
 from web.wire import check_patterns, decode
 from web.work import Say
 
@@ -41,6 +73,7 @@ class Wish(msgspec.Struct, frozen=True):
     scope: Scope
     to: Address
     request: Request[Message]
+    timeout_s: float = ASK_TIMEOUT_S
 
 
 P = TypeVar("P", bound=msgspec.Struct)
@@ -53,10 +86,12 @@ class Method(msgspec.Struct, Generic[P], frozen=True):
     params: type[P]
     answer: type[Message]
     build: Callable[[P, Frame, Principal], tuple[Address, Request[Message]]]
+    timeout_s: float = ASK_TIMEOUT_S
 
     def wish(self, frame: Frame, principal: Principal) -> Wish:
         """The wish of a frame. Raises InvalidField, Malformed or NotPermitted."""
-        return Wish(self.scope, *self.build(decode(frame.params, self.params, "params"), frame, principal))
+        to, request = self.build(decode(frame.params, self.params, "params"), frame, principal)
+        return Wish(self.scope, to, request, self.timeout_s)
 
 
 def _create(spec: TaskSpec, frame: Frame, principal: Principal) -> tuple[Address, Request[Message]]:
@@ -114,6 +149,44 @@ def _decide(wish: Decide, frame: Frame, principal: Principal) -> tuple[Address, 
     return APPROVALS, kind(proposal, wish.hash, principal.name, wish.reason, wish.version, idempotency_key=frame.idem)
 
 
+def _halt(halt: Halt, frame: Frame, principal: Principal) -> tuple[Address, Request[Message]]:
+    return MONITOR, HaltSystem(halt.reason, principal.name)
+
+
+def _resume(empty: Empty, frame: Frame, principal: Principal) -> tuple[Address, Request[Message]]:
+    return MONITOR, ResumeSystem(principal.name)
+
+
+def _save(new: NewCheckpoint, frame: Frame, principal: Principal) -> tuple[Address, Request[Message]]:
+    return JOURNAL, SaveCheckpoint(label=new.label)
+
+
+def _pin(one: StayingCheckpoint, frame: Frame, principal: Principal) -> tuple[Address, Request[Message]]:
+    return JOURNAL, PinCheckpoint(one.checkpoint, one.pinned)
+
+
+def _prune(kept: KeptCheckpoints, frame: Frame, principal: Principal) -> tuple[Address, Request[Message]]:
+    return JOURNAL, PruneCheckpoints(kept.keep)
+
+
+def _verify(one: OneCheckpoint, frame: Frame, principal: Principal) -> tuple[Address, Request[Message]]:
+    return JOURNAL, VerifyCheckpoint(one.checkpoint)
+
+
+def _diff(two: TwoCheckpoints, frame: Frame, principal: Principal) -> tuple[Address, Request[Message]]:
+    return JOURNAL, CompareCheckpoints(two.checkpoint, two.to)
+
+
+def _trigger(spec: TriggerSpec, frame: Frame, principal: Principal) -> tuple[Address, Request[Message]]:
+    if spec.wake and not principal.may("admin"):
+        raise NotPermitted(f"{principal.name} lacks the scope admin, which waking an actor needs")
+    return TRIGGERS, CreateTrigger(spec, frame.idem)
+
+
+def _cancel_trigger(cancel: EndTrigger, frame: Frame, principal: Principal) -> tuple[Address, Request[Message]]:
+    return TRIGGERS, CancelTrigger(cancel.trigger)
+
+
 def _say(say: Say, frame: Frame, principal: Principal) -> tuple[Address, Request[Message]]:
     return work.request_of(frame.method, say, principal)
 
@@ -127,9 +200,18 @@ COMMANDS: Final[Mapping[str, Method[Any]]] = {  # each with parameters of its ow
     "memory.correct": Method("agent", BetterFact, FactView, _correct),
     "memory.end": Method("agent", PastFact, FactView, _end),
     "approval.decide": Method("approve", Decide, ProposalView, _decide),
+    "trigger.create": Method("task", TriggerSpec, TriggerView, _trigger),
+    "trigger.cancel": Method("task", EndTrigger, TriggerView, _cancel_trigger),
+    "checkpoint.create": Method("admin", NewCheckpoint, CheckpointView, _save, CHECKPOINT_TIMEOUT_S),
+    "checkpoint.pin": Method("admin", StayingCheckpoint, CheckpointView, _pin),
+    "checkpoint.prune": Method("admin", KeptCheckpoints, CheckpointsPruned, _prune),
+    "checkpoint.verify": Method("read", OneCheckpoint, CheckpointProof, _verify, CHECKPOINT_TIMEOUT_S),
+    "checkpoint.diff": Method("read", TwoCheckpoints, CheckpointDifferences, _diff, CHECKPOINT_TIMEOUT_S),
+    "system.halt": Method("admin", Halt, Done, _halt),
+    "system.resume": Method("admin", Empty, Done, _resume),
     **{name: Method("agent", Say, answer, _say) for name, answer in work.ANSWERS.items()},
 }
-"""The methods that act, by name."""
+"""The methods that ask an actor for something, by name."""
 
 
 def command(frame: Frame, principal: Principal) -> Wish:
@@ -155,6 +237,10 @@ def query(look: Look, principal: Principal = ANONYMOUS) -> Wish | None:  # noqa:
             return Wish("read", ROUTER, ReadRouter())
         case "schedules":
             return Wish("read", SCHEDULER, ListSchedules())
+        case "checkpoints":
+            return Wish("read", JOURNAL, ListCheckpoints())
+        case "triggers":
+            return Wish("read", TRIGGERS, ListTriggers())
         case "memory":
             return Wish("read", MEMORY, _facts(look, principal))
         case "events":

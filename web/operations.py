@@ -43,11 +43,11 @@ from web import cascade_metrics, metrics
 from web.documents import HealthDocument, ReadyDocument, SystemDocument
 from web.edge import Edge, accepted, json, read_body
 from web.feed import Feed
+from web.gateway import CHECKPOINT_TIMEOUT_S
 from web.operation import TEXT, described
 from web.problems import code_of
 
 HEALTH_TIMEOUT_S = 2.0
-CHECKPOINT_TIMEOUT_S = 60.0
 
 
 class BudgetBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -223,7 +223,12 @@ class OperationsApi:
         command = SaveCheckpoint(label=body.label)
         return accepted(await self._edge.ask(JOURNAL, command, timeout_s=CHECKPOINT_TIMEOUT_S), 201)
 
-    @described("let a checkpoint stay, or no longer", scope="admin", body=PinBody, answer=CheckpointView)
+    @described(
+        "let a checkpoint stay, or no longer; by its id, position, `step:N`, label, time, or `newest`",
+        scope="admin",
+        body=PinBody,
+        answer=CheckpointView,
+    )
     async def pin_checkpoint(self, request: Request) -> Response:
         self._edge.authorise(request, "admin")
         body = await read_body(request, PinBody)

@@ -32,10 +32,12 @@ STATUS: dict[type[AgoraError], int] = {
     refusals.RequestRejected: 422,
     errors.Refused: 422,
     refusals.Halted: 503,
+    refusals.CheckpointNotSaved: 503,
     refusals.Overloaded: 429,
     refusals.QuotaExhausted: 429,
     refusals.IntakePaused: 507,
     refusals.AllProvidersFailed: 502,
+    refusals.AllProvidersThrottled: 429,
     refusals.NodeFailed: 502,
     refusals.StreamBroken: 502,
     errors.MailboxFull: 503,
@@ -52,6 +54,7 @@ STATUS_BY_CODE = {"disk_full": 507}
 
 RETRYABLE = (
     refusals.Halted,
+    refusals.CheckpointNotSaved,
     refusals.IntakePaused,
     refusals.Overloaded,
     refusals.AllProvidersFailed,
@@ -65,6 +68,8 @@ RETRYABLE = (
     errors.DeadlinePassed,
 )
 """The same request, with the same key, may succeed later."""
+WITH_RETRY_AFTER = (refusals.Overloaded, refusals.QuotaExhausted, refusals.AllProvidersThrottled)
+"""They say themselves when that may be."""
 RETRY_AFTER_S = 1.0
 
 
@@ -127,9 +132,7 @@ def problem_response(error: AgoraError) -> Response:
     if isinstance(error, refusals.InvalidField):
         document["path"] = error.path
     if status in (429, 503, 507):
-        wait_s = (
-            error.retry_after_s if isinstance(error, refusals.Overloaded | refusals.QuotaExhausted) else RETRY_AFTER_S
-        )
+        wait_s = error.retry_after_s if isinstance(error, WITH_RETRY_AFTER) else RETRY_AFTER_S
         headers["retry-after"] = str(max(1, math.ceil(wait_s)))
     if status == 401:
         headers["www-authenticate"] = "Bearer"

@@ -334,7 +334,7 @@ class Session:
         if len(frame.idem) > 256:
             raise InvalidField("idem", "is longer than 256 characters")
         self._begin_request(frame.id)
-        return (Ask(frame.id, wish.to, wish.request),)
+        return (Ask(frame.id, wish.to, wish.request, wish.timeout_s),)
 
     def _begin_request(self, id_: int | str) -> None:
         if id_ in self._in_flight:

@@ -19,8 +19,9 @@ from bus.messages.base import Position
 from bus.messages.system import JOURNAL, ReadEvents
 from bus.refusals import InvalidField, StaleEpoch
 from web.auth import Credential
-from web.edge import ASK_TIMEOUT_S, Edge
+from web.edge import Edge
 from web.frames import LAST_MAX, Horizon
+from web.gateway import ASK_TIMEOUT_S
 from web.hub import Hub
 from web.parameters import INTEGER_MAX, Parameters
 from web.wire import Filter, encode, encode_event
@@ -31,6 +32,8 @@ PAGE_EVENTS = 256
 BATCH_EVENTS = 512
 BATCH_BYTES = 256 * 1024
 PARAMETERS = ("type", "source", "task", "agent", "run", "correlation", "after", "since", "last")
+ENDS = ("before", "until", "limit")
+"""What says where a page ends, and a stream has no end."""
 
 
 class Gap(NamedTuple):
@@ -113,6 +116,9 @@ def dialect_of(request: Request) -> Dialect | None:
 
 async def stream_response(edge: Edge, request: Request, dialect: Dialect) -> "StreamResponse":
     """The answer to a request for a stream. Raises InvalidField, StaleEpoch, and what reading the journal raises."""
+    for name in ENDS:
+        if name in request.query_params:
+            raise InvalidField(name, "belongs to a page; a live stream has no end, and takes after, since or last")
     wish = Parameters(request, PARAMETERS)
     wanted = Filter(
         types=wish.patterns("type"),

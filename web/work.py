@@ -11,8 +11,16 @@ from typing import Final
 import msgspec
 
 from bus.address import Address
-from bus.messages.agents import VISITORS, AgentAccepted, RegisterAgent
-from bus.messages.base import AgentId, ArtifactId, Message, Request, TaskId
+from bus.messages.agents import (
+    VISITORS,
+    AgentAccepted,
+    PauseAgent,
+    RegisterAgent,
+    ResumeAgent,
+    RetireAgent,
+    agent_address,
+)
+from bus.messages.base import AgentId, ArtifactId, Done, Message, Request, TaskId
 from bus.messages.tasks import (
     COORDINATOR,
     CompleteTask,
@@ -50,6 +58,18 @@ def _register(agent: AgentId, say: Say) -> Saying:
     return VISITORS, RegisterAgent(agent, say.capabilities, say.concurrency_max)
 
 
+def _pause(agent: AgentId, say: Say) -> Saying:
+    return agent_address(agent), PauseAgent()
+
+
+def _resume(agent: AgentId, say: Say) -> Saying:
+    return agent_address(agent), ResumeAgent()
+
+
+def _retire(agent: AgentId, say: Say) -> Saying:
+    return agent_address(agent), RetireAgent(say.reason)
+
+
 def _bid(agent: AgentId, say: Say) -> Saying:
     return COORDINATOR, SubmitBid(TaskId(say.task), agent, say.price_msat)
 
@@ -76,6 +96,9 @@ def _fail(agent: AgentId, say: Say) -> Saying:
 
 ANSWERS: Final[dict[str, type[Message]]] = {
     "agent.register": AgentAccepted,
+    "agent.pause": Done,
+    "agent.resume": Done,
+    "agent.retire": Done,
     "bid.submit": TaskAccepted,
     "bid.decline": TaskAccepted,
     "work.start": TaskAccepted,
@@ -87,6 +110,9 @@ ANSWERS: Final[dict[str, type[Message]]] = {
 
 METHODS: Final[dict[str, Callable[[AgentId, Say], Saying]]] = {
     "agent.register": _register,
+    "agent.pause": _pause,
+    "agent.resume": _resume,
+    "agent.retire": _retire,
     "bid.submit": _bid,
     "bid.decline": _decline,
     "work.start": _start,

@@ -16,12 +16,9 @@ from rich.table import Table
 from actors.commands import presence
 from actors.commands.connection import joined
 from actors.commands.console import ExitCode, Shell
-from actors.proving import differences
-from actors.rules import checkpoints as rules
-from bus.messages.base import Microseconds
+from actors.proving import differences, found_name
 from bus.messages.checkpoints import Keys
 from bus.messages.system import CheckpointView
-from bus.refusals import NotFound
 from storage.checkpoints import CheckpointStore
 
 
@@ -31,6 +28,9 @@ async def list_(shell: Shell) -> ExitCode:
         views = await store.list()
     if shell.is_json:
         shell.print_json(views)
+        return ExitCode.DONE
+    if not views:
+        shell.say("No checkpoint is kept yet; `agora checkpoints create` saves one.")
         return ExitCode.DONE
     table = Table("checkpoint", "position", "step", "made", "reason", "label", "pinned", "size", "new")
     for view in views:
@@ -56,7 +56,7 @@ async def verify(shell: Shell, wanted: str) -> ExitCode:
 async def create(shell: Shell, label: str) -> ExitCode:
     """Save a checkpoint now. Raises NotServing when no server runs."""
     async with joined(shell) as agora:
-        view = await agora.save_checkpoint(label)
+        view = await agora.checkpoints.save(label)
     if shell.is_json:
         shell.print_json(view)
     else:
@@ -71,7 +71,7 @@ async def pin(shell: Shell, wanted: str, *, is_pinned: bool) -> ExitCode:
         name = await found_name(store, wanted)
     if await anyio.to_thread.run_sync(presence.find, shell.data) is not None:
         async with joined(shell) as agora:
-            view = await agora.pin_checkpoint(name, is_pinned=is_pinned)
+            view = await agora.checkpoints.pin(name, is_pinned=is_pinned)
     else:
         async with CheckpointStore.open(directory_of(shell)) as store:
             view = await store.pin(name, is_pinned=is_pinned)
@@ -82,7 +82,7 @@ async def prune(shell: Shell, keep: int) -> ExitCode:
     """Remove all but the newest and the pinned ones."""
     if await anyio.to_thread.run_sync(presence.find, shell.data) is not None:
         async with joined(shell) as agora:
-            removed = (await agora.prune_checkpoints(keep)).removed
+            removed = (await agora.checkpoints.prune(keep)).removed
     else:
         await _check_there(directory_of(shell))
         async with CheckpointStore.open(directory_of(shell)) as store:
@@ -98,38 +98,20 @@ async def diff(shell: Shell, first: str, second: str) -> ExitCode:
     if shell.is_json:
         shell.print_json(found)
         return ExitCode.DONE
+    if not found:
+        shell.say(f"No actor differs between {names[0]} and {names[1]}.")
+        return ExitCode.DONE
     table = Table("actor", "added", "removed", "changed", "bytes", title=f"{names[0]} to {names[1]}")
     for one in found:
         cells = (one.actor, _words(one.added), _words(one.removed), _words(one.changed))
         table.add_row(*(escape(cell) for cell in cells), f"{one.bytes_before} to {one.bytes_after}")
     shell.print_table(table)
-    if not found:
-        shell.say("No actor differs.")
     return ExitCode.DONE
 
 
 def directory_of(shell: Shell) -> Path:
     """Where the checkpoints are kept."""
     return shell.config.journal.checkpoints_in(shell.data)
-
-
-async def found_name(store: CheckpointStore, wanted: str) -> str:
-    """The id of the checkpoint that is meant. Raises NotFound."""
-    try:
-        return rules.find(await store.list(), wanted, time_us_of(wanted)).checkpoint
-    except NotFound:
-        manifest = await store.manifest(wanted)  # a damaged one is in no list, but has a name
-        return manifest.view.checkpoint
-
-
-def time_us_of(wanted: str) -> Microseconds | None:
-    """The time that is meant, if one is; without a zone it is this machine's."""
-    if "-" not in wanted[1:] or wanted.startswith("c-") or not wanted[:4].isdecimal():
-        return None
-    try:
-        return round(datetime.fromisoformat(wanted).astimezone(UTC).timestamp() * 1e6)
-    except ValueError:
-        return None
 
 
 def made(view: CheckpointView) -> str:

@@ -10,8 +10,8 @@ from hashlib import sha256
 
 import msgspec
 
-from actors.composition import persistent_actor
 from actors.config import Config
+from actors.population import persistent_actor
 from actors.runtime import PersistentActor
 from bus.address import Address
 from bus.canonical import canonical

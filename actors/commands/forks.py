@@ -13,12 +13,13 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from actors.commands.checkpoints import directory_of, time_us_of
+from actors.commands.checkpoints import directory_of
 from actors.commands.console import ExitCode, Shell
 from actors.commands.progress import progress
 from actors.composition import TOKEN_NAME, TOKENS_NAME
 from actors.git.library import LIBRARY
 from actors.journal_options import CHECKPOINTS_NAME
+from actors.proving import time_us_of
 from actors.rules import checkpoints as rules
 from actors.rules.effects import EFFECTS, irreversible
 from bus.clock import SystemClock
@@ -52,11 +53,16 @@ class Forked(msgspec.Struct, frozen=True):
     effects_first: tuple[str, ...]
     old: str = ""
     """Where the directory is now that was there before."""
+    old_checkpoints: str = ""
+    """Where its checkpoints are now, if they are kept elsewhere."""
 
 
 async def fork(shell: Shell, at: str, into: Path) -> ExitCode:
     """Make another directory that goes on from there."""
-    _tell(shell, await _fork(shell, at, into), f"agora --data {into} serve")
+    forked = await _fork(shell, at, into, into / CHECKPOINTS_NAME)
+    _tell(shell, forked, f"agora --data {into} serve")
+    if _outside(shell) is not None and not shell.is_json:
+        shell.say("  with a `journal.checkpoint_directory` of its own, or none: the one in effect is this journal's")
     return ExitCode.DONE
 
 
@@ -65,18 +71,23 @@ async def restore(shell: Shell, at: str) -> ExitCode:
     data = shell.data.absolute()
     lock = await anyio.to_thread.run_sync(DirectoryLock.acquire, data)
     try:
-        draft = draft_of(data)
+        draft, outside = draft_of(data), _outside(shell)
         await anyio.to_thread.run_sync(_remove, draft)
-        forked = await _fork(shell, at, draft)
+        checkpoints = draft / CHECKPOINTS_NAME
+        if outside is not None:
+            checkpoints = draft_of(outside)
+            await anyio.to_thread.run_sync(_remove, checkpoints)
+        forked = await _fork(shell, at, draft, checkpoints)
+        old = await anyio.to_thread.run_sync(_exchange_outside, outside, forked.position)
         aside = await anyio.to_thread.run_sync(_exchange, data, forked.position)
     finally:
         lock.release()
-    forked = msgspec.structs.replace(forked, directory=str(data), old=str(aside))
+    forked = msgspec.structs.replace(forked, directory=str(data), old=str(aside), old_checkpoints=old)
     _tell(shell, forked, f"agora --data {shell.data} serve")
     return ExitCode.DONE
 
 
-async def _fork(shell: Shell, at: str, into: Path) -> Forked:
+async def _fork(shell: Shell, at: str, into: Path, checkpoints: Path) -> Forked:
     catalogue, clock = Catalogue(EVENTS), SystemClock()
     await check_empty(into)
     async with Past.inspect(shell.data, catalogue, clock) as past:
@@ -84,7 +95,7 @@ async def _fork(shell: Shell, at: str, into: Path) -> Forked:
         await standing_for(past, directory_of(shell), position)
         with progress(shell, "events") as step:
             await fork_journal(past, into, position, catalogue=catalogue, clock=clock, progress=step)
-        names = await fork_checkpoints(past, directory_of(shell), into / CHECKPOINTS_NAME, position)
+        names = await fork_checkpoints(past, directory_of(shell), checkpoints, position)
         effects = [
             words
             async for batch in past.facts(EFFECTS, None, position, past.head)
@@ -94,7 +105,7 @@ async def _fork(shell: Shell, at: str, into: Path) -> Forked:
         events_after = past.head - position
     views: tuple[CheckpointView, ...] = ()
     if names:
-        async with CheckpointStore.inspect(into / CHECKPOINTS_NAME) as store:
+        async with CheckpointStore.inspect(checkpoints) as store:
             views = await store.list()
     return Forked(
         position=position,
@@ -118,7 +129,9 @@ async def position_of(shell: Shell, past: Past, at: str) -> Position:
         async with CheckpointStore.inspect(directory_of(shell)) as store:
             view = rules.find(await store.list(), at, time_us_of(at))
     except NotFound as error:
-        raise NotFound("checkpoint", at) from error
+        if error.kind == "checkpoint":
+            raise
+        raise NotFound("checkpoint", at, "none is kept yet") from error
     if not past.holds(view.epoch, view.position):
         raise BadUsage(f"{view.checkpoint} stands on a position that the journal has lost")
     return view.position
@@ -131,11 +144,42 @@ def _exchange(data: Path, position: Position) -> Path:
             shutil.copy2(data / name, draft_of(data) / name)
     if (data / LIBRARY).exists():  # what was approved and kept stays kept, whatever position is gone back to
         shutil.copytree(data / LIBRARY, draft_of(data) / LIBRARY, symlinks=True)
-    number = 1
-    while (aside := data.with_name(f"{data.name}.before-{position}-{number}")).exists():
-        number += 1
+    aside = _aside_of(data, position)
     for _ in exchange(data, aside):
         pass
+    return aside
+
+
+def _outside(shell: Shell) -> Path | None:
+    """Where the checkpoints are kept, if that is not in the data directory."""
+    directory = directory_of(shell).absolute()
+    return None if directory.is_relative_to(shell.data.absolute()) else directory
+
+
+def _exchange_outside(outside: Path | None, position: Position) -> str:
+    """The same for checkpoints that are kept elsewhere, before the journal: fewer of them do it no harm.
+
+    Where the directory cannot be moved, it stays: a start passes over those that stand on what is not there any more.
+    """
+    if outside is None or not draft_of(outside).exists():
+        return ""
+    lock = DirectoryLock.acquire(outside)
+    try:
+        aside = _aside_of(outside, position)
+        for _ in exchange(outside, aside):
+            pass
+    except OSError:  # another file system is mounted there
+        _remove(draft_of(outside))
+        return ""
+    finally:
+        lock.release()
+    return str(aside)
+
+
+def _aside_of(directory: Path, position: Position) -> Path:
+    number = 1
+    while (aside := directory.with_name(f"{directory.name}.before-{position}-{number}")).exists():
+        number += 1
     return aside
 
 
@@ -152,6 +196,8 @@ def _tell(shell: Shell, forked: Forked, start: str) -> None:
     shell.say(f"{forked.directory} goes on from position {forked.position}, without {forked.events_after} later events")
     if forked.old:
         shell.say(f"  what was there is kept: {forked.old}")
+    if forked.old_checkpoints:
+        shell.say(f"  and its checkpoints: {forked.old_checkpoints}")
     if forked.checkpoints:
         held = "; ".join(f"{kind}: {', '.join(fields)}" for kind, fields in forked.includes.items())
         shell.say(f"  it starts from {forked.checkpoints[0]}, which holds {held or 'every actor'}")

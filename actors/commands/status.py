@@ -6,8 +6,10 @@ from rich.table import Table
 
 from actors.commands.connection import joined, link_of
 from actors.commands.console import ExitCode, Shell
+from bus.messages.completions import RouterView
 
 TASKS_MAX = 20
+MICROS = 1_000_000
 
 
 class _Agent(msgspec.Struct):
@@ -63,8 +65,10 @@ async def status(shell: Shell) -> ExitCode:
             for p in router.providers
         ],
     )
+    if router.spent_run_usd_micros or router.budget_run_usd_micros or router.budget_day_usd_micros:
+        shell.say(_money(router))
     if router.is_budget_exhausted:
-        shell.say("The budget is spent: nothing that costs money is sent until it is raised.")
+        shell.say("The budget is spent: no step begins until there is more than the next call may cost.")
     shell.say(f"journal: epoch {journal.epoch}, position {journal.head}")
     return ExitCode.DONE
 
@@ -91,8 +95,16 @@ async def issue_link(shell: Shell) -> ExitCode:
     return shell.answer({"link": link}, link)
 
 
-def _msat(agent: _Agent) -> str:
-    return f"{agent.earned_msat} msat"
+def _money(router: RouterView) -> str:
+    """What the models have cost, of the budgets that there are."""
+    parts = [_of("this run", router.spent_run_usd_micros, router.budget_run_usd_micros)]
+    parts.append(_of("today", router.spent_today_usd_micros, router.budget_day_usd_micros))
+    return f"spent on models: {', '.join(parts)}"
+
+
+def _of(span: str, spent: int, budget: int) -> str:
+    limit = f" of {budget / MICROS:.3f}" if budget else ""
+    return f"{spent / MICROS:.3f}{limit} USD {span}"
 
 
 def _print(shell: Shell, table: Table, rows: list[tuple[str, ...]]) -> None:

@@ -6,6 +6,7 @@ Sealed fields that a file does not tell are shown as nothing.
 """
 
 import signal
+import tarfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,11 +23,13 @@ from actors.config import Config
 from actors.journal_options import CHECKPOINTS_NAME
 from bus.clock import SystemClock
 from bus.codec import Catalogue
+from bus.errors import BadUsage
 from bus.messages.base import MAIN_RUN
 from bus.messages.catalogue import EVENTS
 from bus.refusals import NotFound
 from storage.exchange import import_lines
 from storage.jsonlines import EventLine
+from storage.migration import JOURNAL_NAME
 from storage.past import Past
 from web.app import build_app
 from web.auth import Keyring
@@ -36,6 +39,9 @@ from web.ring import Ring
 from web.server import bound, listen, serving, url_of
 
 KINDS = {kind.wire_name: kind for kind in EVENTS}
+SQLITE, GZIP, TAR = b"SQLite format 3\0", b"\x1f\x8b", b"ustar"
+"""How files of other kinds begin; a tar file says so further on."""
+TAR_AT = 257
 PLAIN: dict[object, object] = {int: 0, float: 0.0, bool: False}
 
 
@@ -52,7 +58,12 @@ async def view(shell: Shell, what: Path) -> ExitCode:
 
 @asynccontextmanager
 async def viewing(shell: Shell, what: Path) -> AsyncIterator[str]:
-    """The address of the pages, for as long as the block runs. Raises NotFound, CannotListen, StorageError."""
+    """The address of the pages, for as long as the block runs.
+
+    Raises NotFound, BadUsage, CannotListen, StorageError.
+    """
+    if what.name == JOURNAL_NAME:
+        what = what.parent  # one of the files of a journal stands for all
     path = anyio.Path(what)
     if await path.is_dir():
         async with _served(shell.config, what, shell) as url:
@@ -69,6 +80,8 @@ async def viewing(shell: Shell, what: Path) -> AsyncIterator[str]:
 
 
 async def _unfold(shell: Shell, file: Path, into: Path) -> None:
+    if other := await anyio.to_thread.run_sync(_other_kind, file):
+        raise BadUsage(f"{file} {other}")
     with await anyio.to_thread.run_sync(_open, file) as source, progress(shell, "lines") as step:
         imported = await import_lines(
             source,
@@ -87,6 +100,19 @@ async def _unfold(shell: Shell, file: Path, into: Path) -> None:
 
 def _open(path: Path) -> BinaryIO:
     return path.open("rb")
+
+
+def _other_kind(path: Path) -> str:
+    """What a file is that has no lines, and what to do with it; empty where it may have some."""
+    with path.open("rb") as file:
+        beginning = file.read(tarfile.BLOCKSIZE)
+    if beginning.startswith(SQLITE):
+        return "is one file of a data directory; view the directory"
+    if beginning.startswith(GZIP):
+        return "is packed; unpack it with gunzip and view that"
+    if beginning[TAR_AT:].startswith(TAR):
+        return "is a backup; unpack it with `mkdir DIR && tar -xf FILE -C DIR` and view DIR"
+    return ""
 
 
 def completed(line: EventLine) -> EventLine:

@@ -1,7 +1,8 @@
 """What the approvals do outside their turns: each a job that waits, and tells them in a message what came of it.
 
 Rules: a job changes nothing of the docket by itself, and no error leaves it: whatever goes wrong is the proposal's end
-and its reason, or the asker's answer. What checks say is passed on as they say it, a few times a second.
+and its reason. What only reads for someone lets it through: it is the asker's answer. What checks say is passed on as
+they say it, a few times a second.
 """
 
 from pathlib import Path
@@ -14,7 +15,7 @@ from actors.git.changes import Changes
 from actors.git.checks import Checked
 from actors.git.repository import Told
 from actors.rules import docket
-from actors.runtime import Deferred, Job
+from actors.runtime import Job
 from actors.supervised import Upgrade
 from bus.errors import AgoraError
 from bus.messages.approvals import (
@@ -168,23 +169,15 @@ class Errands:
             commit = ""
         job.tell(APPROVALS, LookedUp(view.proposal, commit))
 
-    async def read_blob(self, job: Job, proposal: ProposalId, blob: BlobId, answer: Deferred[ProposalContent]) -> None:
-        """Read a diff or an output for someone."""
-        try:
-            found = await job.ask(JOURNAL, ReadBlob(blob), timeout_s=self._read_timeout_s)
-        except AgoraError as error:
-            answer.refuse(error)
-        else:
-            answer.answer(ProposalContent(proposal, found.content.decode(errors="replace")))
+    async def read_blob(self, job: Job, proposal: ProposalId, blob: BlobId) -> ProposalContent:
+        """Read a diff or an output for someone. What goes wrong is the asker's answer."""
+        found = await job.ask(JOURNAL, ReadBlob(blob), timeout_s=self._read_timeout_s)
+        return ProposalContent(proposal, found.content.decode(errors="replace"))
 
-    async def read_file(self, job: Job, query: ReadRepositoryFile, answer: Deferred[RepositoryFile]) -> None:
-        """Read a file of a repository for someone."""
-        try:
-            text = await self._git.read(Target(query.repository, query.branch), query.path)
-        except AgoraError as error:
-            answer.refuse(error)
-        else:
-            answer.answer(RepositoryFile(text or "", text is not None))
+    async def read_file(self, job: Job, query: ReadRepositoryFile) -> RepositoryFile:
+        """Read a file of a repository for someone. What goes wrong is the asker's answer."""
+        text = await self._git.read(Target(query.repository, query.branch), query.path)
+        return RepositoryFile(text or "", text is not None)
 
     async def find_refs(self, job: Job) -> None:
         """See what is kept of proposals."""

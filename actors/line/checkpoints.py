@@ -11,6 +11,7 @@ from actors.commands import forks as fork_commands
 from actors.line.call import call_of
 
 Which = Annotated[str, typer.Argument(help="An id, a position, step:N, a label, a time, or `newest`.")]
+OneOrAll = Annotated[str, typer.Argument(help="An id, position, step:N, label, time or `newest`.", show_default="all")]
 Into = Annotated[Path, typer.Option(help="An empty or new directory.")]
 Keep = Annotated[int, typer.Option(help="How many stay beside the pinned ones.", min=1)]
 At = Annotated[str, typer.Argument(help="A position, or a checkpoint's id, label, time, step:N or `newest`.")]
@@ -28,7 +29,7 @@ def list_checkpoints(context: typer.Context) -> None:
 @app.command("verify")
 def verify_checkpoints(
     context: typer.Context,
-    checkpoint: Annotated[str, typer.Argument(help="Its id; without one, all of them.")] = "",
+    checkpoint: OneOrAll = "",
 ) -> None:
     """Prove that checkpoints are whole."""
     shell = call_of(context).shell()

@@ -21,6 +21,7 @@ from actors.rules.cascade import ErrorClass
 
 NEXT_ADDRESS_S = 0.25
 """After so long the next address is tried beside the one before."""
+CLOSING = "no connection: all are being closed"
 LOOKUPS_MAX = 256
 """Names that are remembered for as long as they are looked up."""
 
@@ -70,18 +71,44 @@ class Dialler:
         self._make_trust = trust
         self._trust: ssl.SSLContext | None = None
         """Whose certificates count; made when it is first needed, since that takes tens of milliseconds."""
+        self._making: set[asyncio.Timeout] = set()
+        """The limits of the connections that are being made."""
+        self._all_made: asyncio.Future[None] | None = None
+        """Done once none is being made; there once no more are to be."""
 
     async def connect(self, place: Place, limit_s: float) -> Connection:
         """A new connection within `limit_s`. Raises ProviderFault."""
+        if self._all_made is not None:
+            raise ProviderFault(ErrorClass.CONNECT, CLOSING)
         try:
-            async with asyncio.timeout(limit_s):
-                return await self._connect(place)
+            async with asyncio.timeout(limit_s) as scope:
+                self._making.add(scope)
+                try:
+                    return await self._connect(place)
+                finally:
+                    self._making.discard(scope)
+                    self._note_made()
         except TimeoutError as error:
+            if self._all_made is not None:
+                raise ProviderFault(ErrorClass.CONNECT, CLOSING) from error
             raise ProviderFault(ErrorClass.CONNECT, f"no connection within {limit_s:g} s") from error
         except ConnectionRefusedError as error:
             raise ProviderFault(ErrorClass.REFUSED, "the connection was refused") from error
         except (OSError, UnicodeError) as error:  # a name that no host can have is a UnicodeError
             raise ProviderFault(ErrorClass.CONNECT, shorten(f"no connection: {error}")) from error
+
+    async def close(self) -> None:
+        """Make no more connections, and none of those that are being made: their sockets are closed."""
+        if self._all_made is None:
+            self._all_made = self._loop.create_future()
+        for scope in self._making:
+            scope.reschedule(self._loop.time())
+        self._note_made()
+        await self._all_made
+
+    def _note_made(self) -> None:
+        if self._all_made is not None and not self._making and not self._all_made.done():
+            self._all_made.set_result(None)
 
     async def _connect(self, place: Place) -> Connection:
         trust = self._trust

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec.structs import force_setattr
 
+from actors.rules.breaker import Mode
 from actors.rules.capabilities import EMBEDDINGS, Capability
 from actors.rules.spending import Price, parse_price
 
@@ -86,6 +87,9 @@ class ProviderOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The model that turns texts into vectors; empty if it has none."""
     price_embedding: Decimal = Decimal(0)
     """USD per million tokens that are turned into vectors."""
+    breaker_mode: Mode | Literal[""] = ""
+    """The mode of its own breaker, whatever `router.breaker.mode` says of all; empty for that. `forced_open` here shuts
+    out this provider alone."""
     weight: float = 1.0
     """Its share of the calls where the policy is `weighted`."""
     location: Literal["auto", "local", "remote"] = "auto"

@@ -110,9 +110,12 @@ class Pool:
         """Those on which nothing more is wanted but the end, and until when that is waited for, longest first."""
         self._sweep: asyncio.TimerHandle | None = None
         """When the next exchange or connection has to end; one timer for all."""
+        self._is_closed = False
 
     async def close(self) -> None:
-        """Close all connections; calls under way fail."""
+        """Close all connections, those too that are being made; calls under way fail, and so does every later one."""
+        self._is_closed = True
+        await self._dialler.close()
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
@@ -190,6 +193,8 @@ class Pool:
 
     def _sweep_by(self, at_s: float) -> None:
         """See that the timer passes by then; it may pass before, and finds out when it has to pass again."""
+        if self._is_closed:
+            return  # what is dropped ends by itself
         if self._sweep is None or self._sweep.when() > at_s:
             if self._sweep is not None:
                 self._sweep.cancel()

@@ -4,11 +4,14 @@ Rules: what outlives the process is read from the folded records, and is not kep
 given back exactly once. No clock and no dice: times and jitter are handed in.
 """
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Literal, Protocol
 
 import anyio
+import msgspec
 
 from actors.providers import health
 from actors.providers.dialect import Prompt
@@ -18,19 +21,19 @@ from actors.providers.options import IN_CHILDREN, ProviderOptions
 from actors.providers.provider import Provider
 from actors.providers.transport import Transport
 from actors.rules import breaker as breakers
-from actors.rules import capabilities, cascade
+from actors.rules import capabilities, cascade, records
 from actors.rules.breaker import Breaker, BreakerOptions, Outcome, Permit
-from actors.rules.cascade import Attempted, Candidate, Cascade
+from actors.rules.cascade import Attempted, Candidate, ErrorClass
 from actors.rules.rates import Rate
+from actors.rules.records import Cascade
 from actors.rules.spending import Price, cost
+from actors.rules.trials import lately
 from bus.errors import Refused
 from bus.messages.base import Event, Microseconds
 from bus.messages.completions import BreakerState, Complete, ProviderDisabled, ProviderEnabled, ProviderView
 from bus.messages.embeddings import Embed
-from bus.refusals import AllProvidersFailed, NotFound
+from bus.refusals import AllProvidersFailed, AllProvidersThrottled, NotFound
 
-LATENCY_WEIGHT = 0.2
-"""Of the newest answer, in what an answer takes lately: a change shows within some ten."""
 BY_SETTINGS = "by the settings"
 """Why a provider is out that the config takes out; the config can put it back."""
 LATENCIES_MAX = 200
@@ -88,15 +91,18 @@ class Seat:
         self.abilities = options.abilities
         self.is_paid = (self.price, self.embedding_price) != (Price(), Price())
         self.is_last_resort = options.dialect == "extractive"
+        self._breaker_options = _breaker_options(options, breaker_options)
         self.breaker = Breaker()
         self.requests = Rate(options.requests_per_minute)
         self.tokens = Rate(options.tokens_per_minute)
         self.in_flight = 0
         self.latency_s = 0.0
         """What an answer takes lately; 0 when nobody knows."""
+        self.asked_s = -math.inf
+        """When its last call began."""
+        self._answered_s = -math.inf
         self.is_looked_at = False
         """Whether a look at it is under way."""
-        self._breaker_options = breaker_options
         self._recent: deque[str] = deque(maxlen=breaker_options.window)
         self._latencies_s: deque[float] = deque(maxlen=LATENCIES_MAX)
 
@@ -108,7 +114,8 @@ class Seat:
             self.tokens = Rate(options.tokens_per_minute)
         if breaker_options.window != self._breaker_options.window:
             self._recent = deque(self._recent, maxlen=breaker_options.window)
-        self.options, self.provider, self._breaker_options = options, provider, breaker_options
+        self.options, self.provider = options, provider
+        self._breaker_options = _breaker_options(options, breaker_options)
         self.price, self.embedding_price = options.price, options.embedding_price
         self.abilities = options.abilities
         self.is_paid = (self.price, self.embedding_price) != (Price(), Price())
@@ -127,13 +134,19 @@ class Seat:
             return f"no {' and no '.join(lacks)}"
         return self._too_small(call) if options.context_tokens else ""
 
+    def may_ever_be_asked(self, call: Asked) -> bool:
+        """Whether anything but a change of the settings could bring this to it."""
+        return not self.unfit(call) and self._breaker_options.mode != "forced_open"
+
     def lacks(self, call: Asked) -> tuple[str, ...]:
         """What it does not declare of what this needs."""
         return tuple(need for need in call.needs if need not in self.abilities) if call.needs else ()
 
     def bounds(self, call: Asked) -> tuple[str, ...]:
         """What keeps it from this whatever happens: what it lacks, or else its size."""
-        return self.lacks(call) or ((capabilities.CONTEXT,) if self._too_small(call) else ())
+        overflowed = (past.error is ErrorClass.OVERFLOW and past.provider == self.name for past in call.attempted)
+        is_too_small = self._too_small(call) or any(overflowed) or (call.overflowed and self._no_larger(call))
+        return self.lacks(call) or ((capabilities.CONTEXT,) if is_too_small else ())
 
     def _too_small(self, call: Asked) -> str:
         if call.texts is not None:  # each text has a context of its own
@@ -186,6 +199,7 @@ class Seat:
         permit, transition = breakers.acquire(self.breaker, self._breaker_options, now_s)
         assert permit is not None, "only who is admitted is called"
         self.in_flight += 1
+        self.asked_s = now_s
         return permit, _events(transition, self.name, now_us)
 
     def give_back(
@@ -198,10 +212,11 @@ class Seat:
         transition = breakers.record(self.breaker, self._breaker_options, permit, outcome, now_s, jitter)
         return _events(transition, self.name, now_us)
 
-    def judge(self, elapsed_s: float) -> Outcome:
-        """Whether an answer that took so long was slow; the time is remembered."""
+    def judge(self, elapsed_s: float, now_s: float, stale_s: float) -> Outcome:
+        """Whether an answer that took so long was slow; the time is remembered, and counts for so long."""
         self._latencies_s.append(elapsed_s)
-        self.latency_s += (elapsed_s - self.latency_s) * (LATENCY_WEIGHT if self.latency_s else 1.0)
+        self.latency_s = lately(self.latency_s, now_s - self._answered_s, elapsed_s, stale_s)
+        self._answered_s = now_s
         return breakers.judge(self._breaker_options, elapsed_s)
 
     def reset(self, now_us: Microseconds) -> tuple[Event, ...]:
@@ -218,14 +233,16 @@ class Seat:
         is_admitted = breakers.admits(self.breaker, self._breaker_options, now_s)
         return Candidate(
             name=self.name,
-            is_enabled=cascade.standing(state, self.name).is_enabled,
+            is_enabled=records.standing(state, self.name).is_enabled,
             is_admitted=is_admitted and rate_wait_s == 0.0,
+            is_forced_open=self._breaker_options.mode == "forced_open",
             is_busy=self.in_flight >= options.concurrency_max,
             gate_left_s=max(self.breaker.gated_until_s - now_s, rate_wait_s, 0.0),
             timeout_s=options.timeout_s,
             needed_s=options.needed_s,
             unfit=self.unfit(call) or (self._no_larger(call) if call.overflowed else ""),
             latency_s=self.latency_s,
+            unasked_s=0.0 if self.in_flight else now_s - self.asked_s,
             cost=self.estimate(call) if self.is_paid else 0,
             weight=options.weight,
             is_last_resort=self.is_last_resort,
@@ -233,7 +250,7 @@ class Seat:
 
     def view(self, state: Cascade, now_s: float) -> ProviderView:
         """The provider as anyone may see it."""
-        record = cascade.standing(state, self.name)
+        record = records.standing(state, self.name)
         is_open = self.breaker.state is BreakerState.OPEN
         return ProviderView(
             name=self.name,
@@ -253,6 +270,7 @@ class Seat:
             spent_usd_micros=record.spent_usd_micros,
             last_error=record.last_error,
             mode=self._breaker_options.mode,
+            throttled_for_s=max(self.breaker.gated_until_s - now_s, self.requests.wait_s(1, now_s), 0.0),
         )
 
 
@@ -291,7 +309,7 @@ class Seats:
             seat = before.pop(options.name, None)
             if seat is None:
                 seat = Seat(options, open_provider(options, self._transport, self._environment), breaker_options)
-            elif seat.options == options:
+            elif _without_rules(seat.options) == _without_rules(options):
                 seat.reconfigure(options, seat.provider, breaker_options)
             else:
                 self._release(seat)
@@ -311,7 +329,7 @@ class Seats:
         """What is to be recorded of providers that the settings have taken out of the cascade, or put back."""
         events: list[Event] = []
         for name, seat in self._seats.items():
-            record = cascade.standing(state, name)
+            record = records.standing(state, name)
             if record.is_enabled and not seat.options.enabled:
                 events.append(ProviderDisabled(provider=name, reason=BY_SETTINGS))
             elif seat.options.enabled and not record.is_enabled and record.disabled_reason == BY_SETTINGS:
@@ -341,8 +359,8 @@ class Seats:
     def restore(self, state: Cascade, now_s: float, now_us: Microseconds) -> tuple[str, ...]:
         """Put the breakers back as they were recorded. Returns the providers that only the router had disabled."""
         for name, seat in self._seats.items():
-            seat.breaker = breakers.restore(cascade.breaker_snapshot(cascade.standing(state, name), now_us), now_s)
-        return tuple(name for name in self._seats if cascade.standing(state, name).is_disabled_by_router)
+            seat.breaker = breakers.restore(records.breaker_snapshot(records.standing(state, name), now_us), now_s)
+        return tuple(name for name in self._seats if records.standing(state, name).is_disabled_by_router)
 
     def candidates(self, state: Cascade, call: Asked, now_s: float) -> tuple[Candidate, ...]:
         """All providers as the choice sees them now, in the order in force."""
@@ -359,7 +377,7 @@ class Seats:
         """The most that an attempt at any enabled provider should cost that may be asked this."""
         dearest = 0
         for name, seat in self._seats.items():
-            if seat.is_paid and cascade.standing(state, name).is_enabled and not seat.lacks(call):
+            if seat.is_paid and records.standing(state, name).is_enabled and seat.may_ever_be_asked(call):
                 dearest = max(dearest, seat.estimate(call))
         return dearest
 
@@ -368,7 +386,10 @@ class Seats:
         bounds = {name: seat.bounds(call) for name, seat in self._seats.items()}
         if (incapable := capabilities.refusal((*call.needs, capabilities.CONTEXT), bounds)) is not None:
             return incapable
-        return AllProvidersFailed((*call.lines, *self.why_skipped(state, call, now_s), reason))
+        why = (*call.lines, *self.why_skipped(state, call, now_s), reason)
+        if wait_s := cascade.throttled_s(self.candidates(state, call, now_s), call.attempted):
+            return AllProvidersThrottled(why, wait_s)
+        return AllProvidersFailed(why)
 
     def why_skipped(self, state: Cascade, call: Asked, now_s: float) -> tuple[str, ...]:
         """For each provider that was not tried and could not be: a line that says why."""
@@ -389,6 +410,26 @@ class Seats:
     def latency_s(self) -> float:
         """What an answer takes lately, of the slowest provider."""
         return max((seat.latency_s for seat in self._seats.values()), default=0.0) or 1.0
+
+
+def _breaker_options(options: ProviderOptions, shared: BreakerOptions) -> BreakerOptions:
+    return breakers.of_provider(shared, options.breaker_mode, is_last_resort=options.dialect == "extractive")
+
+
+def _without_rules(options: ProviderOptions) -> ProviderOptions:
+    """What of it is the provider's own business: nothing of the rest is a reason to start its process again."""
+    return msgspec.structs.replace(
+        options,
+        enabled=True,
+        breaker_mode="",
+        weight=1.0,
+        needed_s=2.0,
+        requests_per_minute=0,
+        tokens_per_minute=0,
+        price_in=Decimal(0),
+        price_out=Decimal(0),
+        price_embedding=Decimal(0),
+    )
 
 
 def _events(transition: breakers.Transition | None, provider: str, now_us: Microseconds) -> tuple[Event, ...]:

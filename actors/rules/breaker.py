@@ -32,7 +32,8 @@ class BreakerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When a provider counts as sick, and how soon it is tried again."""
 
     mode: Mode = "enforced"
-    """`metrics_only` watches and never opens, `disabled` does not even watch, `forced_open` lets nobody through."""
+    """`metrics_only` watches and never opens, `disabled` does not even watch, `forced_open` lets nobody through: to no
+    model, that is. Who only quotes calls nobody, and answers as it does when all breakers have opened by themselves."""
     window: int = 20
     """How many outcomes are remembered."""
     window_s: float = 0.0
@@ -75,6 +76,15 @@ class BreakerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("`slow_call_s` must be above 0")
         if not 0.0 < self.wait_min_s <= self.wait_max_s:
             raise ValueError("`wait_min_s` must be above 0 and at most `wait_max_s`")
+
+
+def of_provider(shared: BreakerOptions, own: Mode | Literal[""], *, is_last_resort: bool) -> BreakerOptions:
+    """What counts for one provider: its own mode if it has one, and else the mode of all."""
+    if own:
+        return shared if own == shared.mode else msgspec.structs.replace(shared, mode=own)
+    if is_last_resort and shared.mode == "forced_open":
+        return msgspec.structs.replace(shared, mode="enforced")
+    return shared
 
 
 class Outcome(StrEnum):
@@ -304,7 +314,8 @@ def _record_probe(
             _enter(breaker, BreakerState.CLOSED)
             return Closed(breaker.generation, f"{options.probes} of {options.probes} probes succeeded")
         case Outcome.SLOW | Outcome.FAILED | Outcome.REFUSED:
-            return _open(breaker, options, f"a probe was {outcome}", now_s, jitter)
+            how = "failed" if outcome is Outcome.FAILED else f"was {outcome}"
+            return _open(breaker, options, f"a probe {how}", now_s, jitter)
 
 
 def _forget(breaker: Breaker, options: BreakerOptions, now_s: float) -> None:

@@ -10,6 +10,7 @@ leaves time for those that may have to follow it. What follows from a failure st
 Pure: the router hands in what it sees and does what it is told.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
@@ -17,19 +18,7 @@ from typing import Literal
 
 import msgspec
 
-from actors.rules.breaker import Outcome, Snapshot
-from bus.messages.base import Event, Microseconds
-from bus.messages.completions import (
-    BreakerClosed,
-    BreakerHalfOpened,
-    BreakerOpened,
-    BreakerState,
-    CompletionAttemptFailed,
-    CompletionCompleted,
-    ProviderDisabled,
-    ProviderEnabled,
-)
-from bus.messages.routing import CascadeReordered, ProviderSeen
+from actors.rules.breaker import Outcome
 
 Policy = Literal["ordered", "latency", "cost", "weighted"]
 
@@ -50,6 +39,12 @@ class CascadeOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     policy: Policy = "ordered"
     """Who is asked first: as configured, the quickest lately, the cheapest, or drawn by weight. Except as configured,
     who only quotes comes last, however quick and cheap that is."""
+    latency_stale_s: float = 60.0
+    """Where the quickest lately is asked first: a provider that nobody has asked for so long is asked first once, to
+    find out what it takes now, since who was slow need not have stayed so. One such call at a time, with half of its
+    deadline at most while others are there; never a second try, a hedge, or a request that asks for hedging."""
+    latency_trials: float = 0.1
+    """Which part of completions may find that out at most; 0 lets none, and who was slow is not asked again."""
     on_disabled: Literal["next", "stop"] = "next"
     """What follows for a completion whose provider leaves the cascade because of it, since a key or a model was not
     accepted: the next provider is asked, or nobody else, so that a mistake in the settings is not papered over."""
@@ -67,6 +62,8 @@ class CascadeOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("`attempt_min_s` and `round_delay_s` must be above 0")
         if not 0.0 <= self.retry_ratio <= 1.0 or self.retry_burst < 0:
             raise ValueError("`retry_ratio` must be from 0 to 1 and `retry_burst` at least 0")
+        if not 0.0 < self.latency_stale_s < math.inf or not 0.0 <= self.latency_trials <= 1.0:
+            raise ValueError("`latency_stale_s` must be above 0 and `latency_trials` from 0 to 1")
         if not 1 <= self.rounds_max <= 5:
             raise ValueError("`rounds_max` must be from 1 to 5")
         if self.hedge_after_s < 0.0:
@@ -169,6 +166,10 @@ BLAMELESS = frozenset({ErrorClass.CANCELLED, ErrorClass.OUTRUN, ErrorClass.UNREC
 """What ends an attempt and is no failure of its provider."""
 
 
+THROTTLED_LEAST_S = 1.0
+"""What is waited for who throttles and names no time, or one that is over at once."""
+
+
 class Candidate(msgspec.Struct, frozen=True):
     """A provider as the choice sees it, in the cascade's order."""
 
@@ -176,6 +177,8 @@ class Candidate(msgspec.Struct, frozen=True):
     is_enabled: bool = True
     is_admitted: bool = True
     """Its breaker would give a permit now."""
+    is_forced_open: bool = False
+    """The settings keep its breaker open."""
     is_busy: bool = False
     """It has as many calls under way as it takes."""
     gate_left_s: float = 0.0
@@ -186,6 +189,8 @@ class Candidate(msgspec.Struct, frozen=True):
     """Why it must not be asked this, whatever happens; empty if it may."""
     latency_s: float = 0.0
     """What an answer takes lately; 0 when nobody knows."""
+    unasked_s: float = 0.0
+    """For how long nobody has asked it: 0 while a call is under way, infinite if nobody ever has."""
     cost: int = 0
     """What this attempt should cost at most."""
     weight: float = 1.0
@@ -206,6 +211,8 @@ class Try(msgspec.Struct, frozen=True):
 
     provider: str
     limit_s: float
+    is_trial: bool = False
+    """Whether it is asked to find out what it takes now, since what is known of it is old."""
 
 
 class Queue(msgspec.Struct, frozen=True):
@@ -237,14 +244,19 @@ def choose(  # noqa: PLR0917  # all that the choice rests on
     time_left_s: float,
     options: CascadeOptions,
     jitter: float,
+    *,
+    trial_after_s: float | None = None,
 ) -> Choice:
     """What to do next for a completion with these failed attempts behind it and so much time before it.
 
-    `round_` counts from 0; `jitter` is in [0, 1).
+    `round_` counts from 0; `jitter` is in [0, 1). Under the policy `latency`, a first attempt goes to who was not asked
+    for `trial_after_s`, if to anyone: infinite leaves those that nobody knows, None nobody.
     """
     if time_left_s < options.attempt_min_s:
         return GiveUp("the deadline leaves no time for another attempt")
-    ordered = candidates if options.policy == "ordered" else in_order(candidates, options.policy, attempted, jitter)
+    ordered = candidates
+    if options.policy != "ordered":
+        ordered = in_order(candidates, options.policy, attempted, jitter, trial_after_s)
     hopeful = [one for one in ordered if one.is_enabled and not one.unfit]
     ready = [one for one in hopeful if one.is_admitted]
     if attempted:
@@ -255,7 +267,11 @@ def choose(  # noqa: PLR0917  # all that the choice rests on
     if ready and ready[0].is_busy:
         return Queue(ready[0].name, time_left_s - options.attempt_min_s)
     if ready:
-        return Try(ready[0].name, _limit(ready[0], ready[1:], time_left_s))
+        one, later = ready[0], ready[1:]
+        limit_s = _limit(one, later, time_left_s)
+        if options.policy == "latency" and not attempted and _is_due(one, trial_after_s) and one.unasked_s < math.inf:
+            return Try(one.name, min(limit_s, time_left_s / 2.0) if later else limit_s, is_trial=True)
+        return Try(one.name, limit_s)
     later = [one for one in hopeful if one.is_admitted or one.gate_left_s > 0.0]
     if later and round_ + 1 < options.rounds_max:
         backoff_s = options.round_delay_s * 2.0**round_ * (1.0 + jitter / 2.0)
@@ -281,14 +297,18 @@ def choose_hedge(  # noqa: PLR0917  # as `choose`, and who is asked already
 
 
 def in_order(
-    candidates: Sequence[Candidate], policy: Policy, attempted: Sequence[Attempted], jitter: float
+    candidates: Sequence[Candidate],
+    policy: Policy,
+    attempted: Sequence[Attempted],
+    jitter: float,
+    trial_after_s: float | None = None,
 ) -> list[Candidate]:
     """The candidates as the policy asks them; equals stay as they stand."""
     match policy:
         case "ordered":
             return list(candidates)
         case "latency":
-            return sorted(candidates, key=lambda one: (one.is_last_resort, one.latency_s))
+            return _quickest_first(candidates, None if attempted else trial_after_s)
         case "cost":
             return sorted(candidates, key=lambda one: (one.is_last_resort, one.cost))
         case "weighted":
@@ -309,11 +329,39 @@ def why_skipped(candidate: Candidate) -> str:
         return f"{candidate.name}: {candidate.unfit}"
     if not candidate.is_enabled:
         return f"{candidate.name}: disabled"
+    if candidate.is_forced_open:
+        return f"{candidate.name}: its breaker is forced open"
     if candidate.gate_left_s > 0.0:
         return f"{candidate.name}: throttled for another {candidate.gate_left_s:.1f} s"
     if not candidate.is_admitted:
         return f"{candidate.name}: its breaker is open"
     return ""
+
+
+def throttled_s(candidates: Sequence[Candidate], attempted: Sequence[Attempted]) -> float:
+    """How soon somebody may be asked again, if nothing else keeps anybody from answering than that all who could are
+    to be left alone for a while; 0 otherwise."""
+    if any(past.error is not ErrorClass.THROTTLED for past in attempted):
+        return 0.0
+    able = [one for one in candidates if one.is_enabled and not one.unfit]
+    throttled = {past.provider for past in attempted}
+    if any(one.is_admitted and one.name not in throttled for one in able):
+        return 0.0
+    waits_s = [one.gate_left_s for one in able if one.gate_left_s > 0.0 and not one.is_forced_open]
+    return min(waits_s, default=THROTTLED_LEAST_S if throttled else 0.0)
+
+
+def _quickest_first(candidates: Sequence[Candidate], trial_after_s: float | None) -> list[Candidate]:
+    """Before them those who are due for a trial, longest unasked first; of whom nobody knows comes after them."""
+
+    def rank(one: Candidate) -> tuple[bool, float, float]:
+        return one.is_last_resort, -one.unasked_s if _is_due(one, trial_after_s) else 0.0, one.latency_s or math.inf
+
+    return sorted(candidates, key=rank)
+
+
+def _is_due(one: Candidate, trial_after_s: float | None) -> bool:
+    return trial_after_s is not None and one.unasked_s >= trial_after_s and not one.is_last_resort
 
 
 def _drawn_first(candidates: Sequence[Candidate], attempted: Sequence[Attempted], jitter: float) -> list[Candidate]:
@@ -336,104 +384,3 @@ def _limit(one: Candidate, later: Sequence[Candidate], time_left_s: float) -> fl
         return min(one.timeout_s, time_left_s)
     needed_s = min(sum(other.needed_s for other in later), time_left_s / 2.0)
     return min(one.timeout_s, time_left_s - needed_s)
-
-
-# What is recorded of the providers, folded from events.
-
-
-class Standing(msgspec.Struct):
-    """A provider's record: what of it outlives the process."""
-
-    is_enabled: bool = True
-    disabled_reason: str = ""
-    is_disabled_by_router: bool = False
-    breaker: BreakerState = BreakerState.CLOSED
-    generation: int = 0
-    openings: int = 0
-    wait_s: float = 0.0
-    reopens_us: Microseconds = 0
-    completed: int = 0
-    failed: int = 0
-    spent_usd_micros: int = 0
-    last_error: str = ""
-    is_there: bool = True
-    """What the last look at it has found since its breaker last opened."""
-
-
-class Cascade(msgspec.Struct):
-    """The records of all providers that were ever part of the cascade, by name."""
-
-    providers: dict[str, Standing] = msgspec.field(default_factory=dict)
-    order: tuple[str, ...] = ()
-    """Who comes first, as an operator said; the rest follow as configured."""
-
-
-def standing(cascade: Cascade, provider: str) -> Standing:
-    """The record of a provider; a fresh one for a name that has none yet."""
-    return cascade.providers.get(provider) or Standing()
-
-
-def breaker_snapshot(record: Standing, now_us: Microseconds) -> Snapshot:
-    """The recorded breaker, with what is left of its wait; a clock that was set back cannot lengthen it."""
-    left_s = min(max(0.0, (record.reopens_us - now_us) / 1_000_000), record.wait_s)
-    return Snapshot(
-        state=record.breaker,
-        generation=record.generation,
-        openings=record.openings,
-        wait_left_s=left_s if record.breaker is BreakerState.OPEN else 0.0,
-    )
-
-
-def apply(cascade: Cascade, event: Event) -> None:
-    """Fold an event of the router; events that do not concern a provider change nothing."""
-    match event:
-        case CompletionCompleted():
-            record = _kept(cascade, event.provider)
-            record.completed += 1
-            record.spent_usd_micros += event.answer_cost_usd_micros
-        case BreakerOpened() | BreakerHalfOpened() | BreakerClosed():
-            _apply_breaker(_kept(cascade, event.provider), event)
-        case CascadeReordered(providers):
-            cascade.order = providers
-        case ProviderSeen():
-            record = _kept(cascade, event.provider)
-            record.is_there = event.is_there
-            if event.is_there:
-                record.reopens_us = min(record.reopens_us, event.seen_us)
-        case ProviderEnabled(provider):
-            record = _kept(cascade, provider)
-            record.is_enabled, record.disabled_reason, record.is_disabled_by_router = True, "", False
-        case ProviderDisabled(provider):
-            record = _kept(cascade, provider)
-            record.is_enabled = False
-            record.disabled_reason, record.is_disabled_by_router = event.reason, event.is_automatic
-        case CompletionAttemptFailed(provider=provider):
-            record = _kept(cascade, provider)
-            record.spent_usd_micros += event.cost_usd_micros
-            if event.error not in BLAMELESS:
-                record.failed += 1
-                record.last_error = f"{event.error}: {event.reason}"
-        case _:
-            pass
-
-
-def _apply_breaker(record: Standing, event: BreakerOpened | BreakerHalfOpened | BreakerClosed) -> None:
-    record.generation = event.generation
-    match event:
-        case BreakerOpened():
-            record.breaker = BreakerState.OPEN
-            record.openings += 1
-            record.is_there = True
-            record.wait_s, record.reopens_us = event.wait_s, event.reopens_us
-        case BreakerHalfOpened():
-            record.breaker = BreakerState.HALF_OPEN
-        case BreakerClosed():
-            record.breaker = BreakerState.CLOSED
-            record.openings, record.wait_s, record.reopens_us = 0, 0.0, 0
-
-
-def _kept(cascade: Cascade, provider: str) -> Standing:
-    record = cascade.providers.get(provider)
-    if record is None:
-        record = cascade.providers[provider] = Standing()
-    return record

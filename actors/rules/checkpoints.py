@@ -112,8 +112,16 @@ def find(newest_first: Sequence[CheckpointView], wanted: str, time_us: Microseco
         fitting = [view for view in newest_first if wanted == view.checkpoint]
         fitting = fitting or [view for view in newest_first if named and named == view.label]
     if not fitting:
-        raise NotFound("checkpoint", wanted)
+        raise NotFound("checkpoint", wanted, _oldest(newest_first))
     return fitting[0]
+
+
+def _oldest(newest_first: Sequence[CheckpointView]) -> str:
+    """What whoever looked for one should know of those that there are."""
+    if not newest_first:
+        return "none is kept yet"
+    oldest = min(newest_first, key=lambda view: view.position)
+    return f"{len(newest_first)} are kept, from position {oldest.position} and step {oldest.step} on"
 
 
 def _latest(views: Sequence[CheckpointView]) -> list[CheckpointView]:

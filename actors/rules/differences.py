@@ -48,6 +48,7 @@ def _flat(state: bytes) -> dict[str, object]:
 def _collect(value: object, path: str, depth: int, found: dict[str, object]) -> None:
     if depth < DEPTH and isinstance(value, dict):
         for key, below in value.items():
-            _collect(below, f"{path}.{key}" if path else str(key), depth + 1, found)
+            name = str(key) or '""'
+            _collect(below, f"{path}.{name}" if path else name, depth + 1, found)
     else:
         found[path] = value

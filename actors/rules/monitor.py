@@ -12,7 +12,14 @@ from collections.abc import Mapping
 import msgspec
 
 from bus.messages.base import Event, Microseconds
-from bus.messages.completions import BreakerClosed, BreakerOpened, BudgetRaised, BudgetSpent, ProviderDisabled
+from bus.messages.completions import (
+    BreakerClosed,
+    BreakerOpened,
+    BudgetRaised,
+    BudgetReopened,
+    BudgetSpent,
+    ProviderDisabled,
+)
 from bus.messages.monitor import (
     Alert,
     AlertCleared,
@@ -89,9 +96,10 @@ def decide_fact(state: Monitored, fact: Event, now_us: Microseconds) -> tuple[Ev
         case BreakerClosed() | ProviderDisabled():
             return _clear(state, f"breaker/{fact.provider}")
         case BudgetSpent():
-            cause = f"{fact.spent_usd_micros} of {fact.limit_usd_micros} USD micros are spent"
+            spent = f"{fact.spent_usd_micros} of {fact.limit_usd_micros} USD micros are spent"
+            cause = f"{spent}; the next call may cost more than is left"
             return _raise(state, Condition("budget", fact.budget, cause), now_us)
-        case BudgetRaised():
+        case BudgetRaised() | BudgetReopened():
             return _clear(state, f"budget/{fact.budget}")
         case _:
             return ()

@@ -9,8 +9,10 @@ Pure: no clock, no loop.
 from collections.abc import Callable
 from typing import TypeVar
 
+from actors.rules import spending
+from actors.rules.cascade import BLAMELESS
 from actors.rules.overview_draft import Draft
-from actors.rules.overview_items import AlertItem, ArtifactItem, HeldMoney, TaskItem
+from actors.rules.overview_items import AlertItem, ArtifactItem, HeldMoney, OverviewState, TaskItem
 from bus.envelope import Recorded
 from bus.messages import agents, artifacts, completions, ledger, monitor, tasks
 from bus.messages.base import Event
@@ -218,17 +220,20 @@ def _release_hold(draft: Draft, hold: str) -> None:
 
 def _on_completion_requested(draft: Draft, event: completions.CompletionRequested) -> None:
     if event.reserved_usd_micros > 0:
-        draft.state.is_budget_exhausted = False  # what reserves money has it: a new day, or an older call settled
+        # What reserves money has it: a new day, or an older call settled.
+        draft.state.is_budget_exhausted, draft.state.budgets_spent = False, []
 
 
 def _on_attempt_failed(draft: Draft, event: completions.CompletionAttemptFailed) -> None:
-    draft.provider(event.provider).failed += 1
+    provider = draft.provider(event.provider)
+    provider.failed += event.error not in BLAMELESS
+    provider.spent_usd_micros += event.cost_usd_micros
 
 
 def _on_completion_completed(draft: Draft, event: completions.CompletionCompleted) -> None:
     provider = draft.provider(event.provider)
     provider.completed += 1
-    provider.spent_usd_micros += event.cost_usd_micros
+    provider.spent_usd_micros += event.answer_cost_usd_micros
     draft.spend(event.cost_usd_micros)
 
 
@@ -262,14 +267,26 @@ def _on_provider_disabled(draft: Draft, event: completions.ProviderDisabled) -> 
 
 
 def _on_budget_spent(draft: Draft, event: completions.BudgetSpent) -> None:
-    draft.state.is_budget_exhausted = True
+    if spending.is_shared(event.budget):
+        draft.state.is_budget_exhausted = True
+        draft.state.budgets_spent.append(event.budget)
+
+
+def _on_budget_reopened(draft: Draft, event: completions.BudgetReopened) -> None:
+    if spending.is_shared(event.budget):
+        _cover_again(draft.state, event.budget)
 
 
 def _on_budget_raised(draft: Draft, event: completions.BudgetRaised) -> None:
     draft.state.budget_usd_micros = event.limit_usd_micros
     if event.limit_usd_micros == 0 or event.limit_usd_micros > draft.state.spent_run_usd_micros:
-        draft.state.is_budget_exhausted = False
+        _cover_again(draft.state, event.budget)
     draft.touch("spend")
+
+
+def _cover_again(state: OverviewState, budget: str) -> None:
+    state.budgets_spent = [name for name in state.budgets_spent if name != budget]
+    state.is_budget_exhausted = bool(state.budgets_spent)
 
 
 def _on_system_halted(draft: Draft, _: monitor.SystemHalted) -> None:
@@ -332,6 +349,7 @@ _REACTIONS = dict(
         _typed(completions.ProviderEnabled, _on_provider_enabled),
         _typed(completions.ProviderDisabled, _on_provider_disabled),
         _typed(completions.BudgetSpent, _on_budget_spent),
+        _typed(completions.BudgetReopened, _on_budget_reopened),
         _typed(completions.BudgetRaised, _on_budget_raised),
         _typed(monitor.SystemHalted, _on_system_halted),
         _typed(monitor.SystemResumed, _on_system_resumed),

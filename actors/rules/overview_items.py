@@ -103,6 +103,8 @@ class OverviewState(msgspec.Struct):
     step: int = 0
     """Steps that agents have ended."""
     is_budget_exhausted: bool = False
+    budgets_spent: list[str] = []
+    """Which of those that all share, as far as it is known which."""
     is_halted: bool = False
     alerts: dict[str, AlertItem] = {}
     positions: dict[str, Position] = {}

@@ -24,6 +24,8 @@ def check(request: Complete) -> None:
         raise InvalidField("tokens_max", "must be at least 1")
     if request.deadline_s <= 0.0:
         raise InvalidField("deadline_s", "must be above 0")
+    if request.hedge_after_s < 0.0:
+        raise InvalidField("hedge_after_s", "must be at least 0")
     if request.temperature is not None and not 0.0 <= request.temperature <= 2.0:
         raise InvalidField("temperature", "must be from 0 to 2")
     if len(request.stop) > STOPS_MAX:

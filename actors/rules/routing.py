@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from actors.rules import cascade, spending
-from actors.rules.cascade import Cascade
+from actors.rules import records, spending
+from actors.rules.records import Cascade
 from actors.rules.spending import Limits, Spending
 from bus.messages.base import Event, Microseconds
 from bus.messages.completions import ProviderView, RouterView
@@ -24,7 +24,7 @@ class RouterState(msgspec.Struct):
 
 def apply(state: RouterState, event: Event) -> None:
     """Fold an event."""
-    cascade.apply(state.cascade, event)
+    records.apply(state.cascade, event)
     spending.apply(state.spending, event)
 
 

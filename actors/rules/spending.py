@@ -22,6 +22,7 @@ from bus.errors import Refused
 from bus.messages.base import AgentId, CompletionId, Event, Microseconds, TaskId
 from bus.messages.completions import (
     BudgetRaised,
+    BudgetReopened,
     BudgetSpent,
     BudgetWarned,
     ChatMessage,
@@ -232,6 +233,19 @@ def refusal(
     return None, ()
 
 
+def reopened(spending: Spending, limits: Limits, now_us: Microseconds) -> tuple[BudgetReopened, ...]:
+    """The budgets that were found spent and cover calls again: their limit is higher now, or their day is over."""
+    today_name = f"{DAY}/{_day_number(spending, now_us)}"
+    found: list[BudgetReopened] = []
+    for name, mark in spending.spent.items():
+        limit = limits.agent if name.startswith(f"{AGENT}/") else limits.day
+        limit = run_limit(spending, limits) if name == RUN else limit
+        is_over = name.startswith(f"{DAY}/") and name != today_name
+        if is_over or not limit or limit > mark:
+            found.append(BudgetReopened(budget=name, limit_usd_micros=limit))
+    return tuple(found)
+
+
 def warnings(spending: Spending, drawn: Sequence[Budget], needed: int) -> tuple[Event, ...]:
     """The warnings that are due once `needed` is reserved: each budget's once, and once more if it was raised."""
     due: list[Event] = []
@@ -263,7 +277,9 @@ def lost_allowance(spending: Spending, now_us: Microseconds) -> tuple[AllowanceL
     return (AllowanceLost(amount_usd_micros=spending.allowance, found_us=now_us),)
 
 
-def reconcile(spending: Spending, command: ReconcileSpending, now_us: Microseconds) -> tuple[SpendingReconciled, ...]:
+def reconcile(
+    spending: Spending, command: ReconcileSpending, limits: Limits, now_us: Microseconds
+) -> tuple[SpendingReconciled | BudgetReopened, ...]:
     """What a provider's bill says of money of which nobody knew whether it was spent. The day's budget stays as it was.
 
     Raises:
@@ -279,14 +295,15 @@ def reconcile(spending: Spending, command: ReconcileSpending, now_us: Microsecon
         raise InvalidField("provider", "must name who charged it")
     if not total:
         return ()
-    return (
-        SpendingReconciled(
-            provider=command.provider,
-            spent_usd_micros=command.spent_usd_micros,
-            unspent_usd_micros=command.unspent_usd_micros,
-            reconciled_us=now_us,
-        ),
+    reconciled = SpendingReconciled(
+        provider=command.provider,
+        spent_usd_micros=command.spent_usd_micros,
+        unspent_usd_micros=command.unspent_usd_micros,
+        reconciled_us=now_us,
     )
+    back = [name for name in spending.spent if not name.startswith(f"{DAY}/")] if command.unspent_usd_micros else []
+    limit = {RUN: run_limit(spending, limits)}
+    return (reconciled, *(BudgetReopened(budget=name, limit_usd_micros=limit.get(name, limits.agent)) for name in back))
 
 
 def apply(spending: Spending, event: Event) -> None:
@@ -312,7 +329,7 @@ def apply(spending: Spending, event: Event) -> None:
             _apply_allowance(spending, event)
         case SpendingReconciled():
             _apply_reconciled(spending, event)
-        case BudgetWarned() | BudgetSpent() | BudgetRaised():
+        case BudgetWarned() | BudgetSpent() | BudgetReopened() | BudgetRaised():
             _apply_budget(spending, event)
         case _:
             pass
@@ -339,12 +356,14 @@ def _apply_reconciled(spending: Spending, event: SpendingReconciled) -> None:
             del spending.spent[name]
 
 
-def _apply_budget(spending: Spending, event: BudgetWarned | BudgetSpent | BudgetRaised) -> None:
+def _apply_budget(spending: Spending, event: BudgetWarned | BudgetSpent | BudgetReopened | BudgetRaised) -> None:
     match event:
         case BudgetWarned():
             spending.warned[_key(spending.warned, event.budget)] = event.limit_usd_micros
         case BudgetSpent():
             spending.spent[_key(spending.spent, event.budget)] = event.limit_usd_micros
+        case BudgetReopened():
+            spending.spent.pop(event.budget, None)
         case BudgetRaised():
             spending.run_limit = event.limit_usd_micros
             spending.spent.pop(RUN, None)

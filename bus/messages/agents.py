@@ -30,6 +30,12 @@ def agent_address(agent: AgentId) -> Address:
     return Address(f"agents/{agent}")
 
 
+def agent_of(address: Address) -> AgentId | None:
+    """The agent whose actor has that address, if it is one's."""
+    kind, _, agent = address.partition("/")
+    return AgentId(agent) if kind == "agents" else None
+
+
 class AgentStatusName(StrEnum):
     IDLE = "idle"
     WORKING = "working"

@@ -107,6 +107,8 @@ class ProviderView(Reply, frozen=True):
     """How many completions wait for a place at it."""
     mode: Literal["enforced", "metrics_only", "disabled", "forced_open"] = "enforced"
     """What the settings make of its breaker; `breaker` is how it stands under that."""
+    throttled_for_s: float = 0.0
+    """For how long it is left alone yet, because it said so or because its own limits do."""
 
 
 class RouterView(Reply, frozen=True):
@@ -407,6 +409,17 @@ class BudgetSpent(Event, frozen=True):
     budget: str
     spent_usd_micros: int
     limit_usd_micros: int
+
+
+class BudgetReopened(Event, frozen=True):
+    """Recorded when a spent budget covers calls again by itself: through other settings, a new day, or a bill."""
+
+    wire_name = "budget.reopened"
+    about = "budget"
+
+    budget: str
+    limit_usd_micros: int
+    """What it is now; 0 means without a limit."""
 
 
 class BudgetRaised(Event, frozen=True):

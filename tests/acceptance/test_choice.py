@@ -42,13 +42,14 @@ def choosing(policy: Policy) -> RouterOptions:
     return RouterOptions(cascade=msgspec.structs.replace(QUICK, policy=policy))
 
 
-async def taking(router: Routing, servers: Sequence[FaultServer], seconds: float) -> str:
+async def taking(router: Routing, servers: Sequence[FaultServer], seconds: float, *, hedge_after_s: float = 0.0) -> str:
     """Who answers one completion, when its answer takes so long."""
     for server in servers:
         server.hold()
         server.sickness = Sickness.HELD
     before = sum(server.calls for server in servers)
-    asked = asyncio.create_task(router.complete(deadline_s=1_000.0))
+    wanted = msgspec.structs.replace(request(deadline_s=1_000.0), hedge_after_s=hedge_after_s)
+    asked = asyncio.create_task(router.system.ask(ROUTER, wanted, timeout_s=10))
     async with asyncio.TaskGroup() as waiting:
         calls = [waiting.create_task(server.called(server.calls + 1)) for server in servers]
         await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
@@ -76,6 +77,25 @@ async def test_by_latency_each_is_tried_once_then_the_quickest_lately_is_asked()
             answer = await router.complete(deadline_s=1_000.0)
             assert answer.provider == "a", "the others fail, the quotes come last"
             assert [failed.provider for failed in router.events(CompletionAttemptFailed)] == ["c", "b"]
+
+
+async def test_by_latency_who_was_slow_is_asked_again_once_that_is_old_news() -> None:
+    async with FaultServer() as one, FaultServer() as two:
+        servers = one, two
+        providers = [behind(server.url, name, timeout_s=600.0) for server, name in zip(servers, "ab", strict=True)]
+        async with routing(*providers, options=choosing("latency")) as router:
+            assert [await taking(router, servers, seconds) for seconds in (30.0, 1.0)] == ["a", "b"]
+            assert [await taking(router, servers, 1.0) for _ in range(10)] == ["b"] * 10
+            router.clock.advance(60.0)
+            assert await taking(router, servers, 1.0, hedge_after_s=100.0) == "b", "who is in a hurry finds nothing out"
+            one.hold()
+            trial = asyncio.create_task(router.complete(deadline_s=900.0))
+            await one.called(2)
+            assert [await taking(router, [two], 1.0) for _ in range(5)] == ["b"] * 5, "one trial at a time"
+            one.release()
+            assert (await trial).provider == "a"  # which took 5 s
+            assert [await taking(router, servers, 9.0) for _ in range(4)] == ["b"] * 4  # now it takes 5.7 s lately
+            assert await taking(router, servers, 4.0) == "a", "the 30 s that it once took count no more"
 
 
 async def test_by_cost_the_cheapest_for_this_request_is_asked_and_then_the_next() -> None:

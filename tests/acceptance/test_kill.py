@@ -2,7 +2,6 @@
 
 import random
 import re
-import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
@@ -17,6 +16,7 @@ import pytest
 from actors.commands.briefing import ENDS
 from bus.messages.base import Position
 from bus.messages.tasks import TaskSpec, TaskState, TaskView
+from tests.support.ports import free_port
 from tests.support.real_documents import real_documents
 from tests.support.served import served
 from web.client import AgoraClient, Unreachable
@@ -171,14 +171,6 @@ async def all_events(client: AgoraClient) -> list[WireEvent]:
         if not page.events:
             return events
         after = page.events[-1].position
-
-
-def free_port() -> int:
-    """A port that the restarted server listens on again, so that the client finds it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 MANY = 10_000

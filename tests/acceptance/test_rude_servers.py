@@ -19,7 +19,7 @@ from actors.providers.transport import Limits, Transport
 from actors.rules.cascade import ErrorClass
 from tests.support.certificates import self_signed
 
-LIMIT_S = 5.0
+LIMIT_S = 20.0
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 
@@ -110,11 +110,11 @@ async def banner_server() -> AsyncIterator[str]:
         await ended(handlers)
 
 
-async def post(transport: Transport, url: str, limit_s: float = LIMIT_S, connect_s: float = 1.0) -> HttpReply:
+async def post(transport: Transport, url: str, limit_s: float = LIMIT_S, connect_s: float = LIMIT_S) -> HttpReply:
     return await transport.post(HttpRequest(url, {}, b"{}"), connect_s=connect_s, limit_s=limit_s)
 
 
-async def streamed(transport: Transport, url: str, limit_s: float = LIMIT_S, connect_s: float = 1.0) -> HttpReply:
+async def streamed(transport: Transport, url: str, limit_s: float = LIMIT_S, connect_s: float = LIMIT_S) -> HttpReply:
     async with transport.stream(HttpRequest(url, {}, b"{}"), Limits(connect_s, limit_s)) as reply:
         return HttpReply(reply.status, reply.headers, await reply.rest())
 
@@ -123,7 +123,7 @@ class Way(Protocol):
     """How a reply is read."""
 
     def __call__(
-        self, transport: Transport, url: str, limit_s: float = LIMIT_S, connect_s: float = 1.0
+        self, transport: Transport, url: str, limit_s: float = LIMIT_S, connect_s: float = LIMIT_S
     ) -> Awaitable[HttpReply]: ...
 
 

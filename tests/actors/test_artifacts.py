@@ -155,7 +155,7 @@ async def test_a_content_that_is_gone_is_not_found() -> None:
 
 
 async def test_a_journal_that_does_not_answer_is_given_up_on() -> None:
-    async with Shelf(read_timeout_s=0.02) as shelf:
+    async with Shelf(read_timeout_s=0.5) as shelf:
         view = await shelf.write("It is good.")
         shelf.is_silent = True
         with pytest.raises(DeadlinePassed, match="journal"):

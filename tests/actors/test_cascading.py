@@ -172,7 +172,7 @@ async def test_an_attempt_that_has_become_dearer_since_its_call_began_reserves_t
             first = asyncio.create_task(router.complete())
             await held.called(1)
             second = asyncio.create_task(router.complete())
-            async with asyncio.timeout(5.0):
+            async with asyncio.timeout(30.0):
                 while len(router.events(CompletionRequested)) < 2:  # noqa: ASYNC110  # a journal in memory has no bell
                     await asyncio.sleep(0)
             raised = msgspec.structs.replace(options, providers=(dear,))

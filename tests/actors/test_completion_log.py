@@ -15,7 +15,7 @@ from actors.rules.redaction import MARK, Redactor
 from actors.runtime import ChildSpec
 from bus.clock import VirtualClock
 from bus.errors import StorageError
-from bus.messages.base import AgentId, CompletionId, Microseconds, RunId
+from bus.messages.base import AgentId, CompletionId, Microseconds, RunId, TaskId
 from bus.messages.completions import ROUTER, StreamCompletion
 from bus.messages.system import SystemWarning
 from bus.messages.transcripts import (
@@ -98,7 +98,7 @@ async def test_a_streamed_attempt_tells_when_its_first_words_came(tmp_path: Path
 
 
 async def test_a_stream_that_is_cancelled_is_kept_as_such(tmp_path: Path) -> None:
-    quick = RouterOptions(reader_gone_s=0.02)
+    quick = RouterOptions(reader_gone_s=0.5)
     async with (
         FaultServer(Sickness.HANGS) as server,
         TranscriptStore.open(tmp_path) as store,
@@ -130,6 +130,15 @@ async def test_summaries_are_found_by_agent_and_a_page_has_a_bound(tmp_path: Pat
             await read(router, CompletionId("m-9"))
 
 
+async def test_a_summary_that_is_damaged_is_said_and_the_log_goes_on(tmp_path: Path) -> None:
+    async with FaultServer() as server, TranscriptStore.open(tmp_path) as store, logging(server, store) as router:
+        await store.add([TranscriptRow(CompletionId("m-0"), 1, AgentId("gone"), TaskId(""), b"{torn", b"")])
+        with pytest.raises(StorageError, match="summary cannot be read"):
+            await listed(router, agent="gone")
+        await router.complete(agent="scout")
+        assert len((await listed(router, agent="scout")).transcripts) == 1
+
+
 async def test_where_the_log_is_off_nothing_is_kept(tmp_path: Path) -> None:
     async with FaultServer() as server, TranscriptStore.open(tmp_path) as store:
         options = CompletionLogOptions(keeps="off")
@@ -152,7 +161,7 @@ async def test_readable_files_stand_by_run_agent_and_day_and_go_with_the_days(tm
         assert TEXT in file.read_text(encoding="utf-8")
         clock.advance(4 * DAY_US / 1e6)
         router.system.tell(COMPLETION_LOG, PruneDue())
-        async with asyncio.timeout(5.0):
+        async with asyncio.timeout(30.0):
             while file.exists():  # noqa: ASYNC110  # turns of the loop
                 await asyncio.sleep(0)
         with pytest.raises(NotFound):

@@ -1,78 +1,44 @@
-"""What stands in the way of work is said, one line each; the rest is tested whole, through the commands."""
+"""A society starts on its directory and stops in order; the rest is tested whole, through the commands."""
 
-import asyncio
+from pathlib import Path
 
-from actors.composition import STUCK_AFTER_S, complaints_of
-from actors.runtime import Actor, ActorSystem, ChildSpec
-from actors.runtime.log import Blobs
-from actors.runtime.simulation import MemoryJournal
-from actors.runtime.virtual_time import Simulation, simulate
-from bus.address import Address
-from bus.envelope import Batch
-from bus.messages.base import Message
-from tests.support.virtual import Add, Adder
+import pytest
 
-ADDER = Address("adder")
-SLOW = Address("slow")
+from actors.composition import TOKEN_NAME, running
+from actors.config import Config
+from bus.errors import StorageError
+from bus.messages.system import JOURNAL, ListCheckpoints
+from tests.support.inside import config_at, serving
+from web.options import WebOptions
+
+pytestmark = pytest.mark.slow
 
 
-class Work(Message, frozen=True):
-    wire_name = "test.work"
+async def test_a_stop_saves_a_checkpoint_that_the_next_start_goes_on_from(tmp_path: Path) -> None:
+    async with running(config_at(tmp_path), {}, web=False) as first:
+        assert (first.url, first.replayed) == ("", 0)
+    async with running(config_at(tmp_path), {}, web=False) as again:
+        (kept,) = (await again.system.ask(JOURNAL, ListCheckpoints(), timeout_s=30.0)).checkpoints
+        assert kept.reason == "stop"
+        assert again.replayed <= 1, "the event that tells of the checkpoint"
 
 
-class SlowDisk(MemoryJournal):
-    """Takes twenty seconds for a write."""
-
-    async def write(self, batch: Batch, blobs: Blobs) -> None:
-        await asyncio.sleep(20)
-        await super().write(batch, blobs)
-
-
-class Slow(Actor):
-    """Takes two minutes for everything, which is less than what counts as a fault."""
-
-    async def on_work(self, work: Work) -> None:
-        await asyncio.sleep(120)
+async def test_a_directory_that_is_in_use_is_refused_and_its_user_goes_on(tmp_path: Path) -> None:
+    async with serving(tmp_path) as society:
+        with pytest.raises(StorageError):
+            async with running(config_at(tmp_path), {}, web=False):
+                pass
+        assert (await society.system.ask(JOURNAL, ListCheckpoints(), timeout_s=30.0)).checkpoints == ()
 
 
-def test_an_actor_that_stands_still_is_named_while_it_does() -> None:
-    async def one(simulation: Simulation) -> list[list[str]]:
-        journal = MemoryJournal(clock=simulation.clock)
-        async with ActorSystem(
-            log=journal.log, history=journal, clock=simulation.clock, order=simulation.order
-        ) as system:
-            await system.start(ChildSpec(SLOW, Slow))
-            system.tell(SLOW, Work())
-            await simulation.pass_time(1)
-            system.tell(SLOW, Work())
-            seen = []
-            for _ in range(300):
-                seen.append(complaints_of(system))
-                await simulation.pass_time(1)
-        return seen
-
-    seen = simulate(1, one)
-    patience = int(STUCK_AFTER_S)
-    assert not any(seen[:patience])
-    assert seen[patience + 1] == [f"slow is stuck: a message has waited for {patience + 1} s"]
-    assert not any(seen[125:]), "it has taken the message since"
+async def test_each_link_is_another_and_the_token_is_the_owners_alone(tmp_path: Path) -> None:
+    async with serving(tmp_path) as society:
+        assert society.link() != society.link()
+        assert society.token_path == tmp_path / TOKEN_NAME
+        assert society.token_path.stat().st_mode & 0o077 == 0
 
 
-def test_events_that_wait_long_for_the_disk_are_told_until_they_are_on_it() -> None:
-    async def one(simulation: Simulation) -> list[list[str]]:
-        journal = SlowDisk(clock=simulation.clock)
-        async with ActorSystem(
-            log=journal.log, history=journal, clock=simulation.clock, order=simulation.order
-        ) as system:
-            await system.start(ChildSpec(ADDER, Adder))
-            system.tell(ADDER, Add(1))
-            seen = []
-            for _ in range(30):
-                await simulation.pass_time(1)
-                seen.append(complaints_of(system))
-        return seen
-
-    seen = simulate(1, one)
-    assert not any(seen[:5])
-    assert seen[9] == ["events have waited 10 s for the disk"]
-    assert not any(seen[21:]), "they are on it"
+async def test_without_pages_nothing_is_listened_on(tmp_path: Path) -> None:
+    config = Config(data=str(tmp_path), web=WebOptions(enabled=False), router=config_at(tmp_path).router)
+    async with running(config, {}, web=True) as society:
+        assert society.url == ""

@@ -11,16 +11,17 @@ import msgspec
 import pytest
 
 from actors.history import JournalHistory
-from actors.journal import Journal, RunIdentity
+from actors.journal import SAVES_MAX, Journal
 from actors.journal_options import JournalOptions
 from actors.logs import LineFormatter
 from actors.runtime import ActorSystem, ChildSpec, GroupCommitLog, PersistentActor
+from actors.saving import RunIdentity
 from bus.address import Address
 from bus.clock import SystemClock
 from bus.codec import Catalogue
 from bus.dice import Dice
 from bus.envelope import StoredEvent
-from bus.errors import AgoraError, StorageError
+from bus.errors import AgoraError
 from bus.messages.agents import StepCompleted
 from bus.messages.base import AgentId, BlobId, Command, Done, Event, Position, RunId, TaskId
 from bus.messages.catalogue import EVENTS
@@ -40,13 +41,13 @@ from bus.messages.system import (
     SearchEvents,
     SummariseEvents,
 )
-from bus.refusals import InvalidField, NotFound
+from bus.refusals import CheckpointNotSaved, InvalidField, NotFound
 from storage.checkpoints import CheckpointStore
 from storage.errors import CorruptJournal
 from storage.events import EventStore
 
 COUNTER = Address("agents/counter")
-TIMEOUT_S = 5.0
+TIMEOUT_S = 20.0
 OFF = JournalOptions(checkpoint_every_events=0, checkpoint_every_s=0, checkpoint_every_steps=0)
 
 
@@ -207,29 +208,6 @@ async def test_a_checkpoint_is_saved_on_command_and_recorded(tmp_path: Path) -> 
         assert page.checkpoints == (view,)
 
 
-async def test_a_restart_goes_on_from_the_newest_checkpoint_and_folds_what_came_later_once(tmp_path: Path) -> None:
-    async with running(tmp_path) as run:
-        await run.steps(5)
-        await run.system.ask(JOURNAL, SaveCheckpoint())
-        await run.steps(4)
-    async with running(tmp_path) as run:
-        snapshot = await run.history.snapshot(COUNTER)
-        assert snapshot is not None
-        assert (snapshot.position, snapshot.state) == (5, b'{"taken":5}')
-        assert run.system.snapshots()[COUNTER].state == b'{"taken":9}'
-        assert (await run.system.ask(JOURNAL, ReadJournal())).step == 9
-
-
-async def test_a_checkpoint_gives_the_same_state_hash_after_a_restart(tmp_path: Path) -> None:
-    async with running(tmp_path) as run:
-        await run.steps(9)
-        before = await run.system.ask(JOURNAL, SaveCheckpoint())
-    async with running(tmp_path) as run:
-        after = await run.system.ask(JOURNAL, SaveCheckpoint())
-        assert after.state_hash == before.state_hash
-        assert after.position > before.position
-
-
 @pytest.mark.parametrize(
     "options",
     [
@@ -259,15 +237,6 @@ async def test_none_is_made_while_nothing_happens(tmp_path: Path) -> None:
         assert run.log.head == 4
 
 
-async def test_the_last_three_are_kept(tmp_path: Path) -> None:
-    async with running(tmp_path) as run:
-        for _ in range(5):
-            await run.steps(1)
-            await run.system.ask(JOURNAL, SaveCheckpoint())
-        page = await run.system.ask(JOURNAL, ListCheckpoints())
-        assert [view.position for view in page.checkpoints] == [9, 7, 5]
-
-
 async def test_a_pinned_one_stays_and_the_others_go_when_they_are_pruned(tmp_path: Path) -> None:
     async with running(tmp_path) as run:
         await run.steps(1)
@@ -285,56 +254,6 @@ async def test_a_pinned_one_stays_and_the_others_go_when_they_are_pruned(tmp_pat
             await run.system.ask(JOURNAL, PinCheckpoint("c-7"))
 
 
-async def test_what_did_not_change_is_not_written_again(tmp_path: Path) -> None:
-    async with running(tmp_path) as run:
-        await run.steps(3)
-        first = await run.system.ask(JOURNAL, SaveCheckpoint(label="first"))
-        second = await run.system.ask(JOURNAL, SaveCheckpoint(label="second"))
-        assert (second.written_bytes, second.size_bytes) == (0, first.size_bytes)
-        assert second.position > first.position
-        assert second.state_hash == first.state_hash
-        assert second.includes == {"agents": ("taken",)}
-    async with running(tmp_path) as run:
-        assert run.system.snapshots()[COUNTER].state == b'{"taken":3}'
-
-
-async def test_an_actor_that_is_left_out_is_folded_from_the_journal_alone(tmp_path: Path) -> None:
-    options = msgspec.structs.replace(OFF, checkpoint_leave_out=("agents/counter",))
-    async with running(tmp_path, options, also=(ChildSpec(Address("ledger"), Counter),)) as run:
-        await run.steps(3)
-        view = await run.system.ask(JOURNAL, SaveCheckpoint())
-        assert view.left_out == (COUNTER,)
-        assert list(view.actors) == ["ledger"]
-    async with running(tmp_path, options) as run:
-        assert run.system.snapshots()[COUNTER].state == b'{"taken":3}'
-
-
-async def test_every_committed_event_is_a_line_of_the_mirror(tmp_path: Path) -> None:
-    mirror = tmp_path / "mirror.jsonl"
-    options = msgspec.structs.replace(OFF, mirror=str(mirror))
-    for count in (20, 40):
-        async with running(tmp_path, options) as run:
-            await run.steps(20)
-            async with asyncio.timeout(TIMEOUT_S):
-                while len(await asyncio.to_thread(_lines, mirror)) < count + 1:
-                    await run.system.ask(JOURNAL, ReadJournal())
-    lines = await asyncio.to_thread(_lines, mirror)
-    positions = [msgspec.json.decode(line, type=dict[str, object]).get("position") for line in lines[1:]]
-    assert positions == list(range(1, 41))
-
-
-async def test_a_mirror_that_cannot_be_written_is_a_warning_event(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"")
-    options = msgspec.structs.replace(OFF, mirror=str(tmp_path / "file" / "mirror.jsonl"))
-    async with running(tmp_path / "data", options) as run:
-        (warning,) = await run.committed.first("system.warning")
-        assert b"cannot be written" in warning.data
-
-
-def _lines(path: Path) -> list[bytes]:
-    return path.read_bytes().splitlines() if path.exists() else []
-
-
 async def test_one_that_cannot_be_saved_is_recorded_and_tried_again_and_the_run_goes_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -345,7 +264,7 @@ async def test_one_that_cannot_be_saved_is_recorded_and_tried_again_and_the_run_
         failed = await run.committed.first("checkpoint.failed", 3)
         assert b'"checkpoint":"c-6","reason":"' in failed[0].data
         assert "a checkpoint could not be saved" in caplog.text
-        with pytest.raises(StorageError, match="closed"):
+        with pytest.raises(CheckpointNotSaved, match="closed"):
             await run.system.ask(JOURNAL, SaveCheckpoint())
         await run.steps(1)
         assert (await run.system.ask(JOURNAL, ReadJournal())).step == 7
@@ -355,10 +274,11 @@ async def test_checkpoints_that_are_asked_for_at_once_are_saved_one_after_anothe
     async with running(tmp_path) as run:
         await run.steps(3)
         outcomes = await asyncio.gather(
-            *(run.system.ask(JOURNAL, SaveCheckpoint(label=str(n))) for n in range(12)), return_exceptions=True
+            *(run.system.ask(JOURNAL, SaveCheckpoint(label=str(n)), timeout_s=TIMEOUT_S) for n in range(60)),
+            return_exceptions=True,
         )
         refused = [outcome for outcome in outcomes if isinstance(outcome, AgoraError)]
-        assert len(refused) == 4
+        assert len(outcomes) - len(refused) >= SAVES_MAX
         assert {refusal.code for refusal in refused} == {"overloaded"}
 
 

@@ -34,7 +34,7 @@ from tests.support.marketplace import TurnLog
 
 BOB = AccountId("agents/bob")
 SIMULATED = LightningOptions()
-UNTIL_MAX_S = 10.0
+UNTIL_MAX_S = 30.0
 FEW = LedgerOptions(genesis_msat=1_000)
 
 

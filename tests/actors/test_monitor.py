@@ -27,7 +27,7 @@ from bus.messages.monitor import (
 from bus.messages.system import Gauge
 from bus.switch import Switch
 
-UNTIL_MAX_S = 10.0
+UNTIL_MAX_S = 30.0
 OFTEN = MonitorOptions(look_every_s=0.005)
 
 

@@ -8,7 +8,7 @@ import pytest
 from actors.proving import PROOFS_MAX, Proving
 from bus.errors import AgoraError
 from bus.messages.checkpoints import CheckpointDifferences, CheckpointProof, CompareCheckpoints, VerifyCheckpoint
-from bus.messages.system import JOURNAL, SaveCheckpoint
+from bus.messages.system import JOURNAL, PinCheckpoint, SaveCheckpoint
 from bus.refusals import NotFound, Overloaded
 from tests.actors.test_journal import COUNTER, OFF, TakeSteps, running
 
@@ -55,3 +55,18 @@ async def test_a_few_run_at_once_and_more_are_told_to_come_back(tmp_path: Path) 
                 group.start_soon(prove)
         assert [isinstance(outcome, Overloaded) for outcome in outcomes].count(True) == 2
         assert (await one.verify(VerifyCheckpoint("newest"))).problem == ""
+
+
+async def test_a_checkpoint_is_meant_by_its_id_position_step_label_time_or_as_the_newest(tmp_path: Path) -> None:
+    async with running(tmp_path, OFF) as at:
+        await at.system.ask(COUNTER, TakeSteps(1))
+        first = await at.system.ask(JOURNAL, SaveCheckpoint(label="by hand"))
+        await at.system.ask(COUNTER, TakeSteps(1))
+        second = await at.system.ask(JOURNAL, SaveCheckpoint())
+        for wanted in (first.checkpoint, str(first.position), f"step:{first.step}", "by hand", "label:by hand"):
+            assert (await at.system.ask(JOURNAL, VerifyCheckpoint(wanted))).checkpoint == first.checkpoint, wanted
+        for wanted in ("newest", "2999-01-01", "step:999", str(second.position + 5)):
+            assert (await at.system.ask(JOURNAL, VerifyCheckpoint(wanted))).checkpoint == second.checkpoint, wanted
+        assert (await at.system.ask(JOURNAL, PinCheckpoint("by hand"))).checkpoint == first.checkpoint
+        with pytest.raises(NotFound, match="1999-01-01"):
+            await at.system.ask(JOURNAL, VerifyCheckpoint("1999-01-01"))

@@ -40,7 +40,7 @@ async def usd(router: Routing, account: str) -> int:
 
 
 async def until(router: Routing, kind: type[Event]) -> None:
-    async with asyncio.timeout(5.0):
+    async with asyncio.timeout(30.0):
         while not router.events(kind):  # noqa: ASYNC110  # a journal in memory has no bell
             await asyncio.sleep(0)
 
@@ -49,7 +49,7 @@ async def owes(router: Routing, expected: dict[str, int]) -> None:
     """Wait until the ledger has heard all, which comes to it as facts; what it says last is what is compared."""
     found: dict[str, int] = {}
     with suppress(TimeoutError):
-        async with asyncio.timeout(5.0):
+        async with asyncio.timeout(30.0):
             while found != expected:
                 found = {account: await usd(router, account) for account in expected}
     assert found == expected

@@ -77,7 +77,7 @@ async def test_an_agent_counts_what_it_used_and_not_what_it_might_have() -> None
 
 
 async def test_an_exhausted_agent_waits_visibly_keeps_its_task_and_goes_on_when_there_is_room() -> None:
-    quotas = QuotasOptions(window_s=0.3, calls=1)
+    quotas = QuotasOptions(window_s=0.8, calls=1)
     two = msgspec.structs.replace(FLAT, concurrency_max=2)
     async with society(two, options=PATIENT, quotas=quotas) as s:
         await s.assign("t-1")

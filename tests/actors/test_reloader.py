@@ -74,7 +74,7 @@ async def test_a_call_that_waits_for_a_provider_that_leaves_goes_to_another() ->
             first = asyncio.create_task(router.complete())
             await busy.called(1)
             second = asyncio.create_task(router.complete())
-            async with asyncio.timeout(5.0):
+            async with asyncio.timeout(30.0):
                 while not (await router.view()).queued:
                     pass
             await reconfigured(router, behind(free.url, "free"))
@@ -154,6 +154,40 @@ async def test_a_probe_that_ends_under_another_mode_opens_and_closes_nothing(mod
             await reconfigured(router, provider, EXTRACTIVE, breaker=sick)
             assert (await router.complete()).provider == FIRST
             assert len(router.events(BreakerClosed)) == 1
+
+
+async def test_a_breaker_that_is_forced_open_by_name_shuts_out_that_provider_alone() -> None:
+    async with FaultServer() as one, FaultServer() as other:
+        shut = msgspec.structs.replace(behind(one.url), breaker_mode="forced_open")
+        async with routing(behind(one.url), behind(other.url, "second"), EXTRACTIVE) as router:
+            changes = await reconfigured(router, shut, behind(other.url, "second"), EXTRACTIVE)
+            assert changes == (f"{FIRST}.breaker_mode:  -> forced_open",)
+            assert [(await router.complete()).provider for _ in range(3)] == ["second"] * 3
+            views = {view.name: view for view in (await router.view()).providers}
+            assert (views[FIRST].mode, views[FIRST].breaker) == ("forced_open", BreakerState.OPEN)
+            assert (views["second"].mode, views["second"].breaker) == ("enforced", BreakerState.CLOSED)
+            await reconfigured(router, behind(one.url), behind(other.url, "second"), EXTRACTIVE)
+            assert (await router.complete()).provider == FIRST
+        assert (one.calls, other.calls) == (1, 3)
+
+
+async def test_breakers_that_are_all_forced_open_leave_who_only_quotes_unless_it_is_named() -> None:
+    async with FaultServer() as server, routing(behind(server.url), EXTRACTIVE) as router:
+        forced = BreakerOptions(mode="forced_open")
+        await reconfigured(router, behind(server.url), EXTRACTIVE, breaker=forced)
+        assert (await router.complete()).provider == "extractive"
+        named = msgspec.structs.replace(EXTRACTIVE, breaker_mode="forced_open")
+        await reconfigured(router, behind(server.url), named, breaker=forced)
+        with pytest.raises(AllProvidersFailed) as refused:
+            await router.complete()
+        assert [f"{name}: its breaker is forced open" in str(refused.value) for name in (FIRST, "extractive")] == [
+            True,
+            True,
+        ]
+        spared = msgspec.structs.replace(behind(server.url), breaker_mode="enforced")
+        await reconfigured(router, spared, named, breaker=forced)
+        assert (await router.complete()).provider == FIRST
+    assert server.calls == 1
 
 
 async def test_a_providers_name_hides_none_of_its_settings() -> None:

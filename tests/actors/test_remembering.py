@@ -86,7 +86,7 @@ async def test_a_fact_of_the_same_name_by_another_is_left_alone() -> None:
 
 
 async def test_a_memory_that_does_not_answer_holds_no_work_up() -> None:
-    options = msgspec.structs.replace(QUICK, ask_timeout_s=0.05)
+    options = msgspec.structs.replace(QUICK, ask_timeout_s=0.3)
     async with society(REMEMBERING, options=options) as s:
         s.pause_memory()
         await finish(s)

@@ -119,7 +119,7 @@ async def test_fifty_callers_of_a_hanging_provider_all_get_their_answer_from_the
         providers = behind(sick.url, timeout_s=0.3), behind(well.url, "secondary")
         async with routing(*providers) as router:
             async with asyncio.TaskGroup() as callers:
-                answers = [callers.create_task(router.complete(deadline_s=3.0)) for _ in range(50)]
+                answers = [callers.create_task(router.complete(deadline_s=30.0)) for _ in range(50)]
             assert {(answer.result().provider, answer.result().text) for answer in answers} == {("secondary", TEXT)}
             assert (await router.provider()).in_flight == 0
             await sick.all_closed()
@@ -418,6 +418,19 @@ async def test_a_spent_budget_refuses_before_anything_is_sent_and_keeps_one_chec
         assert (well.calls, (await router.view()).is_budget_exhausted) == (1, True)
         assert [spent.spent_usd_micros for spent in router.events(BudgetSpent)] == [30]
         assert router.checkpoints == [SaveCheckpoint(reason="budget_exhausted")]
+
+
+async def test_a_spent_budget_refuses_nobody_who_could_never_reach_a_provider_that_costs() -> None:
+    options = RouterOptions(cascade=QUICK, budget_run_usd_micros=1)
+    async with FaultServer() as dear, FaultServer() as free:
+        far = msgspec.structs.replace(behind(dear.url, "far", price="2"), location="remote")
+        shut = msgspec.structs.replace(behind(dear.url, "shut", price="2"), breaker_mode="forced_open")
+        async with routing(far, shut, behind(free.url, "near"), options=options) as router:
+            with pytest.raises(BudgetExhausted):
+                await router.complete()
+            local = msgspec.structs.replace(request(), privacy="local")
+            assert (await router.system.ask(ROUTER, local)).provider == "near"
+            assert (dear.calls, free.calls, router.events(CompletionRequested)) == (0, 1, [])
 
 
 async def test_a_raised_budget_lets_the_same_run_go_on_with_its_cost_so_far_across_a_restart() -> None:

@@ -16,7 +16,7 @@ from bus.messages.tasks import COORDINATOR, TaskCreated, TaskSpec
 from bus.refusals import InvalidField
 
 TASK = TaskSpec("Water the plants")
-UNTIL_MAX_S = 10.0
+UNTIL_MAX_S = 30.0
 
 
 class Clockwork:

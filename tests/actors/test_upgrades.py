@@ -28,7 +28,7 @@ from bus.messages.upgrades import (
 from bus.refusals import IllegalTransition
 
 SOURCE = Address("source")
-UNTIL_MAX_S = 10.0
+UNTIL_MAX_S = 30.0
 P1 = ProposalId("p-1")
 ASKED = UpgradeAsked(P1, "c1", "h" * 64, "/r", "main", "b1")
 ON_TRIAL = Upgrade("p-1", "h" * 64, "/r", "main", "b1", "c1", 20.0, "trying")

@@ -35,7 +35,7 @@ from tests.support.market import spec
 
 GREETER = AgentId("greeter")
 HERE = agent_address(GREETER)
-UNTIL_MAX_S = 10.0
+UNTIL_MAX_S = 30.0
 
 
 class Society:

@@ -24,7 +24,7 @@ from bus.messages.webhooks import WEBHOOKS, WebhookAdded, WebhookDelivered, Webh
 from bus.switch import Switch
 
 SOURCE = Address("source")
-UNTIL_MAX_S = 10.0
+UNTIL_MAX_S = 30.0
 ALERT = AlertRaised("disk", "disk", "full", 5)
 
 

@@ -1,5 +1,7 @@
 """What an agent has in hand: how it works, waits, is interrupted and goes on."""
 
+import pytest
+
 from actors.runtime.simulation import MemoryJournal
 from actors.steps import AgentOptions
 from bus.messages.agents import (
@@ -10,7 +12,7 @@ from bus.messages.agents import (
     StepCompleted,
     StepStarted,
 )
-from bus.messages.completions import BudgetRaised, BudgetSpent, CancelCompletion, Complete, ReadRouter
+from bus.messages.completions import BudgetRaised, BudgetReopened, BudgetSpent, CancelCompletion, Complete, ReadRouter
 from bus.messages.tasks import (
     CompleteTask,
     DeclineBid,
@@ -140,13 +142,14 @@ async def test_a_result_that_was_not_confirmed_is_reported_again_after_a_restart
         assert len(set(heard.of(CompleteTask))) == 1
 
 
-async def test_without_money_it_waits_and_goes_on_when_the_budget_is_raised() -> None:
+@pytest.mark.parametrize("more", [BudgetRaised("run", 100), BudgetReopened("run", 100)])
+async def test_without_money_it_waits_and_goes_on_when_there_is_more(more: BudgetRaised | BudgetReopened) -> None:
     async with society() as s:
         s.heard.answers = [BudgetExhausted("run", 0, 5), ANSWER]
         await s.assign()
         await s.until(lambda: any(e.status is AgentStatusName.WAITING for e in s.recorded(AgentStatus)))
         assert (await s.ask(ReadAgent())).reason == "budget run has 0 USD micros left; 5 are needed"
-        await s.say(BudgetRaised("run", 100))
+        await s.say(more)
         await s.until(lambda: s.heard.of(CompleteTask))
         assert [step.attempt_try for step in s.recorded(StepStarted)] == [1, 1]
 

@@ -132,10 +132,10 @@ async def test_a_checkpoint_is_proved_and_compared_on_the_page_and_going_back_is
     async with served(tmp_path) as server, window() as opened:
         page = opened.page
         async with server.client() as agora:
-            before = await agora.save_checkpoint("before")
+            before = await agora.checkpoints.save("before")
             await page.goto(f"{server.url}/#/tasks/{await post(server, 'Brief between the two')}")
             await expect_completed(page)
-            after = await agora.save_checkpoint("after")
+            after = await agora.checkpoints.save("after")
         await page.goto(f"{server.url}/#/system")
         await expect(page.get_by_text(re.compile("1 of up to 250,000 events"))).to_be_visible()
         await expect(page.get_by_text("all events, for good")).to_be_visible()

@@ -2,7 +2,6 @@
 
 import gzip
 import re
-import socket
 from pathlib import Path
 
 import aiohttp
@@ -10,6 +9,7 @@ import pytest
 from playwright.async_api import Page, Response, expect
 
 from tests.browser.chrome import PATIENCE_MS, Scheme, window
+from tests.support.ports import free_port
 from tests.support.served import Served, served
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -58,13 +58,6 @@ async def post(server: Served, title: str, **spec: str | float) -> str:
     ):
         assert response.status == 201, await response.text()
         return str((await response.json())["task"])
-
-
-def free_port() -> int:
-    """A port that nothing listens on now: a server that is started again must come back where the page looks for it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def tasks_known(server: Served) -> list[str]:

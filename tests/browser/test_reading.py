@@ -182,7 +182,7 @@ async def test_what_is_wrong_is_said_in_the_bar_and_on_the_systems_page_with_its
 async def test_a_checkpoint_tells_the_ways_from_it_and_is_kept_when_it_is_pinned(tmp_path: Path) -> None:
     async with served(tmp_path) as server, server.client() as agora, window() as opened:
         page = opened.page
-        saved = (await agora.save_checkpoint("a good moment")).checkpoint
+        saved = (await agora.checkpoints.save("a good moment")).checkpoint
         await page.goto(await server.link())
         await expect(page.get_by_text("You can act now.")).to_be_visible()
         await page.goto(f"{server.url}/#/system")
@@ -192,7 +192,7 @@ async def test_a_checkpoint_tells_the_ways_from_it_and_is_kept_when_it_is_pinned
             await expect(panel.locator(".ways")).to_contain_text(way)
         await panel.get_by_role("button", name="Pin it").click()
         await expect(panel.get_by_role("button", name="Pinned")).to_have_attribute("aria-pressed", "true")
-        assert [each.is_pinned for each in (await agora.checkpoints()).checkpoints] == [True]
+        assert [each.is_pinned for each in (await agora.checkpoints.all()).checkpoints] == [True]
 
 
 async def test_an_agents_page_shows_what_it_earned_what_it_spent_and_its_own_feed(tmp_path: Path) -> None:

@@ -26,13 +26,13 @@ BROAD_EXCEPTS: dict[str, str] = {
 
 SLEEPERS: dict[str, str] = {
     "tests/actors/runtime/": "virtual time, where a sleep takes no time; and tasks that are there to be cancelled",
-    "tests/actors/test_composition.py": "virtual time, where a sleep takes no time",
+    "tests/actors/test_readiness.py": "virtual time, where a sleep takes no time",
     "tests/actors/test_last_copies_histories.py": "a real loop: timers and restarts take time",
     "tests/acceptance/test_real_airllm.py": "it skips, with the reason, where AirLLM is not installed",
     "tests/bench/approvals.py": "the loop's pauses are how late a sleep is",
     "tests/bench/journal_size.py": "a wait for the disk to settle between two measurements",
     "tests/bench/live_server.py": "the pace at which the measured source speaks",
-    "tests/storage/test_faults.py": "it skips, with the reason, where there is no compiler for the failing disk",
+    "tests/storage/shims.py": "it skips, with the reason, where there is no compiler for the failing disk",
     "tests/acceptance/test_full_disk.py": "it mounts a file system of its own, which only root may do",
     "tests/bench/journal_load.py": "a quiet loop, whose lateness is what a burst is compared with",
     "tests/bench/checkpoints.py": "a beat whose lateness is what is measured",

@@ -12,10 +12,11 @@ import hashlib
 
 import msgspec
 
-from actors.composition import edge_of, persistent_actor, populate, population
+from actors.composition import edge_of, populate
 from actors.config import Config
 from actors.floor import CoordinatorOptions
 from actors.ledger import LedgerOptions
+from actors.population import persistent_actor, population
 from actors.rules.overview import Overview
 from actors.runtime import ActorSystem, ChildSpec, SupervisionOptions
 from actors.runtime.lifecycle import Lifecycle

@@ -1,8 +1,9 @@
 /* A disk that fails at a chosen moment, for a process that is started with it in LD_PRELOAD.
  *
  * FAULT="kill:N" ends the process in the middle of its Nth write or sync of a database, half of a write done;
- * FAULT="eio:N" lets that one fail. What is written to other files is left alone. To FAULT_TRACE goes what is written
- * and synced, a line each: "write" or "sync", and the name of the file. */
+ * FAULT="eio:N" lets that one fail. What is written to other files is left alone; FAULT_FILE, a part of a name, takes
+ * the place of the databases. To FAULT_TRACE goes what is written and synced, a line each: "write" or "sync", and the
+ * name of the file. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -28,6 +29,7 @@ static void trace(const char *what, const char *path) {
 static int is_due(int fd, const char *what) {
     static long at = -1;
     static int is_kill;
+    const char *file = getenv("FAULT_FILE");
     char link[64], path[4096];
     if (at == -1) {
         const char *fault = getenv("FAULT");
@@ -38,7 +40,7 @@ static int is_due(int fd, const char *what) {
     ssize_t length = readlink(link, path, sizeof path - 1);
     if (length < 0) return 0;
     path[length] = 0;
-    if (!strstr(path, ".sqlite")) return 0;
+    if (!strstr(path, file ? file : ".sqlite")) return 0;
     trace(what, path);
     if (atomic_fetch_add(&count, 1) + 1 != at) return 0;
     return is_kill ? 1 : 2;

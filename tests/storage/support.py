@@ -13,7 +13,8 @@ from bus.clock import Clock, VirtualClock
 from bus.codec import Catalogue
 from bus.envelope import Batch, EncodedEvent, Recorded, StoredEvent
 from bus.messages.agents import StepCompleted, StepStarted
-from bus.messages.base import AgentId, BlobId, Event, Position, RunId, TaskId, TransferId
+from bus.messages.artifacts import ArtifactWritten
+from bus.messages.base import AgentId, ArtifactId, BlobId, Event, Position, RunId, TaskId, TransferId
 from bus.messages.catalogue import EVENTS
 from bus.messages.ledger import TransferExpired
 from bus.messages.system import CheckpointFailed, SystemInfo
@@ -76,6 +77,19 @@ def told(first: int, count: int) -> list[Recorded]:
         record(position, TaskCancelled(TaskId("t-1"), f"reason {position}") if position % 5 == 0 else None)
         for position in range(first, first + count)
     ]
+
+
+def naming(first: int, count: int) -> tuple[list[Recorded], dict[BlobId, bytes]]:
+    """As `told`, with a content that is named in every eleventh, and these contents."""
+    events, contents = told(first, count), dict[BlobId, bytes]()
+    for number, event in enumerate(events):
+        if event.position % 11 == 0:
+            [(name, content)] = blob(f"content {event.position}".encode()).items()
+            contents[name] = content
+            artifact = ArtifactId(f"a-{event.position}")
+            written = ArtifactWritten(artifact, "n", "text/plain", len(content), name, "o", TaskId("t-1"), 1)
+            events[number] = record(event.position, written)
+    return events, contents
 
 
 def blob(content: bytes) -> dict[BlobId, bytes]:

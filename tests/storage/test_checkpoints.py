@@ -1,7 +1,6 @@
 """Checkpoints: saved whole, proved before use, passed over where damaged."""
 
 import asyncio
-import os
 import random
 import shutil
 import sqlite3
@@ -20,7 +19,7 @@ from bus.messages.base import Position
 from bus.refusals import NotFound
 from storage.checkpoints import CheckpointStore, Finding
 from storage.errors import DirectoryInUse, UnknownSchema
-from storage.manifests import ActorState, Changes, state_hash
+from storage.manifests import ActorState, state_hash
 from storage.schema import CHECKPOINTS
 from tests.storage.writer import description
 
@@ -28,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LEDGER, SCOUT = Address("ledger"), Address("agents/scout")
 
 
-def _actors(position: int, *, size: int = 1_000) -> dict[Address, ActorState]:
+def actors_at(position: int, *, size: int = 1_000) -> dict[Address, ActorState]:
     noise = random.Random(position).randbytes(size)
     return {
         LEDGER: ActorState.of(Position(position), Position(position - 1), noise),
@@ -36,128 +35,33 @@ def _actors(position: int, *, size: int = 1_000) -> dict[Address, ActorState]:
     }
 
 
-async def _save(store: CheckpointStore, position: int, *, keep: int = 3) -> None:
+async def save_at(store: CheckpointStore, position: int, *, keep: int = 3) -> None:
     older = [view.checkpoint for view in await store.list()]
-    await store.save(description(f"at {position}"), _actors(position), keep=older[: keep - 1])
+    await store.save(description(f"at {position}"), actors_at(position), keep=older[: keep - 1])
 
 
 async def test_the_newest_is_loaded_as_it_was_saved_after_opening_again(tmp_path: Path) -> None:
     async with CheckpointStore.open(tmp_path) as store:
         assert await store.load_newest() is None
-        await _save(store, 10)
-        await _save(store, 20)
+        await save_at(store, 10)
+        await save_at(store, 20)
     async with CheckpointStore.open(tmp_path) as store:
         found = await store.load_newest()
         assert found is not None
-        assert found.actors == _actors(20)
+        assert found.actors == actors_at(20)
         view = found.view
         assert (view.checkpoint, view.position, view.label, view.reason) == ("c-20", 20, "at 20", "manual")
-        assert view.state_hash == state_hash(_actors(20))
+        assert view.state_hash == state_hash(actors_at(20))
         assert view.actors == {SCOUT: 18, LEDGER: 1_000}
         assert 0 < view.size_bytes < 1_200
-
-
-async def test_those_that_are_named_stay_and_the_chunks_of_the_others_go(tmp_path: Path) -> None:
-    async with CheckpointStore.open(tmp_path) as store:
-        for position in range(10, 60, 10):
-            await _save(store, position)
-        assert [view.checkpoint for view in await store.list()] == ["c-50", "c-40", "c-30"]
-        assert await store.verify() == (Finding("c-50", ""), Finding("c-40", ""), Finding("c-30", ""))
-        with pytest.raises(NotFound):
-            await store.load("c-10")
-    connection = sqlite3.connect(tmp_path / "checkpoints.sqlite")
-    assert connection.execute("SELECT count(*) FROM chunks").fetchone() == (3 + 1 + 3,), "states, and lists of actors"
-    connection.close()
-
-
-async def test_chunks_that_a_kill_left_go_with_the_next_save_unless_a_damaged_checkpoint_may_use_them(
-    tmp_path: Path,
-) -> None:
-    path = tmp_path / "checkpoints.sqlite"
-
-    def left() -> int:
-        with closing(sqlite3.connect(path)) as connection:
-            found: int
-            (found,) = connection.execute("SELECT count(*) FROM chunks WHERE content = x'00'").fetchone()
-            return found
-
-    async with CheckpointStore.open(tmp_path) as store:
-        await _save(store, 10)
-        await _save(store, 20)
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("INSERT INTO chunks (hash, content) VALUES (?, x'00')", (bytes(32),))
-        (sound,) = connection.execute("SELECT hash FROM checkpoints WHERE name = 'c-20'").fetchone()
-        connection.execute("UPDATE checkpoints SET hash = ? WHERE name = 'c-20'", (bytes(32),))
-        connection.commit()
-    async with CheckpointStore.open(tmp_path) as store:
-        await store.save(description(), _actors(30), keep=["c-10", "c-20"])
-    assert left() == 1
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("UPDATE checkpoints SET hash = ? WHERE name = 'c-20'", (sound,))
-        connection.commit()
-    async with CheckpointStore.open(tmp_path) as store:
-        await store.save(description(), _actors(40), keep=["c-10", "c-20"])
-        assert all(finding.problem == "" for finding in await store.verify())
-    assert left() == 0
-
-
-async def test_what_did_not_change_is_not_written_again(tmp_path: Path) -> None:
-    async with CheckpointStore.open(tmp_path) as store:
-        actors = {
-            Address(f"agents/{n}"): ActorState.of(Position(1), Position(0), os.urandom(50_000)) for n in range(40)
-        }
-        await store.save(description(), actors, keep=())
-        wal = tmp_path / "checkpoints.sqlite-wal"
-        before = wal.stat().st_size
-        actors[Address("agents/7")] = ActorState.of(Position(2), Position(0), os.urandom(50_000))
-        view = await store.save(description(), actors, keep=("c-1",))
-        assert wal.stat().st_size - before < 200_000
-        assert view.size_bytes > 2_000_000
-        assert (await store.load("c-2")).actors == actors
-
-
-async def test_what_did_not_change_is_written_again_where_the_last_checkpoint_is_gone(tmp_path: Path) -> None:
-    async with CheckpointStore.open(tmp_path) as store:
-        await store.save(description(), _actors(10), keep=())
-        assert await store.prune(()) == ("c-10",)
-        await store.save(description(), _actors(20), keep=(), changes=Changes((), Position(20)))
-        found = (await store.load("c-20")).actors
-        assert {address: state.state for address, state in found.items()} == {
-            address: state.state for address, state in _actors(20).items()
-        }
-        assert await store.verify() == (Finding("c-20", ""),)
-
-
-async def test_a_list_says_of_the_same_checkpoints_the_same_whether_they_were_read_or_remembered(
-    tmp_path: Path,
-) -> None:
-    async with CheckpointStore.open(tmp_path) as store:
-        for position in (10, 20, 30):
-            await _save(store, position)
-        await store.pin("c-20")
-        remembered = await store.list()
-        assert [view.is_pinned for view in remembered] == [False, True, False]
-    async with CheckpointStore.open(tmp_path) as store:
-        assert await store.list() == remembered == await store.list()
-        await store.pin("c-20", is_pinned=False)
-        assert [view.is_pinned for view in await store.list()] == [False, False, False]
-        await store.prune(("c-30",))
-        assert [view.checkpoint for view in await store.list()] == ["c-30"]
-
-
-async def test_one_at_the_same_position_takes_the_place_of_the_older(tmp_path: Path) -> None:
-    async with CheckpointStore.open(tmp_path) as store:
-        await store.save(description("first"), _actors(10), keep=())
-        await store.save(description("second"), _actors(10), keep=("c-10",))
-        assert [view.label for view in await store.list()] == ["second"]
 
 
 @pytest.mark.slow
 async def test_a_bit_flipped_in_a_checkpoint_is_found_and_the_older_one_is_used(tmp_path: Path) -> None:
     origin = tmp_path / "origin"
     async with CheckpointStore.open(origin) as store:
-        await _save(store, 10)
-        await _save(store, 20)
+        await save_at(store, 10)
+        await save_at(store, 20)
     sound = (origin / "checkpoints.sqlite").read_bytes()
     connection = sqlite3.connect(origin / "checkpoints.sqlite")
     newest = "SELECT max(id) FROM checkpoints"
@@ -177,7 +81,7 @@ async def test_a_bit_flipped_in_a_checkpoint_is_found_and_the_older_one_is_used(
             assert second == Finding("c-10", "")
             found = await store.load_newest()
             assert found is not None
-            assert found.actors == _actors(10)
+            assert found.actors == actors_at(10)
             (warning,) = store.take_warnings()
             assert "c-20 is damaged" in warning
 
@@ -191,7 +95,7 @@ async def test_a_table_an_index_or_a_page_that_is_not_what_was_made_is_found(tmp
     ):
         path.unlink(missing_ok=True)
         async with CheckpointStore.open(tmp_path) as store:
-            await _save(store, 10)
+            await save_at(store, 10)
             assert [finding.problem for finding in await store.verify()] == [""]
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             connection.execute("PRAGMA writable_schema = ON")
@@ -203,8 +107,8 @@ async def test_a_table_an_index_or_a_page_that_is_not_what_was_made_is_found(tmp
 
 async def test_one_that_stands_on_what_the_journal_has_lost_is_passed_over(tmp_path: Path) -> None:
     async with CheckpointStore.open(tmp_path) as store:
-        await _save(store, 10)
-        await _save(store, 20)
+        await save_at(store, 10)
+        await save_at(store, 20)
         found = await store.load_newest(lambda epoch, position: position <= 15)
         assert found is not None
         assert found.view.checkpoint == "c-10"
@@ -220,7 +124,7 @@ async def test_a_destroyed_file_is_moved_aside_with_a_warning(tmp_path: Path, co
             assert await store.load_newest() is None
             (warning,) = store.take_warnings()
             assert f"moved to {tmp_path}/checkpoints.sqlite.damaged-{times}" in warning
-            await _save(store, 10)
+            await save_at(store, 10)
             assert (await store.verify())[0] == Finding("c-10", "")
         assert (tmp_path / f"checkpoints.sqlite.damaged-{times}").read_bytes() == content
 
@@ -228,7 +132,7 @@ async def test_a_destroyed_file_is_moved_aside_with_a_warning(tmp_path: Path, co
 async def test_a_file_that_is_damaged_under_way_is_replaced_at_the_next_save(tmp_path: Path) -> None:
     async with CheckpointStore.open(tmp_path) as store:
         for position in range(10, 40, 10):
-            await store.save(description(), _actors(position, size=300_000), keep=("c-10", "c-20"))
+            await store.save(description(), actors_at(position, size=300_000), keep=("c-10", "c-20"))
     path = tmp_path / "checkpoints.sqlite"
     content = bytearray(path.read_bytes())
     for start in range(4_096, len(content), 4_096):
@@ -236,14 +140,14 @@ async def test_a_file_that_is_damaged_under_way_is_replaced_at_the_next_save(tmp
     path.write_bytes(content)
     async with CheckpointStore.open(tmp_path) as store:
         assert await store.load_newest() is None
-        await store.save(description(), _actors(50), keep=())
+        await store.save(description(), actors_at(50), keep=())
         assert store.take_warnings()
         assert [view.checkpoint for view in await store.list()] == ["c-50"]
 
 
 async def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     async with CheckpointStore.open(tmp_path) as store:
-        await _save(store, 10)
+        await save_at(store, 10)
     connection = sqlite3.connect(tmp_path / "checkpoints.sqlite")
     connection.execute("PRAGMA user_version = 5")
     connection.close()
@@ -254,10 +158,10 @@ async def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
 
 async def test_others_may_look_while_the_directory_is_held(tmp_path: Path) -> None:
     async with CheckpointStore.open(tmp_path) as store:
-        await _save(store, 10)
+        await save_at(store, 10)
         async with CheckpointStore.inspect(tmp_path) as onlooker:
             assert [view.checkpoint for view in await onlooker.list()] == ["c-10"]
-            await _save(store, 20)
+            await save_at(store, 20)
             assert [finding.checkpoint for finding in await onlooker.verify()] == ["c-20", "c-10"]
         with pytest.raises(DirectoryInUse):
             async with CheckpointStore.open(tmp_path):
@@ -301,57 +205,6 @@ def _save_and_kill(directory: Path, *, after_lines: int) -> int:
     return int(lines[-1])
 
 
-async def test_the_pinned_ones_stay_until_they_are_unpinned(tmp_path: Path) -> None:
-    async with CheckpointStore.open(tmp_path) as store:
-        await _save(store, 10)
-        assert (await store.pin("c-10")).is_pinned
-        for position in (20, 30, 40):
-            await _save(store, position, keep=2)
-        assert [(view.checkpoint, view.is_pinned) for view in await store.list()] == [
-            ("c-40", False),
-            ("c-30", False),
-            ("c-10", True),
-        ]
-        assert await store.prune(["c-40"]) == ("c-30",)
-        assert (await store.load("c-10")).actors == _actors(10)
-        assert not (await store.pin("c-10", is_pinned=False)).is_pinned
-        assert await store.prune(["c-40"]) == ("c-10",)
-        assert await store.verify() == (Finding("c-40", ""),)
-        with pytest.raises(NotFound):
-            await store.pin("c-10")
-
-
-async def test_the_states_of_unchanged_actors_are_not_looked_at_again(tmp_path: Path) -> None:
-    noise = {Address(f"agents/{n}"): os.urandom(5_000) for n in range(200)}
-    states = {address: ActorState.of(Position(1), Position(0), state) for address, state in noise.items()}
-    async with CheckpointStore.open(tmp_path) as store:
-        await store.save(description(), states, keep=())
-        later = {address: ActorState(Position(1), Position(0), ()) for address in states}
-        changed = Address("agents/7")
-        later[changed] = ActorState.of(Position(9), Position(8), b"{}")
-        view = await store.save(description(), later, keep=(), changes=Changes((changed,), Position(7)))
-        assert view.written_bytes < 100
-        assert view.size_bytes > 900_000
-        found = await store.load_newest()
-        assert found is not None
-        assert {address: state.state for address, state in found.actors.items()} == {**noise, changed: b"{}"}
-        assert {(state.position, state.cursor) for state in found.actors.values()} == {(7, 0), (9, 8)}
-        assert await store.state("c-9", changed) == b"{}"
-        with pytest.raises(NotFound, match="agents/none"):
-            await store.state("c-9", Address("agents/none"))
-
-
-async def test_a_save_that_failed_leaves_the_store_as_it_was(tmp_path: Path) -> None:
-    async with CheckpointStore.open(tmp_path) as store:
-        await _save(store, 10)
-        too_large = {LEDGER: ActorState(Position(20), Position(0), (b"x", "no bytes"))}  # type: ignore[arg-type]  # what fails half way
-        with pytest.raises(TypeError):
-            await store.save(description(), too_large, keep=())
-        assert await store.verify() == (Finding("c-10", ""),)
-        await _save(store, 30)
-        assert await store.verify() == (Finding("c-30", ""), Finding("c-10", ""))
-
-
 async def test_a_file_of_version_1_is_read_and_migrated_with_a_copy_put_aside(tmp_path: Path) -> None:
     _write_version_1(tmp_path / "checkpoints.sqlite")
     async with CheckpointStore.inspect(tmp_path) as store:
@@ -366,7 +219,7 @@ async def test_a_file_of_version_1_is_read_and_migrated_with_a_copy_put_aside(tm
     assert connection.execute("SELECT name FROM checkpoints").fetchall() == [("c-4",)]
     connection.close()
     async with CheckpointStore.open(tmp_path) as store:
-        await _save(store, 10)
+        await save_at(store, 10)
         await store.pin("c-4", is_pinned=False)
         assert await store.prune(["c-10"]) == ("c-4",)
         assert await store.verify() == (Finding("c-10", ""),)

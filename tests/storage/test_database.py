@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.database import WAL_BYTES_COPIED, Database, WalKeeper, move_aside, translated
+from storage.database import WAL_BYTES_COPIED, Database, WalKeeper, move_aside, translated, unless_full
 from storage.errors import CorruptDatabase, DatabaseFailed, DatabaseLocked, DirectoryNotWritable, DiskFull
 
 
@@ -164,3 +164,20 @@ def test_a_damaged_file_keeps_what_it_has_under_a_name_that_nothing_else_has(tmp
         "a.sqlite.damaged-2-wal",
     ]
     assert (tmp_path / "a.sqlite.damaged-1").read_text() == "damaged 1"
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR])
+def test_a_log_that_finds_no_room_is_left_for_later_and_any_other_error_is_not(code: int) -> None:
+    error = sqlite3.OperationalError("it cannot be copied")
+    error.sqlite_errorcode = code
+    copied: list[sqlite3.Error] = []
+
+    def copy() -> None:
+        raise error
+
+    try:
+        with unless_full():
+            copy()
+    except sqlite3.OperationalError as raised:
+        copied.append(raised)
+    assert copied == ([] if code == sqlite3.SQLITE_FULL else [error])

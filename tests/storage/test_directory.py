@@ -1,13 +1,15 @@
 """One process at a time."""
 
+import fcntl
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from storage.directory import DirectoryLock, draft_of, exchange, finish_exchange, holder
+from storage.directory import GLANCE_S, LOCK_NAME, DirectoryLock, draft_of, exchange, finish_exchange, holder
 from storage.errors import DirectoryInUse, DirectoryNotWritable
 
 HOLD = "import sys; from pathlib import Path; from storage.directory import DirectoryLock as L; \
@@ -43,6 +45,16 @@ def test_the_same_process_cannot_hold_it_twice(tmp_path: Path) -> None:
         DirectoryLock.acquire(tmp_path)
     assert refusal.value.pid == os.getpid()
     lock.release()
+
+
+def test_who_only_looks_who_holds_a_directory_is_in_nobody_s_way(tmp_path: Path) -> None:
+    DirectoryLock.acquire(tmp_path).release()
+    descriptor = os.open(tmp_path / LOCK_NAME, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    over = threading.Timer(GLANCE_S, os.close, [descriptor])
+    over.start()
+    DirectoryLock.acquire(tmp_path).release()
+    over.join()
 
 
 def test_a_file_in_the_place_of_the_directory_is_named(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What the errors tell whoever starts Agora."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,11 @@ def test_a_damaged_journal_says_what_was_kept_and_what_to_do() -> None:
 def test_every_error_has_a_code_of_its_own() -> None:
     classes = {type(error) for error, _ in ALL} | {errors.CorruptCheckpoint}
     assert len({kind.code for kind in classes}) == len(classes)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_directory_without_room_is_not_said_to_have_the_wrong_owner(number: int) -> None:
+    assert isinstance(errors.unwritable(PATH, OSError(number, "no room")), errors.DiskFull)
+    refused = errors.unwritable(PATH, OSError(errno.EACCES, "Permission denied"))
+    assert isinstance(refused, errors.DirectoryNotWritable)
+    assert "Permission denied" in str(refused)

@@ -15,7 +15,8 @@ import pytest
 
 from storage.checkpoints import CHECKPOINTS_NAME, CheckpointStore
 from tests.storage.power_cuts import Disk, Operation, read_record
-from tests.storage.support import everything, opened, told
+from tests.storage.shims import needs_a_compiler, shim
+from tests.storage.support import everything, naming, opened
 from tests.storage.writer import BATCH_SIZES, SEGMENT_EVENTS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,24 +26,15 @@ AT_ONCE = 3
 """Processes beside each other."""
 RUN_TIMEOUT_S = 60.0
 
-needs_a_compiler = pytest.mark.skipif(shutil.which("gcc") is None, reason="the failing disk is written in C")
-
-
-def _shim(directory: Path, name: str = "faults") -> Path:
-    library = directory / f"{name}.so"
-    source = Path(__file__).parent / f"{name}.c"
-    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl"], check=True)
-    return library
-
 
 class Run:
     """One process on a failing disk: what it acknowledged, and how it ended."""
 
-    def __init__(self, shim: Path, directory: Path, fault: str, *words: str) -> None:
+    def __init__(self, library: Path, directory: Path, fault: str, *words: str) -> None:
         counted, traced = directory.with_suffix(".count"), directory.with_suffix(".trace")
         traced.unlink(missing_ok=True)
         kind, *rest = words or ("log", str(BATCHES))
-        shimmed = {"LD_PRELOAD": str(shim), "FAULT": fault, "FAULT_COUNT": str(counted), "FAULT_TRACE": str(traced)}
+        shimmed = {"LD_PRELOAD": str(library), "FAULT": fault, "FAULT_COUNT": str(counted), "FAULT_TRACE": str(traced)}
         process = subprocess.run(
             [sys.executable, "-m", "tests.storage.writer", kind, str(directory), *rest],
             cwd=ROOT,
@@ -67,19 +59,30 @@ async def _prove(directory: Path, acknowledged: int, what: str) -> None:
         assert found.problem == "", (what, found)
         assert store.head >= acknowledged, what
         assert store.epoch == 1, (what, store.take_warnings())
-        assert await everything(store) == told(1, store.head), what
+        assert await everything(store) == naming(1, store.head)[0], what
 
 
-async def _survivors(shim: Path, directory: Path, faults: Sequence[str]) -> list[Run]:
-    """Run them all, and prove each journal that is left."""
+async def _prove_checkpoints(directory: Path, acknowledged: int, what: str) -> None:
+    """The checkpoints that are left are sound, and all that was acknowledged is there."""
+    async with CheckpointStore.open(directory) as store:
+        findings = await store.verify()
+        newest = await store.load_newest()
+        assert store.take_warnings() == (), what
+    assert all(finding.problem == "" for finding in findings), (what, findings)
+    assert (newest.view.position if newest is not None else 0) >= acknowledged, what
+
+
+async def _survivors(library: Path, directory: Path, faults: Sequence[str], *words: str) -> list[Run]:
+    """Run them all, and prove what each has left."""
+    prove = _prove_checkpoints if "checkpoints" in words else _prove
     room = anyio.Semaphore(AT_ONCE)
     runs: list[Run] = []
 
     async def one(number: int, fault: str) -> None:
         async with room:
             data = directory / f"{number}"
-            run = await anyio.to_thread.run_sync(Run, shim, data, fault)
-            await _prove(data, run.acknowledged, f"{fault} {run.errors}")
+            run = await anyio.to_thread.run_sync(Run, library, data, fault, *words)
+            await prove(data, run.acknowledged, f"{fault} {run.errors}")
             await anyio.to_thread.run_sync(shutil.rmtree, data)
             runs.append(run)
 
@@ -93,11 +96,11 @@ def _recorded(directory: Path) -> tuple[Path, list[Operation]]:
     """A run on a disk that is sound, and all that it did to its files."""
     root, record = directory / "root", directory / "record"
     root.mkdir()
-    shim = _shim(directory, "trace")
+    library = shim(directory, "trace")
     subprocess.run(
         [sys.executable, "-m", "tests.storage.writer", "log", str(root / "data"), str(BATCHES)],
         cwd=ROOT,
-        env={**os.environ, "LD_PRELOAD": str(shim), "TRACE": str(record), "TRACE_ROOT": str(root)},
+        env={**os.environ, "LD_PRELOAD": str(library), "TRACE": str(record), "TRACE_ROOT": str(root)},
         stdout=subprocess.DEVNULL,
         timeout=RUN_TIMEOUT_S,
         check=True,
@@ -121,32 +124,8 @@ async def _prove_cuts(directory: Path, cuts: int | None, seed: int) -> None:
     assert disk.acknowledged == sum(BATCH_SIZES) * BATCHES // len(BATCH_SIZES)
 
 
-async def _with_checkpoints(shim: Path, directory: Path, faults: Sequence[str]) -> list[Run]:
-    """Let each save some checkpoints, and prove that what it acknowledged is there and sound, and so is all else."""
-    room = anyio.Semaphore(AT_ONCE)
-    runs: list[Run] = []
-
-    async def one(number: int, fault: str) -> None:
-        async with room:
-            data = directory / f"checkpoints-{number}"
-            run = await anyio.to_thread.run_sync(Run, shim, data, fault, "checkpoints", str(CHECKPOINTS))
-            async with CheckpointStore.open(data) as store:
-                findings = await store.verify()
-                newest = await store.load_newest()
-                assert store.take_warnings() == (), (fault, run.errors)
-            assert all(finding.problem == "" for finding in findings), (fault, findings, run.errors)
-            assert (newest.view.position if newest is not None else 0) >= run.acknowledged, (fault, run.errors)
-            await anyio.to_thread.run_sync(shutil.rmtree, data)
-            runs.append(run)
-
-    async with asyncio.TaskGroup() as tasks:
-        for number, fault in enumerate(faults):
-            tasks.create_task(one(number, fault))
-    return runs
-
-
-async def _operations(shim: Path, directory: Path, *words: str) -> int:
-    run = await anyio.to_thread.run_sync(Run, shim, directory / "whole", "none:0", *words)
+async def _operations(library: Path, directory: Path, *words: str) -> int:
+    run = await anyio.to_thread.run_sync(Run, library, directory / "whole", "none:0", *words)
     assert run.status == 0, run.errors
     return run.operations
 
@@ -154,20 +133,20 @@ async def _operations(shim: Path, directory: Path, *words: str) -> int:
 @needs_a_compiler
 @pytest.mark.slow
 async def test_killed_in_a_hundred_writes_and_syncs_nothing_that_was_acknowledged_is_lost(tmp_path: Path) -> None:
-    shim = await anyio.to_thread.run_sync(_shim, tmp_path)
-    last = await _operations(shim, tmp_path)
+    library = await anyio.to_thread.run_sync(shim, tmp_path)
+    last = await _operations(library, tmp_path)
     dice = random.Random(4)
-    runs = await _survivors(shim, tmp_path, [f"kill:{dice.randint(1, last)}" for _ in range(100)])
+    runs = await _survivors(library, tmp_path, [f"kill:{dice.randint(1, last)}" for _ in range(100)])
     assert sum(run.status == -9 for run in runs) > 80
 
 
 @needs_a_compiler
 @pytest.mark.slow
 async def test_an_io_error_in_a_write_or_a_sync_is_overcome_or_ends_the_process(tmp_path: Path) -> None:
-    shim = await anyio.to_thread.run_sync(_shim, tmp_path)
-    last = await _operations(shim, tmp_path)
+    library = await anyio.to_thread.run_sync(shim, tmp_path)
+    last = await _operations(library, tmp_path)
     dice = random.Random(5)
-    runs = await _survivors(shim, tmp_path, [f"eio:{dice.randint(1, last)}" for _ in range(40)])
+    runs = await _survivors(library, tmp_path, [f"eio:{dice.randint(1, last)}" for _ in range(40)])
     overcome = [run for run in runs if run.status == 0]
     assert all("could not be written" in run.errors or run.acknowledged for run in overcome)
     assert len(overcome) > 20
@@ -177,10 +156,10 @@ async def test_an_io_error_in_a_write_or_a_sync_is_overcome_or_ends_the_process(
 @needs_a_compiler
 @pytest.mark.long
 async def test_killed_in_a_thousand_writes_and_syncs_nothing_that_was_acknowledged_is_lost(tmp_path: Path) -> None:
-    shim = await anyio.to_thread.run_sync(_shim, tmp_path)
-    last = await _operations(shim, tmp_path)
+    library = await anyio.to_thread.run_sync(shim, tmp_path)
+    last = await _operations(library, tmp_path)
     dice = random.Random(6)
-    await _survivors(shim, tmp_path, [f"kill:{dice.randint(1, last)}" for _ in range(1_000)])
+    await _survivors(library, tmp_path, [f"kill:{dice.randint(1, last)}" for _ in range(1_000)])
 
 
 @needs_a_compiler
@@ -201,11 +180,11 @@ async def test_a_power_cut_after_any_operation_loses_nothing_that_was_acknowledg
 async def test_killed_or_failing_in_any_write_or_sync_of_a_checkpoint_all_that_are_there_are_sound(
     tmp_path: Path,
 ) -> None:
-    shim = await anyio.to_thread.run_sync(_shim, tmp_path)
-    last = await _operations(shim, tmp_path, "checkpoints", str(CHECKPOINTS))
+    library = await anyio.to_thread.run_sync(shim, tmp_path)
+    last = await _operations(library, tmp_path, "checkpoints", str(CHECKPOINTS))
     dice = random.Random(7)
     faults = [f"{kind}:{dice.randint(1, last)}" for kind in ("kill", "eio") for _ in range(20)]
-    runs = await _with_checkpoints(shim, tmp_path, faults)
+    runs = await _survivors(library, tmp_path, faults, "checkpoints", str(CHECKPOINTS))
     assert sum(run.status == -9 for run in runs) > 15
     assert sum(run.acknowledged == CHECKPOINTS for run in runs) > 10, "a save that failed is tried again"
 
@@ -215,20 +194,21 @@ async def test_killed_or_failing_in_any_write_or_sync_of_a_checkpoint_all_that_a
 async def test_what_a_kill_left_in_the_log_of_the_checkpoints_is_synced_before_anything_rests_on_it(
     tmp_path: Path,
 ) -> None:
-    shim = await anyio.to_thread.run_sync(_shim, tmp_path)
-    last = await _operations(shim, tmp_path, "checkpoints", str(CHECKPOINTS))
+    library = await anyio.to_thread.run_sync(shim, tmp_path)
+    last = await _operations(library, tmp_path, "checkpoints", str(CHECKPOINTS))
     data = tmp_path / "killed"
-    killed = await anyio.to_thread.run_sync(Run, shim, data, f"kill:{last * 3 // 4}", "checkpoints", str(CHECKPOINTS))
+    words = ("checkpoints", str(CHECKPOINTS))
+    killed = await anyio.to_thread.run_sync(Run, library, data, f"kill:{last * 3 // 4}", *words)
     log = CHECKPOINTS_NAME + "-wal"
     assert killed.status == -9
     assert (data / log).stat().st_size > 0
     other = await anyio.to_thread.run_sync(shutil.copytree, data, tmp_path / "failing")
-    sound = await anyio.to_thread.run_sync(Run, shim, data, "none:0", "open")
+    sound = await anyio.to_thread.run_sync(Run, library, data, "none:0", "open")
     assert sound.status == 0, sound.errors
     assert sound.acknowledged == min(3, killed.acknowledged), "those that were acknowledged are there"
     synced, copied = sound.trace.index(f"sync {log}"), sound.trace.index(f"write {CHECKPOINTS_NAME}")
     assert synced < copied < sound.trace.index(f"sync {CHECKPOINTS_NAME}")
-    failing = await anyio.to_thread.run_sync(Run, shim, other, f"eio:{synced + 1}", "open")
+    failing = await anyio.to_thread.run_sync(Run, library, other, f"eio:{synced + 1}", "open")
     assert failing.trace[: synced + 1] == sound.trace[: synced + 1]
     assert failing.status == 1, "what could not be synced is not used"
     assert "DatabaseFailed" in failing.errors

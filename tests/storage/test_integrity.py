@@ -2,6 +2,7 @@
 
 import random
 import re
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,13 +14,15 @@ import pytest
 
 from bus.messages.artifacts import ArtifactWritten
 from bus.messages.base import ArtifactId, Position, TaskId
+from bus.messages.system import ReadEvents
 from bus.messages.tasks import TaskCreated, TaskSpec
 from storage.errors import CorruptJournal
 from storage.integrity import Verification, verify
-from tests.storage.support import CATALOGUE, blob, opened, record, records, segment_path, write
+from tests.storage.support import CATALOGUE, blob, everything, opened, record, records, segment_path, write
 
 EVENTS = 60
 FLIPS = 400
+FLIPS_ANYWHERE = 80
 
 
 async def _verify(directory: Path) -> Verification:
@@ -49,13 +52,18 @@ async def test_an_empty_journal_is_sound(tmp_path: Path) -> None:
     assert await _verify(tmp_path) == Verification(0, 0, Position(0), "")
 
 
-@pytest.mark.slow
-async def test_every_flipped_bit_in_rows_indexes_blobs_keys_tables_and_the_catalogue_is_found(tmp_path: Path) -> None:
-    async with opened(tmp_path, segment_events=20) as store:
-        for _ in range(6):
-            await write(store, records(store.head + 1, 9), blob(b"a document %d" % store.head))
+async def _with_files(directory: Path) -> None:
+    """A journal with files of every kind."""
+    async with opened(directory, segment_events=20) as store:
+        for number in range(6):
+            await write(store, records(store.head + 1, 9), blob(b"a document %d" % number))
             await write(store, [record(store.head + 1, TaskCreated(TaskId("t-1"), TaskSpec("a person's words"), 1))])
         await store.prune(Position(20))
+
+
+@pytest.mark.slow
+async def test_every_flipped_bit_in_rows_indexes_blobs_keys_tables_and_the_catalogue_is_found(tmp_path: Path) -> None:
+    await _with_files(tmp_path)
     places = sorted({place for path in _databases(tmp_path) for place in _places(path)})  # the same for each run
     assert len(places) > 500
     dice = random.Random(7)
@@ -72,6 +80,41 @@ async def test_every_flipped_bit_in_rows_indexes_blobs_keys_tables_and_the_catal
         path.write_bytes(sound)
     assert (await verify(tmp_path, CATALOGUE)).problem == ""
     assert missed == []
+
+
+@pytest.mark.slow
+async def test_a_flipped_bit_anywhere_in_a_file_is_found_or_lies_where_nothing_is(tmp_path: Path) -> None:
+    sound, copy = tmp_path / "sound", tmp_path / "copy"
+    await _with_files(sound)
+    answers = await _answers(sound)
+    dice = random.Random(8)
+    count = 0
+    for number in range(FLIPS_ANYWHERE):
+        shutil.copytree(sound, copy)
+        path = dice.choice([one for one in _databases(copy) if ".text." not in one.name])
+        content = bytearray(path.read_bytes())
+        content[offset := dice.randrange(len(content))] ^= 1 << dice.randrange(8)
+        path.write_bytes(content)
+        if (await verify(copy, CATALOGUE)).problem:
+            count += 1
+        else:
+            assert await _answers(copy) == answers, (number, path.name, offset)
+        shutil.rmtree(copy)
+    assert count > FLIPS_ANYWHERE // 10
+
+
+async def _answers(directory: Path) -> tuple[object, ...]:
+    """What a journal says: all of it, by each of its indexes, its contents, and what it warns of."""
+    queries = (
+        *(ReadEvents(types=(name,), limit=100) for name in ("task.created", "bid.submitted", "system.info")),
+        *(ReadEvents(task=task, limit=100) for task in ("t-1", "t-2")),
+        *(ReadEvents(agent="scout", limit=100), ReadEvents(run="r-1", limit=100), ReadEvents(correlation="k-1")),
+        ReadEvents(source="ledger", limit=100),
+    )
+    async with opened(directory, segment_events=20) as store:
+        pages = [(await store.read(query)).events for query in queries]
+        contents = [await store.blob(name) for number in range(6) for name in blob(b"a document %d" % number)]
+        return await everything(store), pages, contents, store.epoch, store.take_warnings()
 
 
 def _databases(directory: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from storage import boxes
 from storage.chain import KEPT, NOTHING, PRUNABLE, row_hash
 from storage.keys import FreshKeys
 from storage.queries import EVENT_COLUMNS
-from storage.rows import NO_HEADS, Names, Rows
+from storage.rows import NO_HEADS, NameIds, Rows
 from tests.storage.support import CATALOGUE, encoded, record, records, told
 
 COLUMNS = EVENT_COLUMNS
@@ -72,7 +72,7 @@ def test_a_box_from_elsewhere_is_left_as_it_is() -> None:
 
 @given(st.lists(st.text(max_size=3)), st.dictionaries(st.text(max_size=3), st.integers(1, 9)))
 def test_a_name_has_one_id_and_an_id_one_name(asked: list[str], known: dict[str, int]) -> None:
-    names = Names()
+    names = NameIds()
     names.learn({name: id_ for id_, name in {id_: name for name, id_ in known.items()}.items()})
     ids = {name: names.id(name) for name in asked}
     assert [names.names[id_] for id_ in ids.values()] == list(ids)

@@ -17,7 +17,7 @@ from bus.errors import StorageError
 from bus.messages.base import Position, RunId
 from storage.checkpoints import CheckpointStore
 from storage.manifests import ActorState, Description
-from tests.storage.support import blob, opened, records, told, write
+from tests.storage.support import blob, naming, opened, records, write
 
 BATCH_SIZES = (1, 7, 40, 300)
 SEGMENT_EVENTS = 400
@@ -40,8 +40,8 @@ async def write_log(directory: Path, batches: int) -> None:
         log = GroupCommitLog(store, head=store.head, epoch=store.epoch, clock=clock)
         tasks.create_task(log.run())
         for number in range(batches):
-            batch = told(log.head + 1, BATCH_SIZES[number % len(BATCH_SIZES)])
-            log.append(batch, blob(b"%d" % log.head))
+            batch, contents = naming(log.head + 1, BATCH_SIZES[number % len(BATCH_SIZES)])
+            log.append(batch, contents)
             await log.committed(batch[-1].position)
             print(log.watermark, flush=True)
         log.close()

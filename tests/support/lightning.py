@@ -22,7 +22,7 @@ KEY = "e126f68f7eafcc8b74f54d269fe206be715000f94dac067d1c04a8ca3b2db734"
 NOW_S = 1_800_000_000
 MACAROON = "0201036c6e64"
 WALLET_KEY = "an-invoice-key"
-UNTIL_MAX_S = 10.0
+UNTIL_MAX_S = 30.0
 
 
 class Hand(msgspec.Struct):

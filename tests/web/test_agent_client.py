@@ -18,7 +18,8 @@ class Recorder:
         self.posted: list[tuple[str, dict[str, object]]] = []
 
     async def __call__(self, path: str, body: object, kind: type[T], *, key: str = "") -> T:
-        self.posted.append((path, msgspec.json.decode(encode(body), type=dict[str, object])))
+        fields = {} if body is None else msgspec.json.decode(encode(body), type=dict[str, object])
+        self.posted.append((path, fields))
         answer = {"task": "t-1", "position": 7, "agent": "greeter", "capabilities": ["greet"], "concurrency_max": 2}
         return msgspec.json.decode(encode(answer), type=kind)
 
@@ -28,6 +29,8 @@ async def test_each_call_is_one_request_in_the_agents_name() -> None:
     me = AgentClient("greeter", post)
     registered = await me.register(["greet"], concurrency_max=2)
     assert (registered.agent, registered.concurrency_max) == ("greeter", 2)
+    await me.pause()
+    await me.resume()
     assert await me.bid("t-1", 5) == WorkAnswer("t-1", Position(7))
     await me.decline("t-1")
     await me.start("t-1", 1)
@@ -37,6 +40,8 @@ async def test_each_call_is_one_request_in_the_agents_name() -> None:
     await me.retire("done")
     assert post.posted == [
         ("/api/agents", {"agent": "greeter", "capabilities": ["greet"], "concurrency_max": 2}),
+        ("/api/agents/greeter/pause", {}),
+        ("/api/agents/greeter/resume", {}),
         ("/api/tasks/t-1/bids", {"agent": "greeter", "price_msat": 5}),
         ("/api/tasks/t-1/bids", {"agent": "greeter"}),
         ("/api/tasks/t-1/start", {"agent": "greeter", "attempt": 1}),

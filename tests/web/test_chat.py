@@ -40,6 +40,14 @@ def test_a_deadline_is_above_0_and_bounded(deadline_s: float) -> None:
         check_deadline(deadline_s)
 
 
+def test_what_is_agoras_own_is_passed_on() -> None:
+    said = b'"messages": [{"role": "user", "content": "x"}]'
+    asked = read(b'{"privacy": "local", "deadline_s": 9, "hedge_after_s": 0.5, ' + said + b"}")
+    assert (asked.privacy, asked.deadline_s, asked.hedge_after_s) == ("local", 9.0, 0.5)
+    asked = read(b"{" + said + b"}")
+    assert (asked.privacy, asked.hedge_after_s) == ("any", 0.0)
+
+
 @pytest.mark.parametrize(
     ("body", "path"),
     [

@@ -70,7 +70,7 @@ async def test_everything_is_typed() -> None:
         assert (await client.balances()).balances == ()
         assert (await client.check_ledger()).is_conserved
         assert (await client.cascade.show()).queued == 0
-        assert (await client.checkpoints()).checkpoints == ()
+        assert (await client.checkpoints.all()).checkpoints == ()
         assert (await client.summary()).minutes == 60.0
         assert msgspec.json.decode(bytes((await client.state())["position"])) == 3
         assert [event.position for event in (await client.events(limit="2")).events] == [3, 2]

@@ -24,7 +24,7 @@ from web.frames import NO_HELLO, RESTART, TOO_SLOW, UNAUTHENTICATED, Horizon, Li
 from web.framing import ReadyFrame
 from web.wire import encode
 
-DEADLINE_S = 5.0
+DEADLINE_S = 20.0
 HELLO: dict[str, object] = {"id": 1, "method": "hello", "params": {}}
 
 

@@ -13,7 +13,7 @@ from web.crowd import FLUSH_CLIENTS, Crowd
 from web.frames import Limits, Subscription
 from web.wire import Filter
 
-DEADLINE_S = 5.0
+DEADLINE_S = 20.0
 
 
 class Guest:

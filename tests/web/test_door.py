@@ -10,7 +10,7 @@ from starlette.websockets import WebSocket
 from web.door import PlainDoor
 from web.framing import ReadyFrame
 
-DEADLINE_S = 5.0
+DEADLINE_S = 20.0
 
 
 class Peer:

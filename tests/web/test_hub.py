@@ -33,7 +33,7 @@ async def test_clients_see_the_head_rise_in_ticks() -> None:
         with world.hub.client(rung.set):
             world.chat(3)
             assert world.hub.horizon.head == 0
-            with anyio.fail_after(5):
+            with anyio.fail_after(30.0):
                 await rung.wait()
             assert world.hub.horizon.head == 3
         group.cancel_scope.cancel()
@@ -57,7 +57,7 @@ async def test_what_comes_within_a_tick_is_told_in_one() -> None:
             for _ in range(49):
                 world.chat(1)
                 await anyio.lowlevel.checkpoint()
-            with anyio.fail_after(5):
+            with anyio.fail_after(30.0):
                 await done.wait()
         group.cancel_scope.cancel()
     assert heads[0] <= 1

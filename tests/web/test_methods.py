@@ -3,21 +3,35 @@
 import msgspec
 import pytest
 
+from bus.address import Address
+from bus.messages.agents import PauseAgent, agent_address
 from bus.messages.approvals import APPROVALS, Approve, ProposalId, Reject
-from bus.messages.base import Position, TaskId
+from bus.messages.base import AgentId, Position, TaskId
+from bus.messages.checkpoints import CompareCheckpoints, VerifyCheckpoint
 from bus.messages.completions import ROUTER, ReadRouter
 from bus.messages.ledger import LEDGER, ReadBalances
 from bus.messages.memory import MEMORY, CorrectFact, EndFact, FactId, ListFacts, Recall, Remember
+from bus.messages.monitor import MONITOR, HaltSystem, ResumeSystem
 from bus.messages.schedules import SCHEDULER, CancelSchedule, CreateSchedule, ListSchedules, ScheduleSpec
-from bus.messages.system import JOURNAL, ReadEvents
+from bus.messages.system import (
+    JOURNAL,
+    ListCheckpoints,
+    PinCheckpoint,
+    PruneCheckpoints,
+    ReadEvents,
+    SaveCheckpoint,
+)
 from bus.messages.tasks import COORDINATOR, CancelTask, CreateTask, ListTasks, ReadTask, TaskSpec
-from bus.refusals import InvalidField
+from bus.messages.triggers import TRIGGERS, CancelTrigger, CreateTrigger, ListTriggers, TriggerSpec
+from bus.refusals import InvalidField, NotPermitted
 from web.auth import SCOPES, Principal
 from web.frames import Frame, Look
+from web.gateway import CHECKPOINT_TIMEOUT_S
 from web.methods import Wish, command, query
 from web.wire import encode
 
 OPERATOR = Principal("operator", SCOPES)
+AT_NINE = TriggerSpec(at=Position(9), wake=Address("memory"))
 
 
 def framed(method: str, idem: str = "", **params: object) -> Frame:
@@ -64,6 +78,29 @@ def framed(method: str, idem: str = "", **params: object) -> Frame:
             framed("memory.end", fact="f-1", reason="d"),
             Wish("agent", MEMORY, EndFact(FactId("f-1"), "operator", "d", is_operator=True)),
         ),
+        (framed("trigger.create", "k", at=9, wake="memory"), Wish("task", TRIGGERS, CreateTrigger(AT_NINE, "k"))),
+        (framed("trigger.cancel", trigger="g-1"), Wish("task", TRIGGERS, CancelTrigger("g-1"))),
+        (
+            framed("checkpoint.create", label="before"),
+            Wish("admin", JOURNAL, SaveCheckpoint(label="before"), CHECKPOINT_TIMEOUT_S),
+        ),
+        (framed("checkpoint.pin", checkpoint="c-1"), Wish("admin", JOURNAL, PinCheckpoint("c-1"))),
+        (
+            framed("checkpoint.pin", checkpoint="newest", pinned=False),
+            Wish("admin", JOURNAL, PinCheckpoint("newest", is_pinned=False)),
+        ),
+        (framed("checkpoint.prune", keep=2), Wish("admin", JOURNAL, PruneCheckpoints(2))),
+        (
+            framed("checkpoint.verify", checkpoint="step:3"),
+            Wish("read", JOURNAL, VerifyCheckpoint("step:3"), CHECKPOINT_TIMEOUT_S),
+        ),
+        (
+            framed("checkpoint.diff", checkpoint="c-1"),
+            Wish("read", JOURNAL, CompareCheckpoints("c-1", "newest"), CHECKPOINT_TIMEOUT_S),
+        ),
+        (framed("system.halt", reason="look"), Wish("admin", MONITOR, HaltSystem("look", OPERATOR.name))),
+        (framed("system.resume"), Wish("admin", MONITOR, ResumeSystem(OPERATOR.name))),
+        (framed("agent.pause", agent="scout"), Wish("agent", agent_address(AgentId("scout")), PauseAgent())),
     ],
 )
 def test_a_command_names_its_actor_and_its_scope(frame: Frame, wish: Wish) -> None:
@@ -78,6 +115,11 @@ def test_a_command_names_its_actor_and_its_scope(frame: Frame, wish: Wish) -> No
         (framed("task.create", title=1), "params.title"),
         (framed("task.cancel"), "params.task"),
         (framed("task.cancel", task="t-1", why="x"), "params.why"),
+        (framed("checkpoint.create", name="x"), "params.name"),
+        (framed("checkpoint.prune", keep=0), "params.keep"),
+        (framed("checkpoint.diff"), "params.checkpoint"),
+        (framed("agent.pause"), "params.agent"),
+        (framed("system.resume", reason="x"), "params.reason"),
     ],
 )
 def test_a_wrong_command_is_refused_by_the_name_of_what_is_wrong(frame: Frame, path: str) -> None:
@@ -95,6 +137,8 @@ def test_a_wrong_command_is_refused_by_the_name_of_what_is_wrong(frame: Frame, p
         (Look("tasks", limit=3), Wish("read", COORDINATOR, ListTasks(limit=3))),
         (Look("balances"), Wish("read", LEDGER, ReadBalances())),
         (Look("router"), Wish("read", ROUTER, ReadRouter())),
+        (Look("checkpoints"), Wish("read", JOURNAL, ListCheckpoints())),
+        (Look("triggers"), Wish("read", TRIGGERS, ListTriggers())),
         (
             Look("events", types=("task.*",), run="main", after=4, limit=9),
             Wish(
@@ -119,6 +163,12 @@ def test_the_memory_is_looked_at_by_who_asks() -> None:
     reader = Principal("ann", frozenset(("read",)))
     assert query(Look("memory", words="the key"), reader) == Wish("read", MEMORY, Recall("the key", "ann", 50))
     assert query(Look("memory"), OPERATOR) == Wish("read", MEMORY, ListFacts("operator", is_operator=True))
+
+
+def test_waking_an_actor_needs_all_rights() -> None:
+    poster = Principal("ann", frozenset(("read", "task")))
+    with pytest.raises(NotPermitted, match="ann lacks the scope admin"):
+        command(framed("trigger.create", at=9, wake="memory"), poster)
 
 
 def test_schedules_can_be_looked_at() -> None:

@@ -26,9 +26,11 @@ CASES: list[tuple[AgoraError, int]] = [
     (errors.ActorFault("ledger", "Transfer", "KeyError('secret')"), 500),
     (AgoraError("secret"), 500),
     (refusals.AllProvidersFailed(()), 502),
+    (refusals.AllProvidersThrottled((), 900.5), 429),
     (errors.MailboxFull("ledger", 5), 503),
     (errors.ActorStopped("ledger"), 503),
     (errors.SystemStopping(), 503),
+    (refusals.CheckpointNotSaved("the disk is full"), 503),
     (errors.StorageError("/home/secret/journal"), 503),
     (errors.DeadlinePassed("ledger", 5.0), 504),
 ]

@@ -22,7 +22,7 @@ from web.wire import encode
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 OPEN = "open"
-DEADLINE_S = 3.0
+DEADLINE_S = 20.0
 MARK = b"still here?"
 LIMIT = 64 * 1024
 HELLO = b'{"id":1,"method":"hello","params":{}}'

@@ -3,7 +3,7 @@
 import pytest
 
 from bus.address import Address
-from bus.messages.agents import VISITORS, RegisterAgent
+from bus.messages.agents import VISITORS, PauseAgent, RegisterAgent, ResumeAgent, RetireAgent, agent_address
 from bus.messages.base import AgentId, ArtifactId, Message, TaskId
 from bus.messages.tasks import COORDINATOR, CompleteTask, DeclineBid, FailTask, RenewLease, StartWork, SubmitBid
 from bus.refusals import InvalidField, NotPermitted
@@ -17,6 +17,9 @@ ME, TASK = AgentId("greeter"), TaskId("t-1")
 
 CASES: list[tuple[str, dict[str, object], Address, Message]] = [
     ("agent.register", {"capabilities": ["greet"]}, VISITORS, RegisterAgent(ME, ("greet",), 1)),
+    ("agent.pause", {}, agent_address(ME), PauseAgent()),
+    ("agent.resume", {}, agent_address(ME), ResumeAgent()),
+    ("agent.retire", {"reason": "done"}, agent_address(ME), RetireAgent("done")),
     ("bid.submit", {"task": "t-1", "price_msat": 5}, COORDINATOR, SubmitBid(TASK, ME, 5)),
     ("bid.decline", {"task": "t-1"}, COORDINATOR, DeclineBid(TASK, ME)),
     ("work.start", {"task": "t-1", "attempt": 2}, COORDINATOR, StartWork(TASK, ME, 2)),

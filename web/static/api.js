@@ -32,10 +32,11 @@ export async function readText(id) {
   return typeof body === "string" ? body : body.text ?? JSON.stringify(body, null, 2);
 }
 
-/** A page of the journal, or of what is found in all of it. @param {URLSearchParams} query @param {"" | "/search"} [how] @returns {Promise<any[]>} */
-export async function readEvents(query, how = "") {
-  return (await read(`/api/events${how}?${query}`)).events;
-}
+/** A page of the journal, or of what is found in all of it up to its `head`. @param {URLSearchParams} query @param {"" | "/search"} [how] @returns {Promise<{events: any[], head: number}>} */
+export const readPage = (query, how = "") => read(`/api/events${how}?${query}`);
+
+/** @param {URLSearchParams} query @returns {Promise<any[]>} */
+export const readEvents = async (query) => (await readPage(query)).events;
 
 export async function readSession() {
   const found = await read("/api/session").catch((problem) => {

@@ -1,6 +1,6 @@
 // The live list of events: a view of the feed drawn by recycled rows. It stands still as soon as the reader leaves its top.
 
-import { readEvents } from "./api.js";
+import { readPage } from "./api.js";
 import { matcher, query, View } from "./feed.js";
 import { time } from "./format.js";
 import { RowList } from "./list.js";
@@ -66,7 +66,7 @@ class EventList {
     if (!this.view.feed.length && this.view.length) this.view.rebuild(); // the history was given up
     this.view.catchUp();
     this.rows.update(this.view.length);
-    this.changed({ waiting: this.view.waiting, length: this.view.length, isPaused: this.view.isStill, isEnd: this.view.isEnd, top: this.view.at(0) });
+    this.changed({ waiting: this.view.waiting, length: this.view.length, isPaused: this.view.isStill, isEnd: this.view.isEnd, searched: this.view.searched, top: this.view.at(0) });
     if (this.view.length) isShown();
     this.fetchOlder();
   }
@@ -117,11 +117,14 @@ class EventList {
     asked.set("before", String(this.view.oldest));
     asked.set("limit", String(this.isIndexed ? PAGE : SCAN_PAGE));
     try {
-      const events = await readEvents(asked, words ? "/search" : "");
+      const { events, head } = await readPage(asked, words ? "/search" : "");
       for (const event of events) event.ms = typeof event.time === "number" ? event.time / 1000 : Date.parse(event.time);
       events.sort((a, b) => b.position - a.position);
       if (words && !events.length && !this.view.reached) this.isIndexed = false;
-      else this.view.addOlder(events.filter((event) => event.position < Number(asked.get("before"))), Boolean(words));
+      else {
+        if (words && head < Number(asked.get("before")) - 1) this.view.searched ??= head; // the index is being built
+        this.view.addOlder(events.filter((event) => event.position < Number(asked.get("before"))), Boolean(words));
+      }
     } catch (error) {
       this.view.isEnd = true; // asked again with the next filter; the live part goes on
       tell(`Older events could not be read: ${error.message}`, true);

@@ -54,6 +54,7 @@ learn({
   "provider.disabled": (d) => say`${name(d.provider)} was taken out of the cascade${because(d.reason)}`,
   "budget.warned": (d) => say`The ${d.budget} budget is nearly spent: ${dollars(d.spent_usd_micros)} of ${dollars(d.limit_usd_micros)}`,
   "budget.spent": (d) => say`The ${d.budget} budget is spent: ${dollars(d.spent_usd_micros)} of ${dollars(d.limit_usd_micros)}`,
+  "budget.reopened": (d) => say`The ${d.budget} budget covers calls again`,
   "budget.raised": (d) => say`The ${d.budget} budget is now ${d.limit_usd_micros ? dollars(d.limit_usd_micros) : "without a limit"}`,
   "quota.reserved": (d) => say`${agent(d.agent)} may use ${[d.calls && plural(d.calls, "call"), d.tokens && plural(d.tokens, "token"), d.disk_bytes && bytes(d.disk_bytes)].filter(Boolean).join(", ")} of its quota`,
   "quota.settled": (d) => say`${agent(d.agent)} used ${[d.calls && plural(d.calls, "call"), d.tokens && plural(d.tokens, "token"), d.disk_bytes && bytes(d.disk_bytes)].filter(Boolean).join(", ") || "nothing"} of its quota`,

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from actors.commands import checkpoints
-from actors.commands.checkpoints import time_us_of
 from actors.commands.console import ExitCode
+from actors.proving import time_us_of
 from bus.errors import NotServing
 from bus.refusals import NotFound
 from tests.support.inside import briefed, decoded, serving, shell_at

@@ -6,13 +6,16 @@ import msgspec
 import pytest
 
 from actors.commands import forks
-from actors.commands.console import ExitCode
+from actors.commands.console import ExitCode, Shell
 from actors.commands.forks import Forked
 from actors.commands.replay import Replayed, replay
+from actors.composition import running
+from actors.journal_options import JournalOptions
 from bus.errors import BadUsage
 from bus.refusals import NotFound
+from storage.checkpoints import CheckpointStore
 from storage.errors import DirectoryInUse
-from tests.support.inside import briefed, serving, shell_at
+from tests.support.inside import briefed, config_at, serving, shell_at
 
 
 async def _replayed(data: Path, capsys: pytest.CaptureFixture[str], to: int | None = None) -> Replayed:
@@ -90,3 +93,33 @@ async def test_what_is_not_there_cannot_be_gone_back_to(tmp_path: Path) -> None:
         await forks.fork(shell_at(data), "never", tmp_path / "into")
     with pytest.raises(NotFound, match="journal"):
         await forks.fork(shell_at(tmp_path / "none"), "1", tmp_path / "into")
+
+
+async def test_checkpoints_that_are_kept_elsewhere_go_back_with_the_journal_and_the_old_ones_are_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    config = config_at(data)
+    config = msgspec.structs.replace(config, journal=JournalOptions(checkpoint_directory=str(elsewhere)))
+    positions = []
+    for _ in range(3):
+        async with running(config, {}, web=False):
+            pass
+        positions.append(int((await kept_in(elsewhere))[0].removeprefix("c-")))
+    shell, words = Shell(config, is_json=False), Shell(config, is_json=True)
+    assert await forks.fork(shell, str(positions[1]), tmp_path / "into") is ExitCode.DONE
+    assert "the one in effect is this journal's" in capsys.readouterr().out
+    assert (tmp_path / "into" / "checkpoints").is_dir()
+    assert await forks.restore(words, str(positions[1])) is ExitCode.DONE
+    restored = msgspec.json.decode(capsys.readouterr().out, type=Forked)
+    assert restored.checkpoints == (f"c-{positions[1]}", f"c-{positions[0]}")
+    assert restored.old_checkpoints == f"{elsewhere}.before-{positions[1]}-1"
+    assert await kept_in(elsewhere) == list(restored.checkpoints)
+    assert await kept_in(Path(restored.old_checkpoints)) == [f"c-{position}" for position in reversed(positions)]
+    async with running(config, {}, web=False) as society:
+        assert society.replayed == 0
+
+
+async def kept_in(directory: Path) -> list[str]:
+    async with CheckpointStore.inspect(directory) as store:
+        return [view.checkpoint for view in await store.list()]

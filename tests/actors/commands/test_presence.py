@@ -7,6 +7,7 @@ from pathlib import Path
 
 from actors.commands import presence
 from actors.commands.presence import Presence
+from storage.directory import LOCK_NAME, DirectoryLock
 
 
 def own(data: Path) -> Presence:
@@ -15,11 +16,23 @@ def own(data: Path) -> Presence:
 
 def test_a_server_is_found_until_it_withdraws(tmp_path: Path) -> None:
     assert presence.find(tmp_path) is None
+    lock = DirectoryLock.acquire(tmp_path)
     presence.announce(tmp_path, own(tmp_path))
     assert presence.find(tmp_path) == own(tmp_path)
     presence.withdraw(tmp_path, own(tmp_path))
     assert presence.find(tmp_path) is None
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [tmp_path / LOCK_NAME]
+    lock.release()
+
+
+def test_a_server_that_was_killed_is_not_found_where_another_process_has_its_id_by_now(tmp_path: Path) -> None:
+    DirectoryLock.acquire(tmp_path).release()
+    presence.announce(tmp_path, own(tmp_path))
+    assert presence.find(tmp_path) is None
+    lock = DirectoryLock.acquire(tmp_path)
+    presence.announce(tmp_path, Presence(url="http://127.0.0.1:1", pid=1, token_path=""))
+    assert presence.find(tmp_path) is None
+    lock.release()
 
 
 def test_a_server_whose_process_is_gone_is_not_found(tmp_path: Path) -> None:
@@ -33,7 +46,9 @@ def test_a_server_leaves_the_file_of_its_successor_alone(tmp_path: Path) -> None
     earlier = Presence(url="http://127.0.0.1:2", pid=1, token_path="")
     presence.announce(tmp_path, own(tmp_path))
     presence.withdraw(tmp_path, earlier)
-    assert presence.find(tmp_path) == own(tmp_path)
+    assert (tmp_path / presence.NAME).exists()
+    presence.withdraw(tmp_path, own(tmp_path))
+    assert not (tmp_path / presence.NAME).exists()
 
 
 def test_a_damaged_file_and_a_missing_directory_are_as_good_as_none(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ async def test_the_pages_show_what_was_and_refuse_what_would_change_it(tmp_path:
         head = msgspec.json.decode(state["position"], type=int)
         assert (await client.events(limit="5")).head == head
         assert (await client.check_ledger()).is_conserved
-        assert len((await client.checkpoints()).checkpoints) == (1 if kind == "journal" else 0)
+        assert len((await client.checkpoints.all()).checkpoints) == (1 if kind == "journal" else 0)
         with pytest.raises(RequestFailed, match="nothing runs here"):
             await client.cascade.show()
         async with aiohttp.ClientSession() as http:

@@ -125,6 +125,30 @@ async def test_a_look_up_that_fails_when_nobody_waits_any_more_is_no_stray_error
     assert strays == []
 
 
+async def test_a_look_up_that_hangs_holds_up_no_closing_and_nobody_connects_after_it() -> None:
+    released = threading.Event()
+
+    def lookup(place: Place) -> Sequence[Found]:
+        released.wait(10)
+        return look_up(place)
+
+    everyone: set[Connection] = set()
+    async with FaultServer() as server:
+        dialler = Dialler(everyone, lookup=lookup)
+        place = Place("localhost", server.port, is_encrypted=False)
+        connecting = asyncio.create_task(dialler.connect(place, 60.0))
+        await asyncio.wait([connecting], timeout=0.01)
+        async with asyncio.timeout(5):
+            await dialler.close()
+        released.set()
+        await asyncio.get_running_loop().shutdown_default_executor()
+        with pytest.raises(ProviderFault, match="all are being closed"):
+            await connecting
+        with pytest.raises(ProviderFault, match="all are being closed"):
+            await dialler.connect(place, 60.0)
+        assert (everyone, server.connections) == (set(), set())
+
+
 async def test_a_certificate_that_nobody_trusts_is_no_connection(tmp_path: Path) -> None:
     async with FaultServer() as server:
         listening, place = await encrypted(self_signed(tmp_path / "own"), server)

@@ -1,7 +1,10 @@
 """The pool over real sockets: what goes out, which connections are kept, and what cannot be sent."""
 
 import asyncio
+import contextlib
 import gc
+import os
+import socket
 import weakref
 
 import pytest
@@ -24,6 +27,15 @@ async def whole(pool: Pool, request: HttpRequest, method: str = "POST") -> tuple
         return reply.status, b"".join(parts)
     finally:
         reply.end()
+
+
+def sockets() -> set[str]:
+    """All that this process has open."""
+    links = []
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # the listing's own is gone by now
+            links.append(os.readlink(f"/proc/self/fd/{name}"))
+    return {link for link in links if link.startswith("socket:")}
 
 
 class Echo:
@@ -221,3 +233,39 @@ async def test_an_address_that_cannot_be_one_is_no_connection(url: str) -> None:
         assert fault.value.error is ErrorClass.CONNECT
     finally:
         await pool.close()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_closing_ends_the_connections_that_are_being_made_and_leaves_no_socket(scheme: str) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, contextlib.ExitStack() as queued:
+        port = server.getsockname()[1]
+        if scheme == "http":  # whose queue is full: nobody else gets so far as to be connected
+            for _ in range(2):
+                waiting = queued.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex(("127.0.0.1", port))
+        before, pool = sockets(), Pool()
+        asked = HttpRequest(f"{scheme}://127.0.0.1:{port}{PATH}", {}, b"{}")
+        calls = [asyncio.create_task(pool.fetch("POST", asked, 60.0, 60.0)) for _ in range(5)]
+        async with asyncio.timeout(10):
+            while len(sockets() - before) < 5:
+                await asyncio.wait(calls, timeout=0.01)
+            await pool.close()
+        assert sockets() - before == set()
+        ended = await asyncio.gather(*calls, return_exceptions=True)
+        faults = [one for one in ended if isinstance(one, ProviderFault)]
+        assert [fault.reason for fault in faults] == ["no connection: all are being closed"] * 5
+
+
+async def test_a_connection_that_is_made_at_the_moment_of_closing_is_closed_too() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=20) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}{PATH}"
+        for turns in range(12):  # of the loop, between asking and closing: some of them hit the very moment
+            before, pool = sockets(), Pool()
+            call = asyncio.create_task(pool.fetch("POST", HttpRequest(url, {}, b"{}"), 5.0, 5.0))
+            for _ in range(turns):
+                await asyncio.wait([call], timeout=0)
+            await pool.close()
+            await asyncio.wait([call])
+            assert sockets() - before == set(), turns
+            assert isinstance(call.exception(), ProviderFault)

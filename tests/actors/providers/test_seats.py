@@ -10,8 +10,9 @@ from actors.providers.calls import Call
 from actors.providers.options import ProviderOptions
 from actors.providers.seats import Seat, Seats
 from actors.providers.transport import Transport
-from actors.rules.breaker import BreakerOptions, Outcome
-from actors.rules.cascade import Attempted, Cascade, ErrorClass, Standing
+from actors.rules.breaker import BreakerOptions, Outcome, gate
+from actors.rules.cascade import Attempted, ErrorClass
+from actors.rules.records import Cascade, Standing
 from bus.messages.base import Event
 from bus.messages.completions import BreakerOpened, BreakerState, ChatMessage, Complete, Privacy
 from bus.refusals import NotFound
@@ -134,9 +135,31 @@ def test_latencies_are_shown_as_quantiles() -> None:
     seat = seats().seat("dear")
     assert seat.view(Cascade(), 0.0).latency_p50_s == 0.0
     for hundredth in range(1, 101):
-        seat.judge(hundredth / 100)
+        seat.judge(hundredth / 100, 0.0, 60.0)
     view = seat.view(Cascade(), 0.0)
     assert (view.latency_p50_s, view.latency_p90_s, view.latency_p99_s) == (0.51, 0.91, 1.0)
+
+
+def test_a_change_of_the_cascades_own_settings_is_no_reason_to_open_a_provider_again() -> None:
+    cascade_ = seats()
+    before = cascade_.seat("dear").provider
+    changes = {"weight": 3.0, "enabled": False, "breaker_mode": "disabled", "price_in": Decimal(1), "needed_s": 1.0}
+    own = msgspec.structs.replace(DEAR, requests_per_minute=9, tokens_per_minute=9, **changes)
+    cascade_.reconfigure((own, FREE), BREAKER)
+    seat = cascade_.seat("dear")
+    assert (seat.provider is before, seat.options, seat.view(Cascade(), 0.0).mode) == (True, own, "disabled")
+    cascade_.reconfigure((msgspec.structs.replace(own, model="n"), FREE), BREAKER)
+    assert cascade_.seat("dear").provider is not before
+
+
+def test_the_view_tells_for_how_long_a_provider_is_throttled_by_itself_or_by_its_limits() -> None:
+    narrow = msgspec.structs.replace(DEAR, requests_per_minute=1)
+    seat = Seats((narrow, FREE), BREAKER, Transport(), {}).seat("dear")
+    assert seat.view(Cascade(), 10.0).throttled_for_s == 0.0
+    seat.take(1, *NOW)
+    assert seat.view(Cascade(), 20.0).throttled_for_s == pytest.approx(50.0)
+    gate(seat.breaker, 100.0)
+    assert seat.view(Cascade(), 20.0).throttled_for_s == pytest.approx(80.0)
 
 
 def test_an_unknown_provider_is_not_found() -> None:

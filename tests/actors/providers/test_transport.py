@@ -13,7 +13,7 @@ from tests.support.fault_server import FaultServer, Sickness, healthy_reply, ref
 async def post(url: str, limit_s: float = 5.0) -> bytes:
     async with Transport() as transport:
         request = HttpRequest(f"{url}/v1/chat/completions", {"content-type": "application/json"}, b"{}")
-        return (await transport.post(request, connect_s=1.0, limit_s=limit_s)).body
+        return (await transport.post(request, connect_s=10.0, limit_s=limit_s)).body
 
 
 async def read_stream(transport: Transport, request: HttpRequest, limits: Limits) -> bytes:
@@ -23,7 +23,7 @@ async def read_stream(transport: Transport, request: HttpRequest, limits: Limits
 
 async def test_a_reply_comes_whole_with_its_status_and_lower_case_headers() -> None:
     async with FaultServer(Sickness.THROTTLED) as server, Transport() as transport:
-        reply = await transport.post(HttpRequest(server.url, {"X-Y": "z"}, b"{}"), connect_s=1.0, limit_s=5.0)
+        reply = await transport.post(HttpRequest(server.url, {"X-Y": "z"}, b"{}"), connect_s=10.0, limit_s=10.0)
         assert (reply.status, reply.headers["retry-after"], server.bodies) == (429, "7", [b"{}"])
 
 
@@ -49,16 +49,16 @@ async def test_one_connection_serves_many_calls() -> None:
 async def test_what_goes_wrong_on_the_way_has_a_class(sickness: Sickness, error: ErrorClass) -> None:
     async with FaultServer(sickness) as server:
         with pytest.raises(ProviderFault) as fault:
-            await post(server.url, limit_s=0.3 if sickness is Sickness.HANGS else 5.0)
+            await post(server.url, limit_s=0.3 if sickness is Sickness.HANGS else 30.0)
         assert fault.value.error is error
 
 
 @pytest.mark.parametrize(
     ("sickness", "limits", "error", "words"),
     [
-        (Sickness.SLOW_FIRST, Limits(1.0, 5.0, first_s=0.1), ErrorClass.TIMEOUT, "no first token within 0.1 s"),
-        (Sickness.STALLS, Limits(1.0, 5.0, between_s=0.1), ErrorClass.STALLED, "no next token within 0.1 s"),
-        (Sickness.STALLS, Limits(1.0, 0.2, first_s=0.1), ErrorClass.TIMEOUT, "no whole reply within 0.2 s"),
+        (Sickness.SLOW_FIRST, Limits(5.0, 30.0, first_s=0.1), ErrorClass.TIMEOUT, "no first token within 0.1 s"),
+        (Sickness.STALLS, Limits(5.0, 30.0, between_s=0.1), ErrorClass.STALLED, "no next token within 0.1 s"),
+        (Sickness.STALLS, Limits(5.0, 0.8, first_s=0.7), ErrorClass.TIMEOUT, "no whole reply within 0.8 s"),
         (Sickness.STALLS, Limits(1.0, 0.1, 3.0, 3.0), ErrorClass.TIMEOUT, "no whole reply within 0.1 s"),
         (Sickness.HANGS, Limits(1.0, 0.1), ErrorClass.TIMEOUT, "no whole reply within 0.1 s"),
     ],

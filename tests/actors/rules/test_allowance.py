@@ -134,7 +134,7 @@ class Crashes(RuleBasedStateMachine):
         """A bill has come, for some of it: what it says is true."""
         hidden = self.charged.total() - (self.books.run - self.books.unknown)
         told = ReconcileSpending("p", int(hidden * spent), int((self.books.unknown - hidden) * unspent))
-        for event in spending.reconcile(self.books, told, 0):
+        for event in spending.reconcile(self.books, told, Limits(), 0):
             self.record(event)
 
     @invariant()

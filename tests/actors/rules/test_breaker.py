@@ -25,6 +25,7 @@ from actors.rules.breaker import (
     gate,
     hasten,
     judge,
+    of_provider,
     record,
     reset,
     restore,
@@ -98,11 +99,13 @@ def test_all_probes_must_succeed_to_close_it() -> None:
     assert (breaker.state, breaker.openings, breaker.outcomes) == (BreakerState.CLOSED, 0, [])
 
 
-@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.REFUSED, Outcome.SLOW])
-def test_one_bad_probe_opens_it_again_for_twice_as_long(outcome: Outcome) -> None:
+@pytest.mark.parametrize(
+    ("outcome", "how"), [(Outcome.FAILED, "failed"), (Outcome.REFUSED, "was refused"), (Outcome.SLOW, "was slow")]
+)
+def test_one_bad_probe_opens_it_again_for_twice_as_long(outcome: Outcome, how: str) -> None:
     breaker = opened()
     assert call(breaker, Outcome.OK, 1.0) is None
-    assert call(breaker, outcome, 1.0) == Opened(3, f"a probe was {outcome}", 2 * OPTIONS.wait_min_s)
+    assert call(breaker, outcome, 1.0) == Opened(3, f"a probe {how}", 2 * OPTIONS.wait_min_s)
 
 
 def test_a_cancelled_probe_gives_its_place_to_another() -> None:
@@ -222,6 +225,27 @@ def test_a_mode_decides_by_itself(mode: Mode, admitted: bool, watched: int) -> N
         if permit is not None:
             assert record(breaker, options, permit, Outcome.REFUSED, 0.0, 0.0) is None
     assert (breaker.state, len(breaker.outcomes)) == (BreakerState.CLOSED, watched)
+
+
+@pytest.mark.parametrize(
+    ("shared", "own", "of_a_model", "of_who_quotes"),
+    [
+        ("enforced", "", "enforced", "enforced"),
+        ("forced_open", "", "forced_open", "enforced"),  # nobody is called, and the work goes on
+        ("forced_open", "enforced", "enforced", "enforced"),
+        ("enforced", "forced_open", "forced_open", "forced_open"),
+        ("forced_open", "forced_open", "forced_open", "forced_open"),
+        ("metrics_only", "", "metrics_only", "metrics_only"),
+        ("disabled", "metrics_only", "metrics_only", "metrics_only"),
+    ],
+)
+def test_a_provider_goes_by_its_own_mode_or_else_by_that_of_all(
+    shared: Mode, own: Mode, of_a_model: Mode, of_who_quotes: Mode
+) -> None:
+    options = msgspec.structs.replace(OPTIONS, mode=shared)
+    for is_last_resort, mode in ((False, of_a_model), (True, of_who_quotes)):
+        expected = msgspec.structs.replace(OPTIONS, mode=mode)
+        assert of_provider(options, own, is_last_resort=is_last_resort) == expected
 
 
 @pytest.mark.parametrize("mode", ["metrics_only", "disabled", "forced_open"])

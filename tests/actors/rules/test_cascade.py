@@ -1,16 +1,16 @@
 """The choice of the next provider, and the table of what follows from each failure."""
 
+import math
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.rules.breaker import Snapshot
 from actors.rules.cascade import (
     CONSEQUENCES,
     Attempted,
     Candidate,
-    Cascade,
     CascadeOptions,
     ErrorClass,
     GiveUp,
@@ -18,28 +18,16 @@ from actors.rules.cascade import (
     NextRound,
     Policy,
     Queue,
-    Standing,
     Try,
-    apply,
-    breaker_snapshot,
     choose,
+    choose_hedge,
     in_order,
-    standing,
+    throttled_s,
     why_skipped,
-)
-from bus.messages.base import AgentId, CompletionId, Event, TaskId
-from bus.messages.completions import (
-    BreakerClosed,
-    BreakerHalfOpened,
-    BreakerOpened,
-    BreakerState,
-    CompletionAttemptFailed,
-    CompletionCompleted,
-    ProviderDisabled,
-    ProviderEnabled,
 )
 
 OPTIONS = CascadeOptions()
+QUICKEST = CascadeOptions(policy="latency")
 A, B = Candidate("a", needed_s=2.0), Candidate("b", needed_s=0.5)
 
 
@@ -234,6 +222,56 @@ def test_who_only_quotes_comes_last_however_quick_and_cheap_it_is(policy: Policy
     assert in_order(candidates, "ordered", (), jitter)[place].name == "quotes"
 
 
+@pytest.mark.parametrize(
+    ("unasked_s", "trial_after_s", "order"),
+    [
+        ((0.0, 0.0, 0.0), 60.0, "bca"),
+        ((60.0, 0.0, 59.0), 60.0, "abc"),
+        ((60.0, 99.0, 61.0), 60.0, "bca"),  # the quickest was not asked for longest
+        ((99.0, 99.0, 99.0), math.inf, "bca"),
+        ((99.0, 99.0, 99.0), None, "bca"),
+    ],
+)
+def test_who_was_not_asked_for_long_is_asked_before_the_quickest(
+    unasked_s: tuple[float, float, float], trial_after_s: float | None, order: str
+) -> None:
+    known = zip("abc", (3.0, 1.0, 2.0), unasked_s, strict=True)
+    candidates = [Candidate(name, latency_s=latency_s, unasked_s=age_s) for name, latency_s, age_s in known]
+    assert "".join(one.name for one in in_order(candidates, "latency", (), 0.5, trial_after_s)) == order
+    past = [Attempted("b", ErrorClass.SERVER)]
+    assert in_order(candidates, "latency", past, 0.5, trial_after_s)[0].name == "b", "a second try finds nothing out"
+
+
+def test_of_whom_nobody_knows_is_asked_once_and_then_comes_after_those_who_have_answered() -> None:
+    known, never, failing = Candidate("known", latency_s=9.0), Candidate("never", unasked_s=math.inf), Candidate("new")
+    assert [one.name for one in in_order((known, failing, never), "latency", (), 0.5, math.inf)] == [
+        "never",
+        "known",
+        "new",
+    ]
+    assert choose((known, never), (), 0, 60.0, QUICKEST, 0.5, trial_after_s=math.inf) == Try("never", 58.0)
+
+
+def test_a_trial_leaves_half_of_the_time_to_those_who_are_known_to_answer() -> None:
+    slow, quick = Candidate("slow", latency_s=9.0, unasked_s=61.0), Candidate("quick", latency_s=1.0)
+    assert choose((slow, quick), (), 0, 60.0, QUICKEST, 0.5, trial_after_s=60.0) == Try("slow", 30.0, is_trial=True)
+    assert choose((slow,), (), 0, 60.0, QUICKEST, 0.5, trial_after_s=60.0) == Try("slow", 60.0, is_trial=True)
+
+
+@given(st.lists(st.floats(0.0, 1e6), min_size=1, max_size=5), st.floats(0.1, 1e3), st.integers(1, 4))
+def test_a_hedge_never_finds_anything_out(unasked_s: list[float], left_s: float, known: int) -> None:
+    rested = [Candidate(f"p{number}", unasked_s=age_s, latency_s=1.0) for number, age_s in enumerate(unasked_s)]
+    choice = choose_hedge(rested, (), [f"p{known}"], 0, left_s, QUICKEST, 0.5)
+    assert choice is None or not choice.is_trial
+
+
+def test_under_no_other_policy_is_anybody_tried() -> None:
+    rested = Candidate("a"), Candidate("b", unasked_s=math.inf)
+    for policy in ("ordered", "cost"):
+        options = CascadeOptions(policy=policy)
+        assert choose(rested, (), 0, 60.0, options, 0.5, trial_after_s=0.1) == Try("a", 58.0)
+
+
 @given(
     st.sampled_from(["ordered", "latency", "cost", "weighted"]),
     st.lists(st.sampled_from(["not local", ""]), min_size=1, max_size=5),
@@ -246,66 +284,47 @@ def test_no_policy_ever_tries_who_is_unfit(policy: Policy, unfit: list[str], jit
     assert choice.provider in fit if isinstance(choice, Try) else not fit
 
 
+@pytest.mark.parametrize(
+    ("candidates", "attempted", "wait_s"),
+    [
+        ([(False, 9.0), (False, 4.0)], [], 4.0),
+        ([(False, 9.0), (False, 4.0)], [Attempted("p0", ErrorClass.THROTTLED)], 4.0),
+        ([(False, 9.0), (False, 0.0)], [], 9.0),  # the breaker of the other is open
+        ([(True, 0.0)], [Attempted("p0", ErrorClass.THROTTLED)], 1.0),  # it said to come at once, and said no again
+        ([(False, 9.0)], [Attempted("p1", ErrorClass.SERVER)], 0.0),
+        ([(False, 9.0), (True, 0.0)], [], 0.0),
+        ([(False, 0.0)], [], 0.0),
+        ([], [], 0.0),
+    ],
+)
+def test_all_are_throttled_where_nothing_else_keeps_anybody_from_answering(
+    candidates: list[tuple[bool, float]], attempted: list[Attempted], wait_s: float
+) -> None:
+    seen = [Candidate(f"p{at}", is_admitted=one, gate_left_s=left) for at, (one, left) in enumerate(candidates)]
+    out = [Candidate("x", unfit="not local"), Candidate("y", is_enabled=False)]
+    assert throttled_s([*seen, *out], attempted) == wait_s
+
+
 def test_who_was_passed_over_is_told_why() -> None:
     replace = msgspec.structs.replace
     assert why_skipped(replace(A, is_enabled=False)) == "a: disabled"
     assert why_skipped(replace(A, is_admitted=False)) == "a: its breaker is open"
     assert why_skipped(replace(A, gate_left_s=1.26, is_admitted=False)) == "a: throttled for another 1.3 s"
+    assert why_skipped(replace(A, is_forced_open=True, is_admitted=False)) == "a: its breaker is forced open"
     assert why_skipped(A) == ""
 
 
-def test_the_record_of_a_breaker_is_its_last_event() -> None:
-    state = Cascade()
-    fold(state, BreakerOpened("a", "why", 2.0, 7_000_000, 1), BreakerHalfOpened("a", 2))
-    fold(state, BreakerOpened("a", "why", 4.0, 13_000_000, 3))
-    record = standing(state, "a")
-    assert (record.breaker, record.openings, record.generation) == (BreakerState.OPEN, 2, 3)
-    assert breaker_snapshot(record, 10_000_000) == Snapshot(BreakerState.OPEN, 3, 2, wait_left_s=3.0)
-    assert breaker_snapshot(record, 99_000_000).wait_left_s == 0.0
-    fold(state, BreakerClosed("a", "probes", 4))
-    assert breaker_snapshot(standing(state, "a"), 0) == Snapshot(BreakerState.CLOSED, 4)
-
-
-def test_a_clock_that_was_set_back_does_not_lengthen_a_wait() -> None:
-    record = Standing(breaker=BreakerState.OPEN, wait_s=2.0, reopens_us=1_000_000_000)
-    assert breaker_snapshot(record, 0).wait_left_s == 2.0
-
-
-def test_the_record_tells_who_disabled_a_provider() -> None:
-    state = Cascade()
-    fold(state, ProviderDisabled("a", "no key", is_automatic=True))
-    assert (standing(state, "a").is_enabled, standing(state, "a").is_disabled_by_router) == (False, True)
-    fold(state, ProviderDisabled("a", "by an operator"))
-    assert (standing(state, "a").is_disabled_by_router, standing(state, "a").disabled_reason) == (
-        False,
-        "by an operator",
-    )
-    fold(state, ProviderEnabled("a"))
-    assert standing(state, "a") == Standing()
-
-
-def test_the_record_counts_answers_failures_and_money() -> None:
-    state = Cascade()
-    ids = CompletionId("m-1"), AgentId("scout"), TaskId("t-1")
-    fold(state, CompletionAttemptFailed(*ids, "a", "timeout", "no reply", 1.0, cost_usd_micros=4))
-    fold(state, CompletionCompleted(*ids, "b", "m", 1, 1, 7, "stop", 1.0, 0, answer_cost_usd_micros=3))
-    assert standing(state, "a") == Standing(failed=1, spent_usd_micros=4, last_error="timeout: no reply")
-    assert standing(state, "b") == Standing(completed=1, spent_usd_micros=3)
-    assert standing(state, "c") == Standing()
-
-
-def test_other_events_change_nothing() -> None:
-    state = Cascade()
-    fold(state, Event())
-    assert state == Cascade()
-
-
-@pytest.mark.parametrize("wrong", [{"attempt_min_s": 0}, {"round_delay_s": 0}, {"rounds_max": 0}, {"rounds_max": 6}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"attempt_min_s": 0},
+        {"round_delay_s": 0},
+        {"rounds_max": 0},
+        {"rounds_max": 6},
+        {"latency_stale_s": 0},
+        {"latency_trials": 1.1},
+    ],
+)
 def test_options_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(msgspec.ValidationError, match=next(iter(wrong))):
         msgspec.convert(wrong, CascadeOptions)
-
-
-def fold(state: Cascade, *events: Event) -> None:
-    for event in events:
-        apply(state, event)

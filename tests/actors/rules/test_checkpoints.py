@@ -109,8 +109,10 @@ def test_one_is_found_by_the_time_at_which_it_was_the_newest() -> None:
 
 @pytest.mark.parametrize("wanted", ["c-15", "9", "step:0", "none", "", "label:"])
 def test_what_names_none_is_not_found(wanted: str) -> None:
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound, match=r"are kept, from position 10 and step \d+ on"):
         find(VIEWS, wanted)
+    with pytest.raises(NotFound, match="none is kept yet"):
+        find((), wanted)
 
 
 def test_money_and_work_are_never_left_out() -> None:

@@ -27,3 +27,7 @@ def test_of_many_keys_the_first_are_told_and_how_many_there_are() -> None:
 def test_the_order_of_keys_makes_no_other_state() -> None:
     assert is_same(b'{"a":1,"b":2}', b'{"b":2,"a":1}')
     assert not is_same(b'{"a":[1,2]}', b'{"a":[2,1]}')
+
+
+def test_an_entry_without_a_name_is_told_as_such() -> None:
+    assert difference("a", b'{"outcomes":{"":1}}', b'{"outcomes":{"":2}}').changed == Keys(1, ('outcomes.""',))

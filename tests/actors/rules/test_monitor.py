@@ -19,6 +19,7 @@ from bus.messages.completions import (
     BreakerHalfOpened,
     BreakerOpened,
     BudgetRaised,
+    BudgetReopened,
     BudgetSpent,
     ProviderDisabled,
 )
@@ -87,9 +88,14 @@ def test_breakers_and_budgets_raise_and_clear_by_their_facts() -> None:
     assert decide_fact(state, BreakerClosed("openai", "", 1), 2) == (AlertCleared("breaker/openai"),)
     assert decide_fact(state, ProviderDisabled("openai", "bad key"), 2) == (AlertCleared("breaker/openai"),)
     spent = decide_fact(state, BudgetSpent("run", 9, 10), 3)
-    assert spent == (AlertRaised("budget/run", "budget", "9 of 10 USD micros are spent", 3),)
+    assert spent == (
+        AlertRaised(
+            "budget/run", "budget", "9 of 10 USD micros are spent; the next call may cost more than is left", 3
+        ),
+    )
     after(state, *spent)
     assert decide_fact(state, BudgetRaised("run", 20), 4) == (AlertCleared("budget/run"),)
+    assert decide_fact(state, BudgetReopened("run", 20), 4) == (AlertCleared("budget/run"),)
     assert decide_fact(state, BudgetRaised("day", 20), 4) == ()
 
 

@@ -20,6 +20,7 @@ from bus.messages.completions import (
     BreakerHalfOpened,
     BreakerOpened,
     BudgetRaised,
+    BudgetReopened,
     BudgetSpent,
     CompletionAttemptFailed,
     CompletionCompleted,
@@ -143,7 +144,8 @@ def posted(task: TaskId = T, amount: int = 100) -> Event:
 
 
 def thought(cost: int = 7, provider: str = P) -> Event:
-    return CompletionCompleted(CompletionId("m-1"), A, T, provider, "m", 10, 5, cost, "stop", 0.1, NOON_US)
+    ids = CompletionId("m-1"), A, T
+    return CompletionCompleted(*ids, provider, "m", 10, 5, cost, "stop", 0.1, NOON_US, answer_cost_usd_micros=cost)
 
 
 def requested(reserved: int) -> Event:
@@ -302,6 +304,16 @@ def test_the_status_follows_the_budget() -> None:
     applied(BudgetRaised("run", 20), overview=overview)
     assert part(overview, "status") == "running"
     assert part(overview, "spend", "budget_run_usd_micros") == 20
+
+
+def test_the_status_is_of_the_budgets_that_all_share_and_of_each_of_them() -> None:
+    overview = applied(BudgetSpent("agent/scout", 10, 10))
+    assert part(overview, "status") == "running"
+    applied(BudgetSpent("run", 10, 10), BudgetSpent("day/20000", 9, 9), overview=overview)
+    applied(BudgetReopened("run", 20), BudgetReopened("agent/scout", 20), overview=overview)
+    assert part(overview, "status") == "budget_exhausted"
+    applied(BudgetReopened("day/20000", 0), overview=overview)
+    assert part(overview, "status") == "running"
 
 
 def test_each_part_carries_the_position_that_changed_it_last() -> None:

@@ -6,8 +6,15 @@ from actors.rules.overview_items import OverviewState
 from bus.address import Address
 from bus.envelope import Recorded
 from bus.messages.agents import AgentJoined, AgentLeft, AgentStatus, AgentStatusName, Persona
-from bus.messages.base import AgentId, Event, Position, TaskId
-from bus.messages.completions import BreakerClosed, BreakerOpened, ProviderDisabled, ProviderEnabled
+from bus.messages.base import AgentId, CompletionId, Event, Position, TaskId
+from bus.messages.completions import (
+    BreakerClosed,
+    BreakerOpened,
+    CompletionAttemptFailed,
+    CompletionCompleted,
+    ProviderDisabled,
+    ProviderEnabled,
+)
 from bus.messages.tasks import TaskFailed
 
 
@@ -49,3 +56,15 @@ def test_a_provider_shows_its_breaker_and_its_switch() -> None:
     assert draft.state.router["ollama"].breaker == "closed"
     draft = applied(ProviderDisabled("ollama", "bad key"), ProviderEnabled("ollama"))
     assert (draft.state.router["ollama"].is_enabled, draft.state.router["ollama"].reason) == (True, "")
+
+
+def test_what_an_attempt_cost_counts_with_its_provider_and_who_was_outrun_has_not_failed() -> None:
+    ids = CompletionId("m-1"), AgentId("scout"), TaskId("t-1")
+    draft = applied(
+        CompletionAttemptFailed(*ids, "dear", "timeout", "no reply", 1.0, cost_usd_micros=40),
+        CompletionAttemptFailed(*ids, "slow", "outrun", "another was quicker", 1.0, cost_usd_micros=5),
+        CompletionCompleted(*ids, "quick", "m", 1, 1, 52, "stop", 1.0, 0, answer_cost_usd_micros=7),
+    )
+    shown = {name: (one.completed, one.failed, one.spent_usd_micros) for name, one in draft.state.router.items()}
+    assert shown == {"dear": (0, 1, 40), "slow": (0, 0, 5), "quick": (1, 0, 7)}
+    assert draft.state.spent_run_usd_micros == 52

@@ -22,6 +22,7 @@ def test_a_question_with_room_and_time_for_an_answer_is_fine() -> None:
         (msgspec.structs.replace(GOOD, messages=(ChatMessage("system", "x"),)), "messages"),
         (msgspec.structs.replace(GOOD, tokens_max=0), "tokens_max"),
         (msgspec.structs.replace(GOOD, deadline_s=0.0), "deadline_s"),
+        (msgspec.structs.replace(GOOD, hedge_after_s=-0.1), "hedge_after_s"),
         (msgspec.structs.replace(GOOD, temperature=2.1), "temperature"),
         (msgspec.structs.replace(GOOD, stop=("x",) * (STOPS_MAX + 1)), "stop"),
         (msgspec.structs.replace(GOOD, schema="{"), "schema"),

@@ -23,7 +23,9 @@ from actors.rules.spending import (
     is_exhausted,
     is_shared,
     parse_price,
+    reconcile,
     refusal,
+    reopened,
     run_limit,
     today,
     unknown,
@@ -32,6 +34,7 @@ from actors.rules.spending import (
 from bus.messages.base import AgentId, CompletionId, Event, TaskId
 from bus.messages.completions import (
     BudgetRaised,
+    BudgetReopened,
     BudgetSpent,
     BudgetWarned,
     ChatMessage,
@@ -41,7 +44,7 @@ from bus.messages.completions import (
     CompletionRequested,
     CompletionUnknown,
 )
-from bus.messages.routing import CompletionsNumbered
+from bus.messages.routing import CompletionsNumbered, ReconcileSpending
 from bus.refusals import BudgetExhausted, Overloaded
 
 SCOUT, EDITOR = AgentId("scout"), AgentId("editor")
@@ -196,6 +199,23 @@ def test_what_is_noted_of_days_gone_by_is_forgotten() -> None:
         *(BudgetSpent(f"day/{n}", 1, 1) for n in range(100)), *(BudgetWarned(f"day/{n}", 1, 1) for n in range(9))
     )
     assert (spending.spent, spending.warned) == ({"day/99": 1}, {"day/8": 1})
+
+
+def test_a_spent_budget_covers_calls_again_by_other_settings_another_day_or_a_bill() -> None:
+    books = Spending(day_number=20_000)
+    for name in ("run", "day/20000", "agent/scout"):
+        apply(books, BudgetSpent(budget=name, spent_usd_micros=90, limit_usd_micros=100))
+    assert reopened(books, Limits(100, 100, 100), NOON) == ()
+    assert reopened(books, Limits(100, 100, 100), NOON + DAY_US) == (BudgetReopened("day/20000", 100),)
+    higher = reopened(books, Limits(run=0, day=101, agent=200), NOON)
+    assert higher == (BudgetReopened("run", 0), BudgetReopened("day/20000", 101), BudgetReopened("agent/scout", 200))
+    for event in higher:
+        apply(books, event)
+    assert books.spent == {}
+    apply(books, BudgetSpent(budget="run", spent_usd_micros=90, limit_usd_micros=100))
+    books.unknown = 20
+    bill = reconcile(books, ReconcileSpending(unspent_usd_micros=20), Limits(100), 7)
+    assert bill[1:] == (BudgetReopened("run", 100),)
 
 
 def test_other_events_change_nothing() -> None:

@@ -306,7 +306,7 @@ async def test_an_actor_that_blocks_the_loop_is_named(caplog: pytest.LogCaptureF
             system.tell(ONE, Hang())
             await system.drain(5)
             assert system.statistics()[0].handle_p99_s > 0.05
-    assert [blamed(record) for record in caplog.records] == [("an actor blocked the loop", "one", "")]
+    assert ("an actor blocked the loop", "one", "") in map(blamed, caplog.records)
 
 
 async def test_a_step_of_an_asynchronous_handler_that_blocks_the_loop_is_named_with_its_message(
@@ -317,7 +317,7 @@ async def test_a_step_of_an_asynchronous_handler_that_blocks_the_loop_is_named_w
         async with ActorSystem(log=journal.log, history=journal) as system:
             await system.start(child("one", Blocking))
             assert await system.ask(ONE, Crash()) == Done()
-    assert [blamed(record) for record in caplog.records] == [("an actor blocked the loop", "one", "test.crash")]
+    assert ("an actor blocked the loop", "one", "test.crash") in map(blamed, caplog.records)
 
 
 def blamed(record: logging.LogRecord) -> tuple[object, ...]:

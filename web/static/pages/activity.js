@@ -20,7 +20,7 @@ export function Activity({ query }) {
   const words = query.get("w") ?? "";
   const tokens = useMemo(() => [...parseTokens(text), ...(words ? parseTokens(words) : [])], [text, words]);
   const at = Number(query.get("at")) || 0;
-  const [now, setNow] = useState({ waiting: 0, length: 0, isPaused: false, isEnd: false, top: null });
+  const [now, setNow] = useState({ waiting: 0, length: 0, isPaused: false, isEnd: false, searched: undefined, top: null });
   const status = (next) => setNow((before) => (Object.keys(next).every((key) => next[key] === before[key]) ? before : next));
   return html`
     <div class="activity">
@@ -38,7 +38,7 @@ export function Activity({ query }) {
             ? html`<${Empty}>No event matches this filter yet; older ones of the journal are being looked through as well.<//>`
             : html`<${Empty} command=${POST_COMMAND}>Each event appears here as it is recorded. Post a task and watch it being bid for, done and paid.<//>`} />
         <${Scrubber} at=${at} />
-        <p class="feed-foot">${plural(now.length, "event")} shown${at && now.top ? `, up to ${time(now.top.ms)}` : ""}${now.isEnd ? ", back to the first" : "; older ones come as you scroll"}</p>
+        <p class="feed-foot">${plural(now.length, "event")} shown${at && now.top ? `, up to ${time(now.top.ms)}` : ""}${now.isEnd ? ", back to the first" : "; older ones come as you scroll"}${now.searched >= 0 ? `; searched up to position ${number(now.searched)}, the rest is still being indexed` : ""}</p>
         <${Summary} />
       </section>
       <aside class="strip" aria-label="Now"><${Strip} /></aside>

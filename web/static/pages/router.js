@@ -15,7 +15,7 @@ import { Recent, Speaking, Trace } from "./trace.js";
 
 const REFRESH_MS = 5_000; // latencies and calls in flight are gauges: they are read, not sent
 
-const BREAKERS = [["closed", "closed", "calls go through"], ["half_open", "half open", "one probe goes through"], ["open", "open", "nothing is sent"]];
+const BREAKERS = [["closed", "closed", "calls go through"], ["half_open", "half open", "no more calls than its probes go through"], ["open", "open", "nothing is sent"]];
 
 /** A switch with three positions, drawn as what it is: shown, not pressed. */
 const Breaker = ({ provider }) => html`
@@ -74,15 +74,20 @@ function Reset({ provider, again }) {
 /** Under a mode that decides by itself the breaker stands as that makes it, whatever it last did. */
 const forced = (provider) => (provider?.mode && provider.mode !== "enforced" ? { breaker: provider.breaker, reopens_in_s: 0 } : {});
 
+/** What an open breaker waits for; one whose wait is over tries with the next call. */
+const after = ({ breaker, mode, reopens_in_s = 0 }) =>
+  breaker !== "open" || (mode ?? "enforced") !== "enforced" ? "" : reopens_in_s > 0 ? `; tried again in ${duration(reopens_in_s)}` : "; tried again with the next call";
+
 const Lane = ({ provider, order, mayAct, again }) => html`
   <li class="lane" data-off=${provider.is_enabled === false ? "" : undefined}>
     <header><span class="order" aria-hidden="true">${order}</span><h2>${provider.name}</h2>
       <span class="faint">${[provider.dialect, provider.model].filter(Boolean).join(" · ")}</span>
-      ${provider.mode && provider.mode !== "enforced" && html`<span class="badge" title="router.breaker.mode">breaker ${provider.mode.replace("_", " ")}</span>`}
+      ${provider.mode && provider.mode !== "enforced" && html`<span class="badge" title="router.breaker.mode, or its own breaker_mode">breaker ${provider.mode.replace("_", " ")}</span>`}
+      ${provider.throttled_for_s > 0 && html`<span class="badge" title="It said so, or its own limits do">throttled for ${duration(provider.throttled_for_s)}</span>`}
       ${provider.is_enabled === false && html`<span class="badge">off${provider.disabled_reason ? `: ${provider.disabled_reason}` : ""}</span>`}
       <span class="lane-hands"><${Breaker} provider=${provider} />${mayAct && provider.breaker !== "closed" && (provider.mode ?? "enforced") === "enforced" && html`<${Reset} provider=${provider} again=${again} />`}${mayAct && html`<${Switch} provider=${provider} again=${again} />`}</span></header>
-    ${(provider.reason || provider.last_error) && provider.breaker !== "closed" && provider.is_enabled !== false && html`<p class="fault">${provider.reason || provider.last_error}${provider.reopens_in_s > 0 ? `; tried again in ${duration(provider.reopens_in_s)}` : ""}</p>`}
-    ${provider.last_error && provider.breaker === "closed" && html`<p class="faint">last error: ${provider.last_error}</p>`}
+    ${provider.reason && provider.breaker !== "closed" && provider.is_enabled !== false && html`<p class="fault">${provider.reason}${after(provider)}</p>`}
+    ${provider.last_error && !(provider.disabled_reason && provider.last_error.endsWith(provider.disabled_reason)) && html`<p class="faint">last error: ${provider.last_error}</p>`}
     <div class="lane-body"><${Outcomes} outcomes=${provider.outcomes} />
     <dl class="quads">
       <div><dt>answered</dt><dd>${number(provider.completed ?? 0)}</dd></div>
@@ -95,6 +100,8 @@ const Lane = ({ provider, order, mayAct, again }) => html`
       <div><dt>spent</dt><dd>${dollars(provider.spent_usd_micros ?? 0)}</dd></div>
     </dl></div>
   </li>`;
+
+const limit = (micros) => (micros ? dollars(micros) : "without a limit");
 
 /** Calls in flight and in the queue, as they were read while the page is open. */
 const load = new Readings(720); // an hour of them
@@ -119,7 +126,7 @@ function Charts({ events, names, rows }) {
     if (which === "spend") return sums(events, ["all"], () => "all", ({ data: { cost_usd_micros } }) => cost_usd_micros);
     return load.columns(3);
   }, [which, provider, events, rows]);
-  const empty = { latency: `${provider} has not answered yet.`, spend: "Nothing has been answered yet.", load: "The first readings come within seconds." };
+  const empty = { latency: `${provider} has not answered twice yet.`, spend: "Not twice has anything been answered yet.", load: "The first readings come within seconds." };
   return html`
     <${Panel} title="Over time" name="charts" aside=${html`
       ${which === "latency" && names.length > 1 && html`<select aria-label="Provider" value=${provider} onChange=${(event) => setChosen(event.target.value)}>${names.map((name) => html`<option value=${name}>${name}</option>`)}</select>`}
@@ -163,10 +170,10 @@ function Cascade() {
         ${money && html`<${Panel} title="Spend"><${Facts} facts=${[
           ["this run", dollars(money.run_usd_micros)], ["today", dollars(money.today_usd_micros)],
           ["reserved", value ? dollars(value.reserved_usd_micros) : undefined],
-          ["budget of the run", money.budget_run_usd_micros ? dollars(money.budget_run_usd_micros) : "without a limit"],
-          ["budget of the day", money.budget_day_usd_micros ? dollars(money.budget_day_usd_micros) : "without a limit"],
+          ["budget of the run", limit(value?.budget_run_usd_micros ?? money.budget_run_usd_micros)],
+          ["budget of the day", limit(value?.budget_day_usd_micros ?? money.budget_day_usd_micros)],
           ["queued calls", value ? number(value.queued) : undefined],
-        ]} /><//>`}
+        ]} />${value?.is_budget_exhausted && html`<p class="fault pad">A budget is spent: what may cost more is refused.</p>`}<//>`}
         <${Speaking} />
         <${Panel} title="Breakers" name="own-feed small"><${Events} tokens=${tokens} label="Breaker events, newest first" empty=${html`<p class="faint pad">No breaker has opened.</p>`} /><//>
       </div>

@@ -68,8 +68,8 @@ const Bar = ({ attempt, whole }) => {
   const isOk = outcome === "ok";
   return html`
     <span class="span" role="img" aria-label=${`from ${duration(began_s)} to ${duration(ended_s)}, ${outcome}`}>
-      <i data-outcome=${isOk ? "ok" : "error"} style=${{ left: percent(began_s, whole), width: percent(ended_s - began_s, whole) }}></i>
-      ${first_s !== null && first_s !== undefined && html`<u style=${{ left: percent(first_s, whole) }} title=${`first words after ${duration(first_s - began_s)}`}></u>`}
+      <i data-outcome=${isOk ? "ok" : "error"} style=${{ left: `min(${percent(began_s, whole)}, 100% - 3px)`, width: percent(ended_s - began_s, whole) }}></i>
+      ${first_s !== null && first_s !== undefined && html`<u style=${{ left: `min(${percent(first_s, whole)}, 100% - 2px)` }} title=${`first words after ${duration(first_s - began_s)}`}></u>`}
     </span>`;
 };
 
@@ -120,7 +120,7 @@ export function Trace({ id }) {
       <${Panel} title="Attempts" name="attempts"><${Waterfall} attempts=${value.attempts} whole=${value.elapsed_s} />
         ${value.reason && value.ending !== "answered" && html`<p class="fault pad">${value.reason}</p>`}<//>
       ${value.withheld && html`<p class="callout" data-state="waiting">The words are not kept: ${value.withheld}.</p>`}
-      ${value.request && html`<${Panel} title="Asked" name="answered">${value.request.messages.map((message, index) => html`<${Words} key=${index} title=${message.role} text=${message.content} />`)}<//>`}
+      ${value.request && html`<${Panel} title="Asked" name="question">${value.request.messages.map((message, index) => html`<${Words} key=${index} title=${message.role} text=${message.content} />`)}<//>`}
       ${answer && html`<${Panel} title="Answered" name="answered"><${Words} title=${value.provider} text=${answer.text} />
         ${calls.map((call, index) => html`<${Words} key=${index} title=${`calls ${call.name}`} text=${JSON.stringify(call, null, 2)} />`)}<//>`}
       </div>
