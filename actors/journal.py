@@ -303,6 +303,7 @@ class Journal(Actor):
         if by_s := wall_clock.step_s(self._clocks, now):
             self._warn_of_clock(wall_clock.told(by_s))
         self._clocks = now
+        self._record_warnings()
         if (stall := self._log.take_stall()) is not None:
             error, waited_s = stall
             self._record(SystemWarning(f"{error}; the intake was paused for {waited_s:.1f} s", actor=self.address))

@@ -41,7 +41,8 @@ class JournalOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retain_check_s: Annotated[float, msgspec.Meta(gt=0)] = 600.0
     """How often old events are looked for."""
     checkpoint_directory: str = ""
-    """Where they are kept; empty means `checkpoints` in the data directory."""
+    """Where they are kept, of one journal alone; empty means `checkpoints` in the data directory. A restore moves them
+    aside as well."""
 
     @property
     def schedule(self) -> Schedule:

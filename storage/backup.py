@@ -148,6 +148,7 @@ async def _proved(draft: Path, catalogue: Catalogue, clock: Clock) -> BackedUp:
 def _pack(draft: Path, file: Path) -> int:
     packed = draft.with_name(draft.name + ".tar")
     try:
+        packed.touch(mode=0o600)  # the keys of personal text are in it
         with tarfile.open(packed, "w") as archive:
             for path in sorted(draft.rglob("*")):
                 if path.name != "lock" and not path.name.endswith(("-wal", "-shm")):

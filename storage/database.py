@@ -10,6 +10,7 @@ import asyncio
 import os
 import shutil
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -146,11 +147,8 @@ def translated(error: sqlite3.Error, path: Path) -> StorageError:
 
 def connect(path: Path, is_read_only: bool = False, *, is_shared: bool = False) -> sqlite3.Connection:
     """A connection with our pragmas; a shared one may go from thread to thread. Raises sqlite3.Error."""
-    mode = "ro" if is_read_only else "rwc"
-    if is_read_only and is_on_a_read_only_disk(path) and not path.with_name(path.name + "-wal").exists():
-        mode = "ro&immutable=1"  # nobody can write there, and SQLite cannot make the files that readers share
     connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}",
+        read_only_uri(path) if is_read_only else f"{path.absolute().as_uri()}?mode=rwc",
         uri=True,
         isolation_level=None,
         cached_statements=STATEMENTS_CACHED,
@@ -168,9 +166,23 @@ def connect(path: Path, is_read_only: bool = False, *, is_shared: bool = False) 
     return connection
 
 
+def read_only_uri(path: Path) -> str:
+    """What SQLite opens, or attaches, to read a database."""
+    mode = "ro"
+    if is_on_a_read_only_disk(path) and not path.with_name(path.name + "-wal").exists():
+        mode = "ro&immutable=1"  # nobody can write there, and SQLite cannot make the files that readers share
+    return f"{path.absolute().as_uri()}?mode={mode}"
+
+
 def is_on_a_read_only_disk(path: Path) -> bool:
-    """Whether nothing at all can be written where a file is."""
-    return path.exists() and bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    """Whether nothing at all can be written where a file is, by anyone but the one user to whom modes mean nothing."""
+    if not path.exists():
+        return False
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        return True
+    directory = path.parent
+    is_ours = directory.stat().st_uid == os.geteuid()
+    return is_ours and not os.access(directory, os.W_OK, effective_ids=sys.platform == "linux")
 
 
 def move_aside(path: Path) -> Path:

@@ -20,6 +20,8 @@ from storage.syncing import sync
 LOCK_NAME = "lock"
 READY_NAME = "restored"
 """In a draft: it is whole, and the place is its own."""
+UNFINISHED_NAME = "unfinished"
+"""In a directory that another one is copied into: it says less than the other, and nobody goes on from there."""
 TRIES = 5
 GLANCE_S = 0.02
 """Longer than a look at who holds a directory takes, on a machine that is busy too."""
@@ -103,6 +105,19 @@ def finish_exchange(directory: Path) -> None:
             os.rename(draft, directory)
         sync(directory.parent)
     (directory / READY_NAME).unlink(missing_ok=True)
+
+
+def begin_copy(directory: Path) -> None:
+    """Make a directory that is not to be gone on from before `end_copy`. Raises OSError."""
+    _make(directory)
+    (directory / UNFINISHED_NAME).touch()
+    sync(directory)
+
+
+def end_copy(directory: Path) -> None:
+    """All that it is to have is there, and durable. Raises OSError."""
+    (directory / UNFINISHED_NAME).unlink()
+    sync(directory)
 
 
 def _make(directory: Path) -> None:

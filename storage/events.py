@@ -39,7 +39,7 @@ from bus.refusals import NotFound
 from storage import causes, cells, integrity, queries, reading, searching, summaries
 from storage.contents import Contents
 from storage.database import Database, translated
-from storage.directory import DirectoryLock
+from storage.directory import UNFINISHED_NAME, DirectoryLock
 from storage.errors import CorruptDatabase, CorruptJournal, DatabaseFailed, FileGone, unwritable
 from storage.indexing import Indexing
 from storage.integrity import Progress, Verification
@@ -105,14 +105,23 @@ class EventStore:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, directory: Path, catalogue: Catalogue, clock: Clock, limits: SegmentLimits | None = None
+        cls,
+        directory: Path,
+        catalogue: Catalogue,
+        clock: Clock,
+        limits: SegmentLimits | None = None,
+        *,
+        is_copy: bool = False,
     ) -> AsyncIterator["EventStore"]:
         """Hold the directory and open its journal, made where there is none and migrated where it is an older one.
 
-        Raises DirectoryNotWritable, DirectoryInUse, UnknownSchema, CorruptJournal, DiskFull.
+        One that another is being copied into is opened by who copies. Raises DirectoryNotWritable, DirectoryInUse,
+        UnknownSchema, CorruptJournal, DiskFull.
         """
         lock = await anyio.to_thread.run_sync(DirectoryLock.acquire, directory)
         try:
+            if not is_copy and await anyio.Path(directory / UNFINISHED_NAME).exists():
+                raise CorruptJournal(directory / JOURNAL_NAME, 0, "an import or a fork into it was cut short")
             store = cls(directory, catalogue, clock, limits or SegmentLimits())
             async with AsyncExitStack() as stack:
                 stack.push_async_callback(store._close)

@@ -23,6 +23,7 @@ from storage import boxes
 from storage.beginnings import Beginning
 from storage.chain import KEPT, PRUNABLE, row_hash
 from storage.checkpoints import Checkpoint
+from storage.directory import begin_copy, end_copy
 from storage.events import EventStore
 from storage.forks import Progress, begin_epoch
 from storage.jsonlines import (
@@ -119,8 +120,9 @@ async def import_lines(
     if prologue.head is None:
         raise BadUsage(f"it is no export and no mirror: {_beginning(some)}")
     _check(1, prologue.head, amend)
+    await anyio.to_thread.run_sync(begin_copy, into)
     await anyio.to_thread.run_sync(prologue.begin, into)
-    async with EventStore.open(into, catalogue, clock) as store:
+    async with EventStore.open(into, catalogue, clock, is_copy=True) as store:
         await store.contents.keep_keys(prologue.keys)
         done = _Import(store, amend, prologue, catalogue)
         while some:
@@ -132,6 +134,7 @@ async def import_lines(
         await prologue.keep_checkpoint(checkpoints, head)
     if imported.events and amend is None:
         await begin_epoch(into, done.epoch, head, catalogue, clock)
+    await anyio.to_thread.run_sync(end_copy, into)
     return imported
 
 

@@ -17,6 +17,7 @@ from bus.errors import BadUsage, StorageError
 from bus.messages.base import Position
 from storage.beginnings import Beginning, begin, copying
 from storage.checkpoints import CHECKPOINTS_NAME, Checkpoint, CheckpointStore
+from storage.directory import begin_copy, end_copy
 from storage.errors import CorruptCheckpoint, PastPruned
 from storage.events import EventStore
 from storage.manifests import Description
@@ -40,11 +41,12 @@ async def fork_journal(
     if not 0 < upto <= past.head:
         raise BadUsage(f"there is no position {upto}; the journal has 1 to {past.head}")
     beginning = Beginning.of(past.layout)
+    if beginning is not None and upto < beginning.upto:
+        raise PastPruned(upto, beginning.upto)
+    await anyio.to_thread.run_sync(begin_copy, into)
     if beginning is not None:
-        if upto < beginning.upto:
-            raise PastPruned(upto, beginning.upto)
         await anyio.to_thread.run_sync(begin, into, beginning, copying(past.layout))
-    async with EventStore.open(into, catalogue, clock) as store:
+    async with EventStore.open(into, catalogue, clock, is_copy=True) as store:
         async for blobs in past.blobs():
             await store.contents.keep(blobs)
         async for page in past.stored(store.head, upto=upto):
@@ -57,6 +59,7 @@ async def fork_journal(
         if found.problem:
             raise StorageError(f"what was written cannot be proved: {found.problem}")
     await begin_epoch(into, past.epoch, upto, catalogue, clock)
+    await anyio.to_thread.run_sync(end_copy, into)
 
 
 async def standing_for(past: Past, directory: Path, upto: Position) -> Checkpoint | None:
@@ -90,7 +93,7 @@ async def begin_epoch(into: Path, epoch: int, head: Position, catalogue: Catalog
     """Let a journal go on as the epoch after one that it was copied from."""
     # A head below the mark is how a journal notices that its timeline goes on from an earlier position.
     await anyio.to_thread.run_sync(write_mark, into / MARK_NAME, Mark(epoch, head + 1))
-    async with EventStore.open(into, catalogue, clock) as store:
+    async with EventStore.open(into, catalogue, clock, is_copy=True) as store:
         store.take_warnings()
 
 

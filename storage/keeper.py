@@ -21,7 +21,7 @@ from threading import Event
 from typing import ParamSpec, TypeVar
 
 from storage import queries
-from storage.database import WalKeeper, connect
+from storage.database import WalKeeper, connect, read_only_uri
 from storage.errors import CorruptDatabase
 from storage.files import Files
 from storage.keys import KEYS_NAME, opener_of
@@ -103,7 +103,7 @@ class Keeper:
         with_rows = builder(building)
         try:
             create_or_check(with_rows, building, SEGMENT)
-            with_rows.execute(queries.ATTACH, (f"{layout.path(segment).absolute().as_uri()}?mode=ro",))
+            with_rows.execute(queries.ATTACH, (read_only_uri(layout.path(segment)),))
             with transaction(with_rows):
                 for statement in queries.COPY_KEPT:
                     with_rows.execute(statement)
@@ -139,7 +139,7 @@ class Keeper:
         try:
             create_or_check(index, path, TEXT)
             index.create_function("opened", 1, opener_of(keys, layout.directory.parent / KEYS_NAME).data)
-            index.execute(queries.ATTACH, (f"{layout.path(segment).absolute().as_uri()}?mode=ro",))
+            index.execute(queries.ATTACH, (read_only_uri(layout.path(segment)),))
             (done,) = index.execute(queries.TEXT_PROGRESS).fetchone()
             if done > index.execute(queries.SOURCE_HEAD).fetchone()[0]:
                 raise CorruptDatabase(path, "it says what rows did that are not there any more")

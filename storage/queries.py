@@ -1,4 +1,4 @@
-"""All SQL that is not a table's definition.
+"""The SQL of the journal and of checkpoints. Tables stand in `schema`, counts in `count_queries`.
 
 Each select names its way in: of the columns that are asked for, the one that leaves the fewest rows is matched by its
 index, the others are marked with a unary plus, which keeps SQLite from choosing them. Several types without any other

@@ -7,10 +7,8 @@ epoch.
 Lives on the writing connection's thread, `rows` apart; that connection is the catalogue's.
 """
 
-import logging
 import sqlite3
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from bus.clock import Clock
@@ -30,8 +28,6 @@ from storage.rows import Rows
 from storage.segments import SegmentLimits, Segments
 from storage.timeline import Timeline, release
 from storage.transactions import transaction
-
-logger = logging.getLogger(__name__)
 
 MARK_EVERY_S = 1.0
 
@@ -57,6 +53,8 @@ class JournalEnd:
         self._marked_s = clock.monotonic_s()
         self.epochs: tuple[tuple[int, Position], ...] = ()
         self._warnings: list[str] = []
+        self._told: set[str] = set()
+        """What is wrong at the moment, and was said."""
         self._untended: sqlite3.Error | OSError | None = None
 
     @property
@@ -86,8 +84,10 @@ class JournalEnd:
 
     def take_warnings(self) -> tuple[str, ...]:
         """What was not as it should be; each is given once."""
-        warnings, self._warnings = tuple(self._warnings), []
-        return warnings
+        taken: list[str] = []
+        while self._warnings:  # one by one: the writer's thread may add to them
+            taken.append(self._warnings.pop(0))
+        return tuple(taken)
 
     def let_go(self, _: sqlite3.Connection) -> None:
         """Close what is open."""
@@ -165,10 +165,12 @@ class JournalEnd:
         try:
             closed, rows = self._segments.rotate(catalogue, self.head, self._timeline.heads)
         except (sqlite3.Error, OSError) as error:
-            logger.warning("the next segment could not be begun", extra={"error": str(error)})
+            what = f"the next file of the journal cannot be begun: {_reason(error)}; the one that is full goes on"
+            self._warn_once("segment", f"{what}, and it is tried again")
             if self._segments.is_in_doubt:
                 self._untended = error  # what is written next must not follow a segment that may have ended
             return
+        self._told.discard("segment")
         self._timeline.begin(self._segments.path)
         self._on_closed(closed, rows)
 
@@ -221,6 +223,21 @@ class JournalEnd:
 
     def _note_head(self) -> None:
         self._marked_s = self._clock.monotonic_s()
-        # The mark lags at worst; an event whose commit stands is not refused because of it.
-        with suppress(OSError):
+        try:
             write_mark(self._mark_path, Mark(self.epoch, self.head))
+        except OSError as error:
+            # The mark lags at worst; an event whose commit stands is not refused because of it.
+            what = f"{self._mark_path} cannot be written: {_reason(error)}"
+            self._warn_once("mark", f"{what}; a lost end would go unnoticed back to the last time that it could")
+        else:
+            self._told.discard("mark")
+
+    def _warn_once(self, about: str, text: str) -> None:
+        """Until it is over: the same again says nothing new."""
+        if about not in self._told:
+            self._told.add(about)
+            self._warnings.append(text)
+
+
+def _reason(error: sqlite3.Error | OSError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

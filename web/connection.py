@@ -18,6 +18,7 @@ import anyio
 from bus.errors import AgoraError
 from bus.messages.base import Position
 from bus.messages.system import JOURNAL, EventPage, ReadEvents
+from bus.refusals import InvalidField
 from web import cursors
 from web.auth import Credential, Principal
 from web.cohort import Cohort
@@ -42,7 +43,7 @@ from web.gateway import ASK_TIMEOUT_S
 from web.hub import batch_frame
 from web.protocol import Session
 from web.ring import Batch
-from web.wire import encode_event, encode_page
+from web.wire import WHOLE, encode_event, encode_page
 
 logger = logging.getLogger(__name__)
 
@@ -322,6 +323,9 @@ class Connection:
         session = self._session
         try:
             answer = await self._shared.edge.ask(ask.to, ask.request, timeout_s=ask.timeout_s)
+        except InvalidField as error:
+            path = "params" if error.path == WHOLE else f"params.{error.path}"
+            self._take((session.refused(ask.id, InvalidField(path, error.reason)),))
         except AgoraError as error:
             self._take((session.refused(ask.id, error),))
         else:

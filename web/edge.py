@@ -18,12 +18,12 @@ from bus.errors import NoSuchActor
 from bus.messages.agents import agent_of
 from bus.messages.base import Message, R
 from bus.messages.base import Request as ActorRequest
-from bus.refusals import NotAuthenticated, NotFound, NotPermitted, Overloaded
+from bus.refusals import InvalidField, NotAuthenticated, NotFound, NotPermitted, Overloaded
 from web.auth import ANONYMOUS, Credential, Keyring, Principal, Scope, is_loopback
 from web.gateway import ASK_TIMEOUT_S, Gateway
 from web.hub import Hub
 from web.options import WebOptions
-from web.wire import decode, encode
+from web.wire import WHOLE, decode, encode
 
 CLIENTS_MAX = 1_024
 """Buckets that are kept; the longest unused goes first."""
@@ -126,9 +126,16 @@ class Edge:
         self._throttle.take(request.client.host if request.client else "local")
 
     async def ask(self, to: Address, request: ActorRequest[R], *, timeout_s: float = ASK_TIMEOUT_S) -> Answer[R]:
-        """Ask an actor. Raises what `Gateway.exchange` raises, and NotFound for an agent that there is not."""
+        """Ask an actor. Raises what `Gateway.exchange` raises, and NotFound for an agent that there is not.
+
+        A wrong field is named as the client named it: what a command holds as its `spec` is the whole of the body.
+        """
         try:
             return await self.gateway.exchange(to, request, timeout_s=timeout_s)
+        except InvalidField as error:
+            if error.path.partition(".")[0] != "spec":
+                raise
+            raise InvalidField(error.path.removeprefix("spec").lstrip(".") or WHOLE, error.reason) from error
         except NoSuchActor as error:
             agent = agent_of(to)
             if agent is None or error.address != to:

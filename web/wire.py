@@ -19,6 +19,8 @@ from bus.topics import is_valid_pattern, matches_any
 
 T = TypeVar("T")
 
+WHOLE = "the body"
+"""The path of what is wrong as a whole."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PATTERNS_MAX = 64
 """Patterns in one filter: more than there are event types is a mistake."""
@@ -189,7 +191,7 @@ def decode(body: bytes | msgspec.Raw, kind: type[T], path: str = "") -> T:
     except msgspec.ValidationError as error:
         raise _invalid(str(error), path) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(path or "the body", "is not JSON") from error
+        raise Malformed(path or WHOLE, "is not JSON") from error
 
 
 def _invalid(text: str, path: str) -> InvalidField:
@@ -200,7 +202,7 @@ def _invalid(text: str, path: str) -> InvalidField:
     if named:
         inner = f"{inner}.{named[1]}" if inner else named[1]
         reason = "is not known" if "unknown" in reason else "is required"
-    full = f"{path}.{inner}" if path and inner else path or inner or "the body"
+    full = f"{path}.{inner}" if path and inner else path or inner or WHOLE
     return InvalidField(full, reason[0].lower() + reason[1:])
 
 

@@ -5,6 +5,7 @@ Whatever line cannot be taken is told by its number, and the exit code is 1. Whe
 with `--sealed` holds the checkpoint that stands for them; one that is not what its hash says ends the import.
 """
 
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -108,7 +109,8 @@ async def _source(file: str) -> AsyncIterator[BinaryIO]:
 
 
 def _create(path: Path) -> BinaryIO:
-    return path.open("xb")
+    """A new file for its owner alone: the keys of personal text are in it."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 def _open(path: Path) -> BinaryIO:

@@ -38,7 +38,7 @@ def create_trigger(
 ) -> None:
     """Post a task, or wake an actor, for each event that matches, or when a position is reached."""
     if bool(title) == bool(wake):
-        raise BadUsage("say what happens: the title of a task, or --wake ACTOR")
+        raise BadUsage("say what happens: either the title of a task, or --wake ACTOR")
     post = TaskSpec(title=title, instructions=instructions, capability=capability, reward_msat=reward)
     spec = TriggerSpec(
         types=tuple(types or ()),

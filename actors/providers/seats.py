@@ -99,7 +99,7 @@ class Seat:
         self.latency_s = 0.0
         """What an answer takes lately; 0 when nobody knows."""
         self.asked_s = -math.inf
-        """When its last call began."""
+        """When its last call began or ended."""
         self._answered_s = -math.inf
         self.is_looked_at = False
         """Whether a look at it is under way."""
@@ -208,6 +208,7 @@ class Seat:
         """End a call. `label` is what the view shows of it. Returns what is to be recorded, if anything."""
         now_s, now_us = now
         self.in_flight -= 1
+        self.asked_s = now_s
         self._recent.append(label)
         transition = breakers.record(self.breaker, self._breaker_options, permit, outcome, now_s, jitter)
         return _events(transition, self.name, now_us)

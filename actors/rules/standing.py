@@ -59,4 +59,7 @@ def sound_task(field: str, spec: TaskSpec) -> TaskSpec:
     """The spec of a task that is posted later. Raises `InvalidField`."""
     if spec.after:
         raise InvalidField(f"{field}.after", "a task that is posted later comes after none that is there now")
-    return tasks.sound(spec)
+    try:
+        return tasks.sound(spec)
+    except InvalidField as error:
+        raise InvalidField(f"{field}{error.path.removeprefix('spec')}", error.reason) from error

@@ -98,6 +98,18 @@ async def test_by_latency_who_was_slow_is_asked_again_once_that_is_old_news() ->
             assert await taking(router, servers, 4.0) == "a", "the 30 s that it once took count no more"
 
 
+async def test_by_latency_no_more_than_a_part_of_completions_looks_into_old_news_however_many_are_slow() -> None:
+    async with FaultServer() as one, FaultServer() as two, FaultServer() as three:
+        servers = one, two, three
+        providers = [behind(server.url, name, timeout_s=600.0) for server, name in zip(servers, "abc", strict=True)]
+        async with routing(*providers, options=choosing("latency")) as router:
+            assert [await taking(router, servers, seconds) for seconds in (30.0, 20.0, 1.0)] == ["a", "b", "c"]
+            assert [await taking(router, servers, 1.0) for _ in range(12)] == ["c"] * 12
+            router.clock.advance(60.0)
+            asked = [await taking(router, servers, seconds) for seconds in (3.0, *[1.0] * 10, 3.0, 1.0)]
+            assert asked == ["a", *["c"] * 10, "b", "c"], "one in ten looks, and who was unasked for longest first"
+
+
 async def test_by_cost_the_cheapest_for_this_request_is_asked_and_then_the_next() -> None:
     async with FaultServer() as reader, FaultServer() as writer, FaultServer() as dear:
         providers = (

@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.providers import ProviderOptions
+from actors.providers.attempts import AttemptFailed
 from actors.providers.discovery import EXTRACTIVE
 from actors.providers.settings import RouterOptions
 from actors.router import Reconfigure
-from actors.rules.cascade import CascadeOptions
+from actors.rules.cascade import CascadeOptions, ErrorClass
+from bus.messages.base import CompletionId
 from bus.messages.completions import (
     ROUTER,
     CancelCompletion,
@@ -22,15 +24,18 @@ from bus.messages.completions import (
     CompletionFailed,
     CompletionRequested,
 )
-from bus.refusals import AllProvidersFailed, BudgetExhausted, IllegalTransition
+from bus.refusals import AllProvidersFailed, BudgetExhausted, Halted, IllegalTransition
+from bus.switch import Switch
 from tests.support.fault_server import TEXT, FaultServer, Sickness
 from tests.support.routing import FIRST, behind, request, routing
 
-HEDGED = msgspec.structs.replace(request(), hedge_after_s=0.02)
+PATIENCE_S = 600.0
+"""So long nobody ends anything by himself: what is over before was ended."""
+HEDGED = msgspec.structs.replace(request(deadline_s=PATIENCE_S), hedge_after_s=0.02)
 
 
 def named(server: FaultServer, name: str, *, price: str = "0") -> ProviderOptions:
-    return behind(server.url, name, price=price)
+    return behind(server.url, name, price=price, timeout_s=PATIENCE_S, stall_s=PATIENCE_S)
 
 
 async def test_a_hedge_answers_beside_an_attempt_that_says_nothing_and_the_loser_is_hung_up_on() -> None:
@@ -132,8 +137,49 @@ async def _refused(asked: Awaitable[object]) -> None:
         await asked
 
 
+async def test_a_report_that_is_told_twice_counts_once() -> None:
+    async with (
+        FaultServer(Sickness.HELD) as first,
+        FaultServer() as second,
+        routing(named(first, FIRST), named(second, "second")) as router,
+    ):
+        asked = asyncio.create_task(router.system.ask(ROUTER, request(deadline_s=PATIENCE_S), timeout_s=10))
+        await first.called(1)
+        told = AttemptFailed(CompletionId("m-1"), 1, ErrorClass.SERVER, "it broke", 0.0, 0.1)
+        await router.system.ask(ROUTER, told)
+        assert (await asked).provider == "second"
+        await router.system.ask(ROUTER, told)
+        first.release()
+        await first.all_closed()  # its answer comes too late to be one
+        assert [failed.provider for failed in router.events(CompletionAttemptFailed)] == [FIRST]
+        assert len(router.events(CompletionCompleted)) == 1
+        view = await router.provider()
+        assert (view.outcomes, view.in_flight) == (("server",), 0)
+
+
+async def test_once_everything_is_halted_a_completion_under_way_is_asked_of_nobody_else() -> None:
+    switch = Switch()
+    async with (
+        FaultServer(Sickness.HELD) as first,
+        FaultServer() as second,
+        routing(named(first, FIRST), named(second, "second"), switch=switch) as router,
+    ):
+        under_way = asyncio.create_task(router.system.ask(ROUTER, request(deadline_s=PATIENCE_S), timeout_s=10))
+        await first.called(1)
+        switch.is_halted = True
+        first.drop()
+        with pytest.raises(Halted):
+            await under_way
+        with pytest.raises(Halted):
+            await router.complete()
+        switch.is_halted = False
+        first.sickness = Sickness.HEALTHY
+        assert (await router.complete()).provider == FIRST
+        assert (first.calls, second.calls) == (2, 0)
+
+
 async def test_who_gives_up_cancels_by_the_ticket_that_only_he_knows() -> None:
-    asked = msgspec.structs.replace(request(), ticket="scout/t-1/1/1")
+    asked = msgspec.structs.replace(request(deadline_s=PATIENCE_S), ticket="scout/t-1/1/1")
     async with FaultServer(Sickness.HANGS) as server, routing(named(server, FIRST, price="1")) as router:
         pending = asyncio.create_task(router.system.ask(ROUTER, asked))
         await server.called(1)
@@ -193,9 +239,10 @@ async def test_an_attempt_that_has_become_dearer_since_its_call_began_reserves_t
 
 async def test_cancelling_many_at_once_leaves_no_place_taken_and_no_money_reserved() -> None:
     async with FaultServer(Sickness.HANGS) as server:
-        few = behind(server.url, price="1", concurrency_max=5)
+        few = msgspec.structs.replace(named(server, FIRST, price="1"), concurrency_max=5)
         async with routing(few) as router:
-            asked: list[Complete] = [msgspec.structs.replace(request(), ticket=f"n-{n}") for n in range(20)]
+            lasting = request(deadline_s=PATIENCE_S)
+            asked: list[Complete] = [msgspec.structs.replace(lasting, ticket=f"n-{n}") for n in range(20)]
             pending = [asyncio.create_task(router.system.ask(ROUTER, one)) for one in asked]
             await server.called(5)
             for one in asked:

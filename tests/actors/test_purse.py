@@ -12,7 +12,9 @@ from actors.providers.settings import RouterOptions
 from actors.purse import Neighbours
 from actors.rules.allowance import ALLOWANCE
 from actors.runtime import ChildSpec
+from actors.runtime.log import Blobs
 from actors.runtime.simulation import MemoryJournal
+from bus.envelope import Batch
 from bus.messages.base import AccountId, Event, TransferId
 from bus.messages.completions import ROUTER, CompletionCompleted, CompletionUnknown
 from bus.messages.ledger import LEDGER, AccountOpened, CheckConservation, ReadBalances, Transfer
@@ -25,9 +27,9 @@ from bus.messages.routing import (
     ReconcileSpending,
     SpendingReconciled,
 )
-from bus.refusals import InvalidField
+from bus.refusals import AllProvidersFailed, InvalidField
 from tests.support.fault_server import FaultServer, Sickness
-from tests.support.routing import Routing, behind, routing
+from tests.support.routing import Routing, behind, request, routing
 
 BOOKS = ChildSpec(LEDGER, lambda: Ledger(LedgerOptions()))
 KNOWN = Neighbours(ledger=LEDGER)
@@ -81,6 +83,51 @@ async def test_a_paid_call_is_made_although_the_disk_stands_still_once_its_slice
         pending = asyncio.create_task(router.complete())
         await server.called(2)
         await pending
+
+
+class Standing(MemoryJournal):
+    """A journal whose disk stands still until it is told to go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_asked = asyncio.Event()
+        self.goes_on = asyncio.Event()
+
+    async def write(self, batch: Batch, blobs: Blobs) -> None:
+        self.is_asked.set()
+        await self.goes_on.wait()
+        await super().write(batch, blobs)
+
+
+@pytest.mark.parametrize("allowance", [0, 100_000])
+async def test_nothing_that_costs_is_sent_before_its_money_is_committed(allowance: int) -> None:
+    journal = Standing()
+    options = msgspec.structs.replace(LIMITED, allowance_usd_micros=allowance)
+    async with FaultServer() as dear, FaultServer() as free:
+        far = msgspec.structs.replace(paid(dear), location="remote")
+        async with routing(far, behind(free.url, "near"), journal=journal, options=options) as router:
+            asked = [asyncio.create_task(router.complete(deadline_s=60.0)) for _ in range(3)]
+            local = msgspec.structs.replace(request(), privacy="local")
+            asked.append(asyncio.create_task(router.system.ask(ROUTER, local, timeout_s=10)))
+            await free.called(1)  # which costs nothing, and was asked for last
+            sent = dear.calls
+            journal.goes_on.set()
+            assert sent == 0
+            assert [(await one).provider for one in asked] == ["primary"] * 3 + ["near"]
+            assert dear.calls == 3
+
+
+async def test_nothing_is_sent_for_which_the_wait_for_the_disk_has_left_no_time() -> None:
+    journal = Standing()
+    options = msgspec.structs.replace(LIMITED, allowance_usd_micros=0)
+    async with FaultServer() as dear, routing(paid(dear), journal=journal, options=options) as router:
+        asked = asyncio.create_task(router.complete(deadline_s=5.0))
+        await journal.is_asked.wait()
+        router.clock.advance(4.96)
+        journal.goes_on.set()
+        with pytest.raises(AllProvidersFailed, match=r"late: .* nothing was sent"):
+            await asked
+        assert dear.calls == 0
 
 
 async def test_what_a_crash_left_of_a_slice_counts_as_spent_until_it_is_reconciled() -> None:

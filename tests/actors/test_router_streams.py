@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from actors.providers.discovery import EXTRACTIVE
-from actors.providers.options import DialectName
+from actors.providers.options import DialectName, ProviderOptions
 from actors.providers.settings import RouterOptions
 from actors.purse import Neighbours
 from actors.rules.cascade import ErrorClass
@@ -29,6 +29,11 @@ from tests.support.fault_server import TEXT, TOKENS_IN, TOKENS_OUT, FaultServer,
 from tests.support.routing import DOCUMENT, FIRST, behind, request, routing
 
 DIALECTS: tuple[DialectName, ...] = ("openai", "ollama", "anthropic", "gemini")
+
+
+def patient(server: FaultServer, *, price: str = "0") -> ProviderOptions:
+    """A provider whose own limits end nothing: what is over was ended."""
+    return behind(server.url, price=price, timeout_s=600.0, stall_s=600.0)
 
 
 def patience_s(sickness: Sickness) -> float:
@@ -128,8 +133,8 @@ async def test_a_dead_primary_costs_a_stream_nothing() -> None:
 
 
 async def test_who_cancels_a_stream_closes_its_socket_and_blames_nobody() -> None:
-    async with FaultServer(Sickness.STREAM_HELD) as held, routing(behind(held.url, price="1")) as router:
-        begun = await router.system.ask(ROUTER, StreamCompletion(request()))
+    async with FaultServer(Sickness.STALLS) as stalling, routing(patient(stalling, price="1")) as router:
+        begun = await router.system.ask(ROUTER, StreamCompletion(request(deadline_s=600.0)))
         await router.system.ask(ROUTER, ReadStream(begun.completion))
         await router.system.ask(ROUTER, CancelCompletion(begun.completion))
         view = await router.provider()
@@ -138,14 +143,13 @@ async def test_who_cancels_a_stream_closes_its_socket_and_blames_nobody() -> Non
         assert (failed.error, failed.cost_usd_micros > 0) == ("cancelled", True)
         with pytest.raises(NotFound):
             await router.system.ask(ROUTER, ReadStream(begun.completion))
-        held.release()
-        await held.all_closed()
+        await stalling.all_closed()
 
 
 async def test_a_reader_who_has_gone_is_hung_up_on() -> None:
     options = RouterOptions(reader_gone_s=0.5)
-    async with FaultServer(Sickness.HANGS) as sick, routing(behind(sick.url), options=options) as router:
-        begun = await router.system.ask(ROUTER, StreamCompletion(request()))
+    async with FaultServer(Sickness.HANGS) as sick, routing(patient(sick), options=options) as router:
+        begun = await router.system.ask(ROUTER, StreamCompletion(request(deadline_s=600.0)))
         await sick.called(1)
         await sick.all_closed()
         assert [failed.error for failed in router.events(CompletionFailed)] == ["cancelled"]

@@ -30,6 +30,8 @@ ARGUMENTS = (
 )
 PATIENCE_MS = 15_000
 """How long an expectation may take to come true: a loaded machine draws slowly."""
+BACK_MS = 60_000
+"""How long a page may take to find a server that has come back: between two tries it waits up to ten seconds."""
 SCRIPTED = "http://agora.test"
 """Where the page's files stand when there is no server."""
 

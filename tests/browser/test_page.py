@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from playwright.async_api import Page, Response, expect
 
-from tests.browser.chrome import PATIENCE_MS, Scheme, window
+from tests.browser.chrome import BACK_MS, PATIENCE_MS, Scheme, window
 from tests.support.ports import free_port
 from tests.support.served import Served, served
 
@@ -288,7 +288,7 @@ async def test_a_restart_of_the_server_is_said_survived_and_leaves_no_gap_or_dup
             await expect(page.get_by_text("reconnecting")).to_be_visible()
             await expect(page.get_by_role("option", name=re.compile("finished “Brief before”"))).to_be_visible()
         async with served(tmp_path, "--port", port) as server:
-            await expect(page.get_by_text("live", exact=True)).to_be_visible()
+            await expect(page.get_by_text("live", exact=True)).to_be_visible(timeout=BACK_MS)
             assert await post(server, "Brief after") != task
             await expect(page.get_by_role("option", name=re.compile("finished “Brief after”"))).to_be_visible()
             ends = await page.get_by_role("option", name=re.compile("finished")).all_inner_texts()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Locator, expect
 
-from tests.browser.chrome import PATIENCE_MS, window
+from tests.browser.chrome import BACK_MS, PATIENCE_MS, window
 from tests.browser.stage import event, staged
 from tests.browser.test_page import expect_completed, post
 from tests.support.ports import free_port
@@ -175,7 +175,7 @@ async def test_a_page_that_could_not_be_fetched_says_so_and_comes_with_the_serve
             await page.keyboard.press("s")
             await expect(page.get_by_role("alert")).to_contain_text("the server does not answer")
         async with served(tmp_path, "--port", port):
-            await expect(page.get_by_role("heading", name="System", level=1)).to_be_visible()
+            await expect(page.get_by_role("heading", name="System", level=1)).to_be_visible(timeout=BACK_MS)
             await expect(page.get_by_role("alert")).to_have_count(0)
 
 

@@ -3,7 +3,7 @@
  * FAULT="kill:N" ends the process in the middle of its Nth write or sync of a database, half of a write done;
  * FAULT="eio:N" lets that one fail. What is written to other files is left alone; FAULT_FILE, a part of a name, takes
  * the place of the databases. To FAULT_TRACE goes what is written and synced, a line each: "write" or "sync", and the
- * name of the file. */
+ * name of the file; and with "hit" before it what met the fault. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -43,6 +43,7 @@ static int is_due(int fd, const char *what) {
     if (!strstr(path, file ? file : ".sqlite")) return 0;
     trace(what, path);
     if (atomic_fetch_add(&count, 1) + 1 != at) return 0;
+    trace(what[0] == 'w' ? "hit write" : "hit sync", path);
     return is_kill ? 1 : 2;
 }
 

@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from pathlib import Path
 
 import pytest
@@ -147,6 +147,22 @@ async def test_a_journal_of_a_newer_version_is_refused_and_left_alone(tmp_path: 
         async with opened(tmp_path):
             pass
     assert (refusal.value.found, refusal.value.known) == (7, 2)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["blobs.sqlite", "keys.sqlite", "segments/0000000000000001.sqlite"])
+async def test_any_file_of_a_newer_version_is_refused_by_its_name_and_left_alone(tmp_path: Path, name: str) -> None:
+    async with opened(tmp_path) as store:
+        await write(store, records(1, 5), blob(b"content"))
+    path = tmp_path / name
+    with closing(sqlite3.connect(path)) as connection:
+        (known,) = connection.execute("PRAGMA user_version").fetchone()
+        connection.execute("PRAGMA user_version = 7")
+    before = path.read_bytes()
+    with pytest.raises(UnknownSchema, match=path.name) as refusal:
+        async with opened(tmp_path):
+            pass
+    assert (refusal.value.found, refusal.value.known) == (7, known)
     assert path.read_bytes() == before
 
 

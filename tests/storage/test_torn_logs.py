@@ -70,12 +70,12 @@ async def _written(directory: Path) -> Path:
             clock.advance(2)  # the mark follows
             content = _content(store.head + 1)
             await write(store, _events(store.head + 1), {BlobId(sha256(content).hexdigest()): content})
+            await store.contents.keep({})  # the writer's thread has noted the head before the clock goes on
             await transcripts.add([row(number + 1)])
             if number % 4 == 3:
                 actors = {Address("ledger"): ActorState.of(store.head, store.head, b"%d" % number * 1_000)}
                 await checkpoints.save(description(), actors, keep=[one.checkpoint for one in await checkpoints.list()])
-        await store.contents.keep({})  # the writer's thread has done what followed the last write
-        await store.search(SearchEvents("number"))  # and the keeper's what follows the end of a segment
+        await store.search(SearchEvents("number"))  # the keeper's thread has done what follows the end of a segment
         shutil.copytree(directory, copy, ignore=shutil.ignore_patterns("*.new", "*-shm"))
     for path in (copy / "c").glob("checkpoints.sqlite*"):
         path.rename(copy / path.name)

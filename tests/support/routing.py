@@ -29,6 +29,7 @@ from bus.messages.completions import (
     StreamCompletion,
 )
 from bus.messages.system import JOURNAL, SaveCheckpoint
+from bus.switch import Switch
 
 E = TypeVar("E", bound=Event)
 
@@ -139,6 +140,7 @@ async def routing(
     options: RouterOptions | None = None,
     neighbours: Neighbours | None = None,
     recordings: Recordings | None = None,
+    switch: Switch | None = None,
     others: Sequence[ChildSpec] = (),
 ) -> AsyncIterator[Routing]:
     journal, clock = journal or MemoryJournal(), clock or VirtualClock()
@@ -148,6 +150,9 @@ async def routing(
         await system.start(
             ChildSpec(JOURNAL, lambda: Checkpoints(routing.checkpoints)),
             *others,
-            ChildSpec(ROUTER, lambda: Router(options, environment or {}, neighbours=neighbours, recordings=recordings)),
+            ChildSpec(
+                ROUTER,
+                lambda: Router(options, environment or {}, switch, neighbours=neighbours, recordings=recordings),
+            ),
         )
         yield routing

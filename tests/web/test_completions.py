@@ -94,7 +94,11 @@ async def test_a_dead_primary_is_not_the_clients_business() -> None:
 
 @pytest.mark.parametrize("is_streamed", [False, True])
 async def test_a_client_that_hangs_up_closes_the_providers_socket(is_streamed: bool) -> None:
-    async with FaultServer(Sickness.HANGS) as sick, cascade_server(behind(sick.url)) as (url, router):
+    patient = 600.0  # whoever ends the call, it is not the provider's own limits
+    async with (
+        FaultServer(Sickness.HANGS) as sick,
+        cascade_server(behind(sick.url, timeout_s=patient, stall_s=patient)) as (url, router),
+    ):
         body = {"model": "agora", "messages": MESSAGES, "stream": is_streamed}
         headers = {"authorization": f"Bearer {TOKEN}"}
         async with aiohttp.ClientSession(headers=headers) as session:

@@ -5,9 +5,11 @@ from starlette.requests import Request
 
 from bus.clock import VirtualClock
 from bus.envelope import Answer
-from bus.messages.base import Done, Position, TaskId
-from bus.messages.tasks import TaskAccepted, TaskState
-from bus.refusals import NotAuthenticated, NotPermitted, Overloaded
+from bus.errors import NoSuchActor
+from bus.messages.agents import ReadAgent, agent_address
+from bus.messages.base import AgentId, Done, Position, TaskId
+from bus.messages.tasks import COORDINATOR, CreateTask, TaskAccepted, TaskSpec, TaskState
+from bus.refusals import InvalidField, NotAuthenticated, NotFound, NotPermitted, Overloaded
 from tests.web.support import READER, TOKEN, World, bearer
 from web.auth import ANONYMOUS, Scope
 from web.edge import CLIENTS_MAX, Throttle, with_position
@@ -96,3 +98,20 @@ def test_a_reply_carries_the_position_of_its_first_event() -> None:
     accepted = TaskAccepted(TaskId("t-1"), TaskState.CREATED)
     assert with_position(Answer(accepted, Position(7), Position(9))) == b'{"task":"t-1","state":"created","position":7}'
     assert with_position(Answer(Done(), Position(7), Position(9))) == b'{"position":7}'
+
+
+async def test_a_field_that_an_actor_refuses_is_named_as_the_client_named_it() -> None:
+    world = World()
+    for path, named in (("spec.title", "title"), ("spec", "the body"), ("specimen.a", "specimen.a"), ("by", "by")):
+        world.gateway.replies[CreateTask] = InvalidField(path, "is odd")
+        with pytest.raises(InvalidField, match="is odd") as refusal:
+            await world.edge.ask(COORDINATOR, CreateTask(TaskSpec("x")))
+        assert refusal.value.path == named
+
+
+async def test_an_agent_that_there_is_not_is_not_found_and_any_other_actor_is_not_running() -> None:
+    world = World()
+    with pytest.raises(NotFound, match="no agent is called 'nobody'"):
+        await world.edge.ask(agent_address(AgentId("nobody")), ReadAgent())
+    with pytest.raises(NoSuchActor):
+        await world.edge.ask(COORDINATOR, ReadAgent())

@@ -82,7 +82,7 @@ export function TopBar() {
   const [whole] = useSignals(state);
   return html`
     <header class="topbar">
-      <span class="served" title="The run that is served">${whole ? html`<span class="faint">run</span> <b>${whole.run}</b>${whole.status && !["running", "halted", "past"].includes(whole.status) ? html` <span class="badge">${whole.status}</span>` : ""}` : "Agora"}</span>
+      <span class="served" title="The run that is served">${whole ? html`<span class="faint">run</span> <b>${whole.run}</b>${whole.status && !["running", "halted", "past"].includes(whole.status) ? html` <span class="badge">${whole.status.replace("_", " ")}</span>` : ""}` : "Agora"}</span>
       <${Live} />
       <${Rate} />
       <${Spend} />

@@ -122,7 +122,7 @@ def test_a_cancelled_schedule_posts_nothing_more() -> None:
         (ScheduleSpec(TASK, delay_s=1.0, cron="* * * * *"), "spec"),
         (ScheduleSpec(TASK, delay_s=-1.0), "spec.delay_s"),
         (ScheduleSpec(TASK, at_us=-1), "spec.at_us"),
-        (ScheduleSpec(TaskSpec(""), delay_s=1.0), "spec.title"),
+        (ScheduleSpec(TaskSpec(""), delay_s=1.0), "spec.task.title"),
         (ScheduleSpec(TaskSpec("x", after=(TaskId("t-1"),)), delay_s=1.0), "spec.task.after"),
     ],
 )

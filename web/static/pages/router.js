@@ -126,7 +126,7 @@ function Charts({ events, names, rows }) {
     if (which === "spend") return sums(events, ["all"], () => "all", ({ data: { cost_usd_micros } }) => cost_usd_micros);
     return load.columns(3);
   }, [which, provider, events, rows]);
-  const empty = { latency: `${provider} has not answered twice yet.`, spend: "Not twice has anything been answered yet.", load: "The first readings come within seconds." };
+  const empty = { latency: `The line begins with the second answer of ${provider}.`, spend: "The line begins with the second answer.", load: "The first readings come within seconds." };
   return html`
     <${Panel} title="Over time" name="charts" aside=${html`
       ${which === "latency" && names.length > 1 && html`<select aria-label="Provider" value=${provider} onChange=${(event) => setChosen(event.target.value)}>${names.map((name) => html`<option value=${name}>${name}</option>`)}</select>`}
