@@ -21,15 +21,13 @@ from storage.database import WalKeeper, unless_full
 from storage.errors import CorruptJournal
 from storage.keys import Keys
 from storage.layout import Layout, Segment, epoch_hash
-from storage.mark import MARK_NAME, Mark, UnreadableMark, read_mark, write_mark
+from storage.mark import MARK_NAME, Mark, MarkFile, UnreadableMark, read_mark
 from storage.migration import JOURNAL_NAME
 from storage.removal import remove
 from storage.rows import Rows
 from storage.segments import SegmentLimits, Segments
 from storage.timeline import Timeline, release
 from storage.transactions import transaction
-
-MARK_EVERY_S = 1.0
 
 OnClosed = Callable[[Segment, sqlite3.Connection], None]
 
@@ -49,8 +47,7 @@ class JournalEnd:
         """Makes what `write` takes."""
         self._timeline = Timeline(self.rows)
         self._on_closed = on_closed
-        self._mark_path = directory / MARK_NAME
-        self._marked_s = clock.monotonic_s()
+        self._mark = MarkFile(directory / MARK_NAME)
         self.epochs: tuple[tuple[int, Position], ...] = ()
         self._warnings: list[str] = []
         self._told: set[str] = set()
@@ -94,6 +91,7 @@ class JournalEnd:
         self._segments.close()
         self._blobs.close()
         self._keys.close()
+        self._mark.close()
 
     def begin(self, catalogue: sqlite3.Connection) -> None:
         """On the writer's thread: check the files, take up the end, and see whether it came back shorter."""
@@ -118,6 +116,7 @@ class JournalEnd:
             remove(self.layout.directory / self.layout.open.text_name)  # it says what stood at the lost positions
         elif epochs:
             self.epochs = tuple(epochs)
+            self._note_head()
             return
         begun_us = self._clock.now_us()
         with transaction(catalogue):
@@ -133,8 +132,7 @@ class JournalEnd:
         return epoch, Position(after)
 
     def finish(self, _: sqlite3.Connection) -> None:
-        """Note the head and empty the log, before all is closed. Raises sqlite3.Error."""
-        self._note_head()
+        """Empty the log, before all is closed. Raises sqlite3.Error."""
         self._empty_wal(self._segments.empty_wal)
 
     def write(self, catalogue: sqlite3.Connection, batch: Batch, blobs: Mapping[BlobId, bytes]) -> None:
@@ -146,6 +144,7 @@ class JournalEnd:
             self._blobs.put(blobs)
         self._keys.save()
         self._timeline.write(self._segments.rows, batch)
+        self._note_head()
         if self._segments.is_full(self.head):
             self._rotate(catalogue)
 
@@ -157,8 +156,6 @@ class JournalEnd:
             self._empty_wal(self._segments.tend)
         except (sqlite3.Error, OSError) as error:
             self._untended = error
-        if self._clock.monotonic_s() - self._marked_s >= MARK_EVERY_S:
-            self._note_head()
 
     def _rotate(self, catalogue: sqlite3.Connection) -> None:
         """Begin the next segment; where that fails, the open one goes on and the next batch tries again."""
@@ -214,20 +211,20 @@ class JournalEnd:
 
     def _read_mark(self) -> Mark | None:
         try:
-            return read_mark(self._mark_path)
+            return read_mark(self._mark.path)
         except UnreadableMark as error:
             self._warnings.append(
-                f"{self._mark_path} cannot be read ({error}); a lost end would go unnoticed this once"
+                f"{self._mark.path} cannot be read ({error}); a lost end would go unnoticed this once"
             )
             return None
 
     def _note_head(self) -> None:
-        self._marked_s = self._clock.monotonic_s()
         try:
-            write_mark(self._mark_path, Mark(self.epoch, self.head))
+            self._mark.note(Mark(self.epoch, self.head))
         except OSError as error:
+            self._mark.close()
             # The mark lags at worst; an event whose commit stands is not refused because of it.
-            what = f"{self._mark_path} cannot be written: {_reason(error)}"
+            what = f"{self._mark.path} cannot be written: {_reason(error)}"
             self._warn_once("mark", f"{what}; a lost end would go unnoticed back to the last time that it could")
         else:
             self._told.discard("mark")

@@ -32,9 +32,10 @@ async def test_where_the_next_segment_cannot_be_begun_the_open_one_goes_on_and_i
         assert (await store.verify()).problem == ""
 
 
-async def test_a_mark_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+async def test_a_mark_that_cannot_be_written_is_said_once(tmp_path: Path) -> None:
+    await anyio.Path(tmp_path / "journal.mark").mkdir()
     async with opened(tmp_path) as store:
-        await write(store, records(1, 10))
-        await anyio.Path(tmp_path / "journal.mark.new").mkdir()
+        for _ in range(3):
+            await write(store, records(store.head + 1, 10))
     told = store.take_warnings()
-    assert ["journal.mark cannot be written: Is a directory" in one for one in told] == [True], told
+    assert sum("journal.mark cannot be written: Is a directory" in one for one in told) == 1, told
