@@ -55,14 +55,14 @@ GROUPS = (
         ((str(Path(PYTHON).with_name("lint-imports")), "--no-cache", "--no-logo"),),
         minutes_max=1,
     ),
-    Group("fast", "tests of under a second each", _pytest("not slow and not browser and not long", "-n", "auto"), 5),
+    Group("fast", "tests of under a second each", _pytest("not slow and not browser and not long", "-n", "auto"), 10),
     Group(
         "slow",
         "tests with real processes, disks and sockets",
         _pytest("slow and not browser and not long", "-n", "auto", "--dist", "worksteal"),
         15,
     ),
-    Group("browser", "tests in a real Chromium", _pytest("browser and not long"), 8, needs_chromium=True),
+    Group("browser", "tests in a real Chromium", _pytest("browser and not long"), 15, needs_chromium=True),
     Group("bench", "every benchmark once, in small", ((PYTHON, "-m", "tests.bench", "--quick"),), minutes_max=5),
     Group("long", "thousands of seeds and crashes", _pytest("long", "--hypothesis-profile=long"), minutes_max=240),
 )
