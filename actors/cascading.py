@@ -124,7 +124,7 @@ class Cascading(Purse):
         if any(isinstance(event, BreakerOpened) for event in events):
             self._breaker_opened()
         if consequence.disables and self._options.cascade.on_disabled == "stop":
-            self._fail(call, ended.error, ended.reason, self._nobody(call, f"{seat.name} was disabled by it"))
+            self._fail(call, ended.error, ended.reason, self._nobody(call, GiveUp(f"{seat.name} was disabled by it")))
         elif consequence.next is Next.STOP:
             refusal = _refusal(ended.error, seat.name, ended.reason)
             self._fail(call, ended.error, ended.reason, refusal)
@@ -201,7 +201,7 @@ class Cascading(Purse):
             raise refused
         choice = self._choose(call)
         if refused is None and isinstance(choice, GiveUp):
-            raise self._nobody(call, choice.reason)
+            raise self._nobody(call, choice)
         if refused is not None:
             self._note(notes)
             return refused
@@ -266,9 +266,9 @@ class Cascading(Purse):
                 self.start_timer(call.completion, delay_s, CallDue(call.completion, is_next_round=True))
             case NextRound():
                 self._follow(call, GiveUp("too many completions had to be tried again of late"))
-            case GiveUp(reason):
+            case GiveUp():
                 error = call.attempted[-1].error if call.attempted else UNAVAILABLE
-                self._fail(call, error, reason, self._nobody(call, reason))
+                self._fail(call, error, choice.reason, self._nobody(call, choice))
 
     def _refused_money(self, call: Call, seat: Seat) -> Refused | None:
         """Why an attempt there may not cost what it may cost: prices may have changed since the call began."""
@@ -302,8 +302,8 @@ class Cascading(Purse):
     def _hedge_after_s(self, call: Call) -> float:
         return call.request.hedge_after_s or self._options.cascade.hedge_after_s
 
-    def _nobody(self, call: Call, reason: str) -> Refused:
-        return self._seats.refusal(self.state.cascade, call, reason, self.monotonic_s)
+    def _nobody(self, call: Call, end: GiveUp) -> Refused:
+        return self._seats.refusal(self.state.cascade, call, end, self.monotonic_s)
 
     def _look_again(self, seat: Seat) -> None:
         """A place came free: let those who wait for it look again, in a fair order, until one has to go on waiting."""

@@ -19,10 +19,11 @@ import anyio.to_thread
 import msgspec
 
 from actors.readable import ReadableFiles
+from actors.reads import Reads
 from actors.rules import transcripts as rules
 from actors.rules.redaction import Redactor
-from actors.runtime import Actor, Deferred, Job
-from bus.errors import AgoraError, StorageError
+from actors.runtime import Actor, Job
+from bus.errors import StorageError
 from bus.mailbox import Overflow
 from bus.messages.base import CompletionId, Message, Microseconds, RunId
 from bus.messages.system import SystemWarning
@@ -36,7 +37,7 @@ from bus.messages.transcripts import (
     TranscriptRow,
     TranscriptSummary,
 )
-from bus.refusals import InvalidField, NotFound, Overloaded
+from bus.refusals import InvalidField, NotFound
 
 FLUSH_S = 0.25
 """How long a completion may wait to be written with others."""
@@ -94,7 +95,7 @@ class CompletionLog(Actor):
         self._waiting: deque[Transcript] = deque()
         self._is_flushing = False
         self._missed = 0
-        self._reads = 0
+        self._reads = Reads(self, "the completion log", READS_MAX)
         self._has_warned = False
         directory = Path(options.directory)
         self._readable = ReadableFiles(directory, options.directory_bytes_max) if options.directory else None
@@ -127,53 +128,36 @@ class CompletionLog(Actor):
         for transcript in reversed(self._waiting):
             if transcript.completion == query.completion:
                 return rules.redacted(transcript, self._keeping, self._redactor, self._run)
-        self._begin_read()
-        self.perform(self._read, self.defer(), query.completion)
+        self._reads.begin(self._read, query.completion)
         return None
 
-    def on_list_transcripts(self, query: ListTranscripts) -> TranscriptPage | None:
+    def on_list_transcripts(self, query: ListTranscripts) -> None:
         if not 1 <= query.limit <= TRANSCRIPTS_LIMIT_MAX:
             raise InvalidField("limit", f"must be from 1 to {TRANSCRIPTS_LIMIT_MAX}")
-        self._begin_read()
-        self.perform(self._page, self.defer(), query)
-        return None
+        self._reads.begin(self._page, query)
 
     @property
     def _keeping(self) -> rules.Keeping:
         return rules.Keeping(self._options.keeps == "full", self._options.is_local_kept)
 
-    def _begin_read(self) -> None:
-        if self._reads >= READS_MAX:
-            raise Overloaded("the completion log", 1.0)
-        self._reads += 1
-
-    async def _read(self, job: Job, deferred: Deferred[Transcript], completion: CompletionId) -> None:
+    async def _read(self, _: Job, completion: CompletionId) -> Transcript:
+        content = await self._store.read(completion)
+        if content is None:
+            raise NotFound("completion in the log", completion)
         try:
-            content = await self._store.read(completion)
-            if content is None:
-                deferred.refuse(NotFound("completion in the log", completion))
-            else:
-                deferred.answer(msgspec.json.decode(content, type=Transcript))
+            return msgspec.json.decode(content, type=Transcript)
         except msgspec.DecodeError as error:
-            deferred.refuse(StorageError(f"completion {completion} cannot be read: {error}"))
-        except AgoraError as error:
-            deferred.refuse(error)
-        finally:
-            self._reads -= 1
+            raise StorageError(f"completion {completion} cannot be read: {error}") from error
 
-    async def _page(self, job: Job, deferred: Deferred[TranscriptPage], query: ListTranscripts) -> None:
+    async def _page(self, job: Job, query: ListTranscripts) -> TranscriptPage:
+        if self._waiting and not self._is_flushing:
+            await self._flush(job)
+        found = await self._store.page(query.agent, query.task, query.before_us, query.limit)
         try:
-            if self._waiting and not self._is_flushing:
-                await self._flush(job)
-            found = await self._store.page(query.agent, query.task, query.before_us, query.limit)
             summaries = tuple(msgspec.json.decode(one, type=TranscriptSummary) for one in found)
-            deferred.answer(TranscriptPage(summaries, self._options.keeps, self._missed))
         except msgspec.DecodeError as error:
-            deferred.refuse(StorageError(f"a completion's summary cannot be read: {error}"))
-        except AgoraError as error:
-            deferred.refuse(error)
-        finally:
-            self._reads -= 1
+            raise StorageError(f"a completion's summary cannot be read: {error}") from error
+        return TranscriptPage(summaries, self._options.keeps, self._missed)
 
     async def _flush(self, job: Job) -> None:
         self._is_flushing = True

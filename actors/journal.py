@@ -244,7 +244,7 @@ class Journal(Actor):
         )
 
     async def _page(self, _: Job) -> CheckpointPage:
-        return CheckpointPage(await self._checkpoints.list())
+        return await self._checkpoints.page()
 
     async def _pin(self, _: Job, command: PinCheckpoint) -> CheckpointView:
         name = await found_name(self._checkpoints, command.checkpoint)

@@ -73,7 +73,7 @@ class Saving:
         try:
             with anyio.fail_after(SAVE_TIMEOUT_S):
                 await self._log.committed(position)
-                older = [view.checkpoint for view in await self._checkpoints.list()]
+                older = await self._checkpoints.older()
                 keep = rules.kept([name for name in older if name != f"c-{position}"], self._keep)
                 view = await self._checkpoints.save(description, last.states, keep=keep, changes=last.changes)
         except TimeoutError as error:

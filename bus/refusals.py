@@ -230,6 +230,12 @@ class AllProvidersThrottled(AllProvidersFailed):
         self.retry_after_s = retry_after_s
 
 
+class NoTimeLeft(AllProvidersFailed):
+    """The deadline was over before any provider had answered; `attempts` says who was tried (HTTP 504)."""
+
+    code = "no_time_left"
+
+
 class NotCapable(Refused):
     """No provider of the cascade declares what the request needs (HTTP 422)."""
 

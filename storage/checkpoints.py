@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 import anyio.to_thread
@@ -18,10 +19,10 @@ import msgspec
 from bus.address import Address
 from bus.errors import StorageError
 from bus.messages.base import Position
-from bus.messages.system import CheckpointView
+from bus.messages.system import CheckpointPage, CheckpointView
 from bus.refusals import NotFound
 from storage import queries, shelf
-from storage.database import Database, WalKeeper, is_full, move_aside
+from storage.database import Database, WalKeeper, Work, is_full, move_aside
 from storage.directory import DirectoryLock
 from storage.errors import CorruptCheckpoint, CorruptDatabase
 from storage.manifests import ActorState, Changes, Description, Manifest
@@ -31,6 +32,8 @@ from storage.transactions import transaction
 
 CHECKPOINTS_NAME = "checkpoints.sqlite"
 CLOSE_TIMEOUT_S = 10.0
+
+T = TypeVar("T")
 
 IsHeld = Callable[[int, Position], bool]
 """Whether what stood at a position in an epoch is part of the timeline."""
@@ -60,6 +63,9 @@ class CheckpointStore:
         self._database = Database(self.path, is_read_only=is_read_only)
         self._wal = WalKeeper(self.path)
         self._shelf = Shelf()
+        self._is_prepared = False
+        """Not while an empty file that takes a damaged one's place cannot be made: for want of room, say."""
+        self._opening = anyio.Lock()
         self._warnings: list[str] = []
         self._untended: sqlite3.Error | None = None
         """What went wrong after the last save, which the next one raises."""
@@ -118,35 +124,51 @@ class CheckpointStore:
         assert actors, "a checkpoint holds the state of at least one actor"
         work = partial(self._save, description=description, actors=dict(actors), keep=frozenset(keep), changes=changes)
         try:
-            return await self._database.run(work, self._tend)
+            return await self._run(work, self._tend)
         except CorruptDatabase as error:
             await self._begin_anew(error)
-            return await self._database.run(work, self._tend)
+            return await self._run(work, self._tend)
+
+    async def older(self) -> tuple[str, ...]:
+        """The names of those in `list`, for who is about to save another: a file that none can be read of goes aside.
+
+        Raises StorageError.
+        """
+        try:
+            views = await self.list()
+        except CorruptDatabase as error:
+            await self._begin_anew(error)
+            return ()
+        return tuple(view.checkpoint for view in views)
 
     async def pin(self, checkpoint: str, *, is_pinned: bool = True) -> CheckpointView:
         """Let a checkpoint stay whatever comes after it, or no longer. Raises NotFound, StorageError."""
-        return await self._database.run(partial(self._shelf.pin, name=checkpoint, is_pinned=is_pinned))
+        return await self._run(partial(self._shelf.pin, name=checkpoint, is_pinned=is_pinned))
 
     async def prune(self, keep: Collection[str]) -> tuple[str, ...]:
         """Remove all but those named and the pinned ones; the names of those that went. Raises StorageError."""
-        return await self._database.run(partial(self._shelf.prune, keep=frozenset(keep)), self._tend)
+        return await self._run(partial(self._shelf.prune, keep=frozenset(keep)), self._tend)
 
     async def list(self) -> tuple[CheckpointView, ...]:
         """All kept checkpoints whose manifests can be read, newest first."""
-        return await self._database.run(self._shelf.sound_views)
+        return (await self.page()).checkpoints
+
+    async def page(self) -> CheckpointPage:
+        """Those, and with what is wrong with them those whose manifests cannot be read."""
+        return await self._run(self._shelf.page)
 
     async def manifest(self, checkpoint: str) -> Manifest:
         """What a checkpoint consists of. Raises NotFound, CorruptCheckpoint."""
-        return await self._database.run(partial(self._shelf.manifest, name=checkpoint))
+        return await self._run(partial(self._shelf.manifest, name=checkpoint))
 
     async def state(self, checkpoint: str, address: Address) -> bytes:
         """One actor's state in a checkpoint, as canonical JSON. Raises NotFound, CorruptCheckpoint."""
-        return await self._database.run(partial(self._shelf.state, name=checkpoint, address=address))
+        return await self._run(partial(self._shelf.state, name=checkpoint, address=address))
 
     async def load(self, checkpoint: str) -> Checkpoint:
         """One checkpoint, proved. Raises NotFound, CorruptCheckpoint."""
         try:
-            view, actors = await self._database.run(partial(self._shelf.states, name=checkpoint))
+            view, actors = await self._run(partial(self._shelf.states, name=checkpoint))
         except CorruptDatabase as error:
             raise CorruptCheckpoint(checkpoint, error.reason) from error
         return Checkpoint(view, actors)
@@ -154,7 +176,7 @@ class CheckpointStore:
     async def load_newest(self, is_held: IsHeld = lambda _epoch, _position: True) -> Checkpoint | None:
         """The newest that is sound and of this timeline; those passed over are in `warnings`."""
         try:
-            names = await self._database.run(shelf.names)
+            names = await self._run(shelf.names)
         except CorruptDatabase as error:
             await self._begin_anew(error)
             return None
@@ -174,7 +196,7 @@ class CheckpointStore:
 
     async def verify(self, checkpoint: str = "") -> tuple[Finding, ...]:
         """Prove one checkpoint, or all, newest first, and then the file itself. Raises NotFound, StorageError."""
-        names = (checkpoint,) if checkpoint else await self._database.run(shelf.names)
+        names = (checkpoint,) if checkpoint else await self._run(shelf.names)
         findings: list[Finding] = []
         for name in names:
             try:
@@ -186,13 +208,28 @@ class CheckpointStore:
                 findings.append(Finding(name, error.reason if isinstance(error, CorruptCheckpoint) else str(error)))
         if not checkpoint and self._shelf.has_pins:
             work = partial(unsound, path=self.path, schema=CHECKPOINTS)
-            if problem := await self._database.run(work):
+            if problem := await self._run(work):
                 findings.append(Finding(self.path.name, problem))
         return tuple(findings)
 
+    async def _run(self, work: Work[T], then: Work[None] | None = None) -> T:
+        """Run it on the thread, of a file that is opened first where the last try could not. Raises StorageError."""
+        async with self._opening:
+            if not self._is_prepared:
+                await self._open()
+        return await self._database.run(work, then)
+
     async def _open(self) -> None:
+        """All of it or nothing: what fails may be tried again."""
+        self._database = Database(self.path, is_read_only=self._is_read_only)
         await self._database.__aenter__()
-        await self._database.run(self._prepare)
+        try:
+            await self._database.run(self._prepare)
+        except BaseException:
+            with anyio.CancelScope(shield=True), suppress(sqlite3.Error):
+                await self._database.close()
+            raise
+        self._is_prepared = True
 
     async def _close(self) -> None:
         with anyio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
@@ -206,13 +243,14 @@ class CheckpointStore:
 
     async def _begin_anew(self, error: CorruptDatabase) -> None:
         """Move what cannot be used aside, where a person may look at it, and go on with an empty file."""
-        with suppress(sqlite3.Error):  # its file is damaged; how it closes says nothing new
-            await self._database.close()
-        aside = await anyio.to_thread.run_sync(move_aside, self.path)
-        self._warnings.append(f"{error}; it was moved to {aside} and the journal takes its place")
-        self._database = Database(self.path)
-        self._shelf = Shelf()
-        await self._open()
+        async with self._opening:
+            self._is_prepared = False
+            with suppress(sqlite3.Error):  # its file is damaged; how it closes says nothing new
+                await self._database.close()
+            aside = await anyio.to_thread.run_sync(move_aside, self.path)
+            self._warnings.append(f"{error}; it was moved to {aside} and the journal takes its place")
+            self._shelf, self._untended = Shelf(), None
+            await self._open()
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """On the thread: see that the file is ours, and of the version that is written today."""

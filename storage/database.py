@@ -53,7 +53,7 @@ class Database(aiosqlite.Connection):
         except sqlite3.Error as error:
             # The base class lets its thread end by itself; it must not outlive the loop that it reports to.
             await anyio.to_thread.run_sync(self._thread.join)
-            raise translated(error, self.path) from error
+            raise await anyio.to_thread.run_sync(translated, error, self.path) from error
         return self
 
     async def run(self, work: Work[T], then: Work[None] | None = None) -> T:
@@ -70,8 +70,8 @@ class Database(aiosqlite.Connection):
             self._tx.put_nowait((None, partial(then, self._conn)))
         try:
             result = await done
-        except sqlite3.Error as error:
-            raise translated(error, self.path) from error
+        except sqlite3.Error as error:  # looking for room is not for the loop
+            raise await anyio.to_thread.run_sync(translated, error, self.path) from error
         except UnicodeDecodeError as error:
             raise CorruptDatabase(self.path, "a name in it is not UTF-8") from error
         return result

@@ -8,14 +8,15 @@ used that went is swept afterwards; of a damaged one it is unknown what it uses,
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 
 import msgspec
 
 from bus.address import Address
-from bus.messages.system import CheckpointView
+from bus.messages.checkpoints import DamagedCheckpoint
+from bus.messages.system import CheckpointPage, CheckpointView
 from bus.refusals import NotFound
 from storage import manifests, queries
 from storage.cells import digest
@@ -107,17 +108,21 @@ class Shelf:
                 self._sweep(connection, self._gone)
             self._gone = []
 
-    def sound_views(self, connection: sqlite3.Connection) -> tuple[CheckpointView, ...]:
-        """Those whose manifests can be read, newest first."""
+    def page(self, connection: sqlite3.Connection) -> CheckpointPage:
+        """Those whose manifests can be read, and those whose cannot, with why; newest first."""
         found: list[CheckpointView] = []
+        damaged: list[DamagedCheckpoint] = []
         pinned = self._pinned(connection)
         for name, content, hash_ in connection.execute(queries.CHECKPOINTS).fetchall():
             known = self._views.get(name)
-            with suppress(CorruptCheckpoint):  # a list names what can be used; `verify` says what cannot
+            try:
                 if known is None or known[0] != hash_ or digest(content) != hash_:
                     known = self._views[name] = (hash_, self.manifest(connection, name).view)
+            except CorruptCheckpoint as error:
+                damaged.append(DamagedCheckpoint(str(name), error.reason))
+            else:
                 found.append(msgspec.structs.replace(known[1], is_pinned=name in pinned))
-        return tuple(found)
+        return CheckpointPage(tuple(found), tuple(damaged))
 
     def manifest(self, connection: sqlite3.Connection, name: str) -> Manifest:
         """What a checkpoint consists of. Raises NotFound, CorruptCheckpoint."""

@@ -125,10 +125,26 @@ def command_of(body: ChatBody, agent: AgentId) -> Complete:
         temperature=body.temperature,
         stop=(body.stop,) if isinstance(body.stop, str) else body.stop or (),
         tools=tuple(_tool(number, tool) for number, tool in enumerate(body.tools or ())),
-        tool_choice=_choice(body.tool_choice),
+        tool_choice=_choice(body),
         has_parallel_calls=body.parallel_tool_calls is not False,
         hedge_after_s=body.hedge_after_s,
     )
+
+
+def as_written(error: InvalidField, body: ChatBody) -> InvalidField:
+    """What the cascade refuses, with the field's name in this dialect."""
+    match error.path.split("."):
+        case ["tokens_max"]:
+            path = "max_completion_tokens" if body.max_tokens is None else "max_tokens"
+        case ["schema", *inner]:
+            path = ".".join(("response_format.json_schema.schema", *inner))
+        case ["tools", number, *inner]:
+            path = ".".join(("tools", number, "function", *inner))
+        case ["messages", number, "images"]:
+            path = f"messages.{number}.content"
+        case _:
+            path = error.path
+    return InvalidField(path, error.reason)
 
 
 def check_deadline(deadline_s: float) -> None:
@@ -150,9 +166,13 @@ def text_of(raw: msgspec.Raw) -> str:
     return bytes(raw).decode()
 
 
-def _choice(choice: str | _NamedTool | None) -> str:
+def _choice(body: ChatBody) -> str:
+    choice = body.tool_choice
     if isinstance(choice, _NamedTool):
-        return choice.function.name
+        name = choice.function.name
+        if all(tool.function.name != name for tool in body.tools or ()):
+            raise InvalidField("tool_choice.function.name", f"names no tool of the request: {name!r}")
+        return name
     if choice not in (None, "auto", "none", "required"):
         raise InvalidField("tool_choice", f"is not understood here: {choice!r}")
     return choice or "auto"

@@ -19,7 +19,7 @@ from bus.messages.base import AgentId, CompletionId
 from bus.messages.completions import ROUTER, Completion, ReadRouter, StreamPart
 from bus.refusals import InvalidField
 from web.answers import Answer
-from web.chat import CASCADE_MODEL, ChatBody, command_of
+from web.chat import CASCADE_MODEL, ChatBody, as_written, command_of
 from web.documents import ModelsDocument, OpenAiError
 from web.edge import Edge, json, read_body
 from web.operation import EVENT_STREAM, JSON, described
@@ -53,7 +53,10 @@ class CompletionsApi:
             principal = self._edge.authorise(request, "task")
             body = await read_body(request, ChatBody)
             asked = command_of(body, AgentId(principal.name))
-            answer = await Answer.begin(self._edge, asked, is_streamed=body.stream)
+            try:
+                answer = await Answer.begin(self._edge, asked, is_streamed=body.stream)
+            except InvalidField as error:
+                raise as_written(error, body) from error
             if not body.stream:
                 return json(self._document(await answer.whole(request)))
             first = await answer.first(request)

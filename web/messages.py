@@ -17,11 +17,12 @@ from starlette.routing import Route
 from bus.errors import AgoraError
 from bus.messages.base import AgentId
 from bus.messages.completions import Completion, FinishReason, StreamPart
+from bus.refusals import InvalidField
 from web.answers import Answer
 from web.chat import CASCADE_MODEL
 from web.documents import AnthropicError
 from web.edge import Edge, json, read_body
-from web.messages_body import MessagesBody, command_of
+from web.messages_body import MessagesBody, as_written, command_of
 from web.operation import EVENT_STREAM, JSON, described
 from web.problems import detail_of, problem_response, status_of
 from web.wire import encode
@@ -60,7 +61,10 @@ class MessagesApi:
             principal = self._edge.authorise(request, "task")
             body = await read_body(request, MessagesBody)
             asked = command_of(body, AgentId(principal.name))
-            answer = await Answer.begin(self._edge, asked, is_streamed=body.stream)
+            try:
+                answer = await Answer.begin(self._edge, asked, is_streamed=body.stream)
+            except InvalidField as error:
+                raise as_written(error, body) from error
             if not body.stream:
                 return json(_document(await answer.whole(request)))
             events = _events(answer, await answer.first(request))

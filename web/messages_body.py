@@ -88,14 +88,12 @@ class MessagesBody(msgspec.Struct, frozen=True):
 def command_of(body: MessagesBody, agent: AgentId) -> Complete:
     """The request in Agora's terms. Raises InvalidField for what would change the answer and is not understood."""
     check_deadline(body.deadline_s)
-    system = _words(body.system, "system")
-    messages = [ChatMessage("system", system)] if system else []
-    for number, message in enumerate(body.messages):
-        messages.extend(_turn(message, f"messages.{number}"))
     choice = body.tool_choice or _Choice("auto")
+    if choice.type == "tool" and all(tool.name != choice.name for tool in body.tools or ()):
+        raise InvalidField("tool_choice.name", f"names no tool of the request: {choice.name!r}")
     format_ = body.output_config.format if body.output_config is not None else None
     return Complete(
-        messages=tuple(messages),
+        messages=tuple(message for _, message in _messages(body)),
         tokens_max=body.max_tokens,
         deadline_s=body.deadline_s,
         agent=agent,
@@ -108,6 +106,34 @@ def command_of(body: MessagesBody, agent: AgentId) -> Complete:
         tool_choice={"any": "required", "tool": choice.name}.get(choice.type, choice.type),
         has_parallel_calls=not choice.disable_parallel_tool_use,
     )
+
+
+def as_written(error: InvalidField, body: MessagesBody) -> InvalidField:
+    """What the cascade refuses, with the field's name in this dialect."""
+    match error.path.split("."):
+        case ["tokens_max"]:
+            path = "max_tokens"
+        case ["stop"]:
+            path = "stop_sequences"
+        case ["schema", *inner]:
+            path = ".".join(("output_config.format.schema", *inner))
+        case ["tools", number, "parameters"]:
+            path = f"tools.{number}.input_schema"
+        case ["messages", number, _]:
+            path = [path for path, _ in _messages(body)][int(number)] + ".content"
+        case _:
+            path = error.path
+    return InvalidField(path, error.reason)
+
+
+def _messages(body: MessagesBody) -> Iterator[tuple[str, ChatMessage]]:
+    """What was said, and where in the body: a turn can hold several messages, and the first may stand beside them."""
+    if system := _words(body.system, "system"):
+        yield "system", ChatMessage("system", system)
+    for number, turn in enumerate(body.messages):
+        path = f"messages.{number}"
+        for message in _turn(turn, path):
+            yield path, message
 
 
 def _tool(number: int, tool: _Tool) -> Tool:

@@ -204,7 +204,11 @@ class OperationsApi:
         command = EnableProvider(provider) if body.enabled else DisableProvider(provider, body.reason)
         return accepted(await self._edge.ask(ROUTER, command), 200)
 
-    @described("what checkpoints are kept", scope="read", answer=CheckpointPage)
+    @described(
+        "what checkpoints are kept, and which are damaged as far as their manifests tell; `verify` proves all of one",
+        scope="read",
+        answer=CheckpointPage,
+    )
     async def list_checkpoints(self, request: Request) -> Response:
         self._edge.authorise(request, "read")
         return json((await self._edge.ask(JOURNAL, ListCheckpoints())).message)

@@ -38,6 +38,7 @@ STATUS: dict[type[AgoraError], int] = {
     refusals.IntakePaused: 507,
     refusals.AllProvidersFailed: 502,
     refusals.AllProvidersThrottled: 429,
+    refusals.NoTimeLeft: 504,
     refusals.NodeFailed: 502,
     refusals.StreamBroken: 502,
     errors.MailboxFull: 503,

@@ -23,13 +23,14 @@ from storage.checkpoints import CheckpointStore
 
 
 async def list_(shell: Shell) -> ExitCode:
-    """All kept checkpoints, newest first."""
+    """All kept checkpoints, newest first, and after them the damaged ones with what is wrong with them."""
     async with CheckpointStore.inspect(directory_of(shell)) as store:
-        views = await store.list()
+        page = await store.page()
+    views = page.checkpoints
     if shell.is_json:
-        shell.print_json(views)
+        shell.print_json((*views, *page.damaged))
         return ExitCode.DONE
-    if not views:
+    if not views and not page.damaged:
         shell.say("No checkpoint is kept yet; `agora checkpoints create` saves one.")
         return ExitCode.DONE
     table = Table("checkpoint", "position", "step", "made", "reason", "label", "pinned", "size", "new")
@@ -37,7 +38,11 @@ async def list_(shell: Shell) -> ExitCode:
         pinned = "pinned" if view.is_pinned else ""
         cells = (view.checkpoint, str(view.position), str(view.step), made(view), view.reason, view.label, pinned)
         table.add_row(*(escape(cell) for cell in cells), kilobytes(view.size_bytes), kilobytes(view.written_bytes))
+    for damaged in page.damaged:
+        table.add_row(escape(damaged.checkpoint), "", "", "", "damaged")
     shell.print_table(table)
+    for damaged in page.damaged:
+        shell.say(f"{damaged.checkpoint} is damaged, and nothing goes on from it: {damaged.problem}")
     return ExitCode.DONE
 
 

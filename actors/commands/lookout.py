@@ -198,7 +198,7 @@ class Lookout:
     async def _list_checkpoints(self) -> CheckpointPage:
         try:
             async with CheckpointStore.inspect(self._checkpoints) as store:
-                return CheckpointPage(await store.list())
+                return await store.page()
         except (NotFound, StorageError):  # a mirror has none, and those of a journal may be damaged: it stands alone
             return CheckpointPage(())
 

@@ -21,7 +21,10 @@ app = typer.Typer(help="List, verify, compare, save, pin and go back to checkpoi
 
 @app.command("list")
 def list_checkpoints(context: typer.Context) -> None:
-    """List what is kept, newest first."""
+    """List what is kept, newest first, and what is damaged.
+
+    The manifests are read and proved, and the lists of actors. The states themselves are not: verify proves them.
+    """
     shell = call_of(context).shell()
     shell.run(partial(checkpoint_commands.list_, shell))
 

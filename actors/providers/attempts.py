@@ -131,7 +131,7 @@ async def _ask(what: Attempt, limit_s: float, voice: _Voice) -> ModelReply:
     call, seat = what.call, what.flight.seat
     request, stream = call.request, call.stream
     if what.recordings is not None:
-        recorded = await replayed(what.recordings, request, seat.name, limit_s)
+        recorded = await replayed(what.recordings, call, seat.name, limit_s)
         if recorded is not None:
             if stream is not None and recorded.text:
                 voice.say(recorded.text)

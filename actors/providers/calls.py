@@ -129,6 +129,11 @@ class Call:
         return self.request.agent
 
     @property
+    def dimensions(self) -> int | None:
+        """How long the vectors are to be, 0 for the model's own length; None if this is about an answer in words."""
+        return self.texts.dimensions if self.texts is not None else None
+
+    @property
     def has_spoken(self) -> bool:
         """Whether anyone has heard words of the answer."""
         return self.stream is not None and bool(self.stream.text)
@@ -308,6 +313,7 @@ class Call:
             request=self.request,
             request_hash="",
             attempts=tuple(traces),
+            dimensions=self.dimensions,
         )
 
     def reply(self, completed: CompletionCompleted, reply: ModelReply) -> Completion:

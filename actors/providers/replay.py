@@ -8,19 +8,19 @@ of its own, unless the settings let it go on to the provider.
 import anyio
 import msgspec
 
+from actors.providers.calls import Call
 from actors.providers.dialect import ModelReply, ProviderFault
 from actors.rules.cascade import ErrorClass
 from actors.rules.recordings import Recordings, request_hash
-from bus.messages.completions import Complete
 
 
-async def replayed(recordings: Recordings, request: Complete, provider: str, limit_s: float) -> ModelReply | None:
+async def replayed(recordings: Recordings, call: Call, provider: str, limit_s: float) -> ModelReply | None:
     """What the provider answered to this request before; None lets it be asked.
 
     Raises:
         ProviderFault: what it failed with, or that nothing was recorded.
     """
-    trace = recordings.next(request_hash(request), provider)
+    trace = recordings.next(request_hash(call.request, call.dimensions), provider)
     if trace is None:
         if recordings.asks_on:
             return None

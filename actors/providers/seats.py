@@ -23,7 +23,7 @@ from actors.providers.transport import Transport
 from actors.rules import breaker as breakers
 from actors.rules import capabilities, cascade, records
 from actors.rules.breaker import Breaker, BreakerOptions, Outcome, Permit
-from actors.rules.cascade import Attempted, Candidate, ErrorClass
+from actors.rules.cascade import Attempted, Candidate, ErrorClass, GiveUp
 from actors.rules.rates import Rate
 from actors.rules.records import Cascade
 from actors.rules.spending import Price, cost
@@ -32,7 +32,7 @@ from bus.errors import Refused
 from bus.messages.base import Event, Microseconds
 from bus.messages.completions import BreakerState, Complete, ProviderDisabled, ProviderEnabled, ProviderView
 from bus.messages.embeddings import Embed
-from bus.refusals import AllProvidersFailed, AllProvidersThrottled, NotFound
+from bus.refusals import AllProvidersFailed, AllProvidersThrottled, NotFound, NoTimeLeft
 
 BY_SETTINGS = "by the settings"
 """Why a provider is out that the config takes out; the config can put it back."""
@@ -382,12 +382,14 @@ class Seats:
                 dearest = max(dearest, seat.estimate(call))
         return dearest
 
-    def refusal(self, state: Cascade, call: Asked, reason: str, now_s: float) -> Refused:
+    def refusal(self, state: Cascade, call: Asked, end: GiveUp, now_s: float) -> Refused:
         """Why nobody answers: nobody ever could, or else what kept each of them."""
         bounds = {name: seat.bounds(call) for name, seat in self._seats.items()}
         if (incapable := capabilities.refusal((*call.needs, capabilities.CONTEXT), bounds)) is not None:
             return incapable
-        why = (*call.lines, *self.why_skipped(state, call, now_s), reason)
+        why = (*call.lines, *self.why_skipped(state, call, now_s), end.reason)
+        if end.is_late:
+            return NoTimeLeft(why)
         if wait_s := cascade.throttled_s(self.candidates(state, call, now_s), call.attempted):
             return AllProvidersThrottled(why, wait_s)
         return AllProvidersFailed(why)

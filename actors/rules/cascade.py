@@ -232,6 +232,8 @@ class GiveUp(msgspec.Struct, frozen=True):
     """No provider can answer in time."""
 
     reason: str
+    is_late: bool = False
+    """The deadline alone forbids another attempt."""
 
 
 Choice = Try | Queue | NextRound | GiveUp
@@ -253,7 +255,7 @@ def choose(  # noqa: PLR0917  # all that the choice rests on
     for `trial_after_s`, if to anyone: infinite leaves those that nobody knows, None nobody.
     """
     if time_left_s < options.attempt_min_s:
-        return GiveUp("the deadline leaves no time for another attempt")
+        return GiveUp("the deadline leaves no time for an attempt", is_late=True)
     ordered = candidates
     if options.policy != "ordered":
         ordered = in_order(candidates, options.policy, attempted, jitter, trial_after_s)

@@ -1,10 +1,10 @@
 """What was answered before, to be answered again.
 
 Rules: requests are the same when all that shapes the answer is the same: the messages, the model that was wished for,
-the bounds and the schema; not who asked, why, or how long there was time. The attempts at one provider for one request
-are given again in their order, what failed as it failed; after the last of them the last one is given again. A
-provider that has no attempt of its own gives an answer that another one gave. Where there is neither, nothing was
-recorded.
+the bounds, the schema, and whether it is to be words or vectors; not who asked, why, or how long there was time. The
+attempts at one provider for one request are given again in their order, what failed as it failed; after the last of
+them the last one is given again. A provider that has no attempt of its own gives an answer that another one gave. Where
+there is neither, nothing was recorded.
 
 Pure: the recordings are handed in.
 """
@@ -34,9 +34,10 @@ NO_TRIAL = ("cancelled", "outrun", "late", "unrecorded")
 _encoder = msgspec.json.Encoder(order="sorted")
 
 
-def request_hash(request: Complete) -> str:
-    """SHA-256 over what shapes the answer, in hex."""
-    return hashlib.sha256(_encoder.encode(msgspec.structs.replace(request, **WHO_ASKED))).hexdigest()
+def request_hash(request: Complete, dimensions: int | None = None) -> str:
+    """SHA-256 over what shapes the answer, in hex; of vectors with their length, 0 for the model's own."""
+    shape = msgspec.structs.replace(request, **WHO_ASKED)
+    return hashlib.sha256(_encoder.encode(shape if dimensions is None else (shape, dimensions))).hexdigest()
 
 
 class Recordings:

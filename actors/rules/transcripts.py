@@ -50,7 +50,7 @@ def redacted(transcript: Transcript, keeping: Keeping, redactor: Redactor, run: 
         transcript,
         run=run,
         request=kept,
-        request_hash=request_hash(request),
+        request_hash=request_hash(request, transcript.dimensions),
         attempts=attempts,
         reason=redactor.text(transcript.reason),
         withheld=withheld,

@@ -4,8 +4,12 @@ Rules: a trigger fires for events after its own creation, once for each, and at 
 meanwhile is answered for together. Nothing that a trigger has led to makes it fire, at whatever remove: who asks here
 has looked (`actors.triggers`). One that waits for a position fires once and is over.
 
+A type or pattern that no event there is would match is refused, and names those that are spelt much like it.
+
 Pure: no clock, no disk.
 """
+
+from difflib import get_close_matches
 
 import msgspec
 
@@ -14,6 +18,7 @@ from actors.rules.fields import check_integer, check_line
 from actors.rules.idempotency import Keys
 from bus.envelope import Recorded
 from bus.messages.base import MAIN_RUN, Event, Microseconds, Position
+from bus.messages.catalogue import EVENTS
 from bus.messages.triggers import (
     CancelTrigger,
     CreateTrigger,
@@ -25,8 +30,10 @@ from bus.messages.triggers import (
     TriggerView,
 )
 from bus.refusals import InvalidField, Overloaded
-from bus.topics import is_valid_pattern, matches_any
+from bus.topics import is_valid_pattern, matches, matches_any
 
+OWN = (TriggerCreated, TriggerFired, TriggerCancelled)
+"""What the triggers themselves record, for which none fires."""
 OPEN_MAX = 1_000
 """Triggers at once; each event is held against all of them."""
 PATTERNS_MAX = 64
@@ -34,6 +41,10 @@ PAUSE_S_MIN = 0.1
 """Ten times a second is the most that anybody could want to be woken."""
 PAUSE_S_MAX = 86_400.0
 FIRES_MAX = 1_000_000_000
+CLOSE_MAX = 3
+"""Types that are named to who asks for one that there is not."""
+LOOKED_AT = tuple(sorted({kind.wire_name for kind in EVENTS if kind not in OWN}))
+"""The event types that a trigger may fire for."""
 NAME_CHARS_MAX = 200
 
 
@@ -92,6 +103,10 @@ def sound(spec: TriggerSpec) -> TriggerSpec:
     for pattern in spec.types:
         if not is_valid_pattern(pattern):
             raise InvalidField("spec.types", f"{pattern!r} is not an event type or a pattern")
+        if not any(matches(pattern, name) for name in LOOKED_AT):
+            close = get_close_matches(pattern, LOOKED_AT, CLOSE_MAX)
+            hint = f"; did you mean {' or '.join(close)}?" if close else ""
+            raise InvalidField("spec.types", f"{pattern!r} matches no event that there is for a trigger{hint}")
     for name in ("source", "task", "agent", "run", "wake"):
         if value := getattr(spec, name):
             check_line(f"spec.{name}", value, NAME_CHARS_MAX)
@@ -153,7 +168,7 @@ def wants(spec: TriggerSpec, record: Recorded) -> bool:
     One that names no run is of the journal's own, as for whoever asks the journal by run.
     """
     event = record.event
-    if spec.at or isinstance(event, TriggerCreated | TriggerFired | TriggerCancelled):
+    if spec.at or isinstance(event, OWN):
         return False
     if spec.types and not matches_any(spec.types, event.wire_name):
         return False

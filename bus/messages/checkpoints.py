@@ -26,6 +26,13 @@ class Difference(msgspec.Struct, frozen=True):
     bytes_after: int
 
 
+class DamagedCheckpoint(msgspec.Struct, frozen=True):
+    """A checkpoint that is there and cannot be used: nothing goes on from it, and nothing counts it as kept."""
+
+    checkpoint: str
+    problem: str
+
+
 class CheckpointProof(Reply, frozen=True):
     """What proving a checkpoint came to: every byte was read and held against its hashes."""
 

@@ -21,6 +21,7 @@ from bus.messages.base import (
     TaskId,
     Upcaster,
 )
+from bus.messages.checkpoints import DamagedCheckpoint
 
 JOURNAL: Final = Address("journal")
 BROADCASTER: Final = Address("broadcaster")
@@ -163,11 +164,12 @@ class CheckpointView(Reply, frozen=True):
 
 
 class CheckpointPage(Reply, frozen=True):
-    """All kept checkpoints, newest first."""
+    """All kept checkpoints, newest first, and those whose manifests cannot be read; `verify` proves the states too."""
 
     wire_name = "checkpoints"
 
     checkpoints: tuple[CheckpointView, ...]
+    damaged: tuple[DamagedCheckpoint, ...] = ()
 
 
 class CheckpointsPruned(Reply, frozen=True):

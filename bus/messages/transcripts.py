@@ -63,6 +63,8 @@ class Transcript(Reply, frozen=True):
     """SHA-256 over what shapes the answer; equal requests have equal ones, redacted or not."""
     attempts: tuple[AttemptTrace, ...]
     withheld: str = ""
+    dimensions: int | None = None
+    """Of texts that were to become vectors: of what length, 0 for the model's own; None of an answer in words."""
 
 
 class TranscriptSummary(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ class TriggerSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     types: tuple[str, ...] = ()
-    """Event types or topic patterns, such as `task.*`."""
+    """Event types or topic patterns, such as `task.*`; each matches at least one type that there is."""
     source: str = ""
     task: str = ""
     agent: str = ""

@@ -1,10 +1,5 @@
 """A disk that is full or cannot be written to, for real: the data lie on a small file system of their own (tmpfs)."""
 
-import os
-import shutil
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
@@ -15,38 +10,16 @@ from bus.messages.catalogue import EVENTS
 from bus.messages.tasks import TaskSpec
 from storage import integrity
 from tests.support.served import Served, ran, served
+from tests.support.small_disk import BY_ROOT, fill, small_disk
 from web.client import AgoraClient
 from web.live_feed import RequestFailed
 
-BY_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="a file system is mounted, which only root may do")
-
 pytestmark = [pytest.mark.slow, BY_ROOT]
 
-SIZE_BYTES = 24 * 2**20
 TEXT = "x" * 8_000
 """A task's instructions: a few thousand fill the disk."""
 PATIENCE_S = 60.0
 ALERT = {"AGORA_MONITOR__DISK_FREE_BYTES_MIN": str(4 * 2**20), "AGORA_MONITOR__LOOK_EVERY_S": "0.2"}
-
-
-@contextmanager
-def small_disk(path: Path) -> Iterator[Path]:
-    """A file system of a few megabytes."""
-    path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE_BYTES}", "tmpfs", str(path)], check=True)
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", "--lazy", str(path)], check=True)
-
-
-def fill(disk: Path, *, but_bytes: int = 0) -> Path:
-    """Someone else's file takes what room there is; where it is."""
-    ballast = disk / "ballast"
-    free = shutil.disk_usage(disk).free - but_bytes
-    with ballast.open("ab") as file:
-        os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), max(1, free))
-    return ballast
 
 
 async def post_until_refused(agora: AgoraClient, posted: dict[str, str]) -> RequestFailed:

@@ -3,16 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from actors.completion_log import DAY_US, CompletionLog, CompletionLogOptions, PruneDue, Store
+from actors.completion_log import DAY_US, PRUNE_S, CompletionLog, CompletionLogOptions, PruneDue, Store
 from actors.providers.settings import RouterOptions
 from actors.purse import Neighbours
 from actors.rules.redaction import MARK, Redactor
-from actors.runtime import ChildSpec
+from actors.runtime import ActorSystem, ChildSpec
+from actors.runtime.simulation import MemoryJournal
+from actors.runtime.virtual_time import Simulation, simulate
 from bus.clock import VirtualClock
 from bus.errors import StorageError
 from bus.messages.base import AgentId, CompletionId, Microseconds, RunId, TaskId
@@ -213,3 +216,29 @@ async def test_what_the_disk_does_not_take_is_counted_and_told_once_and_costs_no
         assert len(router.events(SystemWarning)) == 1
         with pytest.raises(StorageError, match="cannot be read"):
             await read(router)
+
+
+class Aging(Full):
+    """A store that notes before when it is asked to forget."""
+
+    def __init__(self) -> None:
+        self.asked: list[Microseconds] = []
+
+    async def prune(self, before_us: Microseconds, bytes_max: int) -> int:
+        self.asked.append(before_us)
+        return 0
+
+
+def test_what_is_too_old_is_looked_for_again_and_again() -> None:
+    store = simulate(1, _grown_old)
+    assert len(store.asked) == 3
+    assert [later - before for before, later in pairwise(store.asked)] == [int(PRUNE_S * 1e6)] * 2
+
+
+async def _grown_old(simulation: Simulation) -> Aging:
+    store, journal = Aging(), MemoryJournal(clock=simulation.clock)
+    async with ActorSystem(log=journal.log, history=journal, clock=simulation.clock, dice=simulation.dice) as system:
+        log = CompletionLog(store, CompletionLogOptions(days=2.0), Redactor((), (), ()), RunId("main"))
+        await system.start(ChildSpec(COMPLETION_LOG, lambda: log))
+        await simulation.pass_time(2.5 * PRUNE_S)
+    return store

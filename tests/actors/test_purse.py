@@ -27,7 +27,7 @@ from bus.messages.routing import (
     ReconcileSpending,
     SpendingReconciled,
 )
-from bus.refusals import AllProvidersFailed, InvalidField
+from bus.refusals import InvalidField, NoTimeLeft
 from tests.support.fault_server import FaultServer, Sickness
 from tests.support.routing import Routing, behind, request, routing
 
@@ -125,7 +125,7 @@ async def test_nothing_is_sent_for_which_the_wait_for_the_disk_has_left_no_time(
         await journal.is_asked.wait()
         router.clock.advance(4.96)
         journal.goes_on.set()
-        with pytest.raises(AllProvidersFailed, match=r"late: .* nothing was sent"):
+        with pytest.raises(NoTimeLeft, match=r"late: .* nothing was sent"):
             await asked
         assert dear.calls == 0
 

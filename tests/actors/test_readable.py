@@ -27,6 +27,11 @@ def test_texts_of_one_name_stand_in_one_file_in_their_order(tmp_path: Path) -> N
     assert names(tmp_path) == [DAY.format(1), DAY.format(2)]
 
 
+def test_nobody_else_on_this_machine_reads_what_was_said(tmp_path: Path) -> None:
+    ReadableFiles(tmp_path, 100).append([("main/zoe/2026-01-01.md", "a")])
+    assert (tmp_path / "main" / "zoe").stat().st_mode & 0o777 == 0o700
+
+
 def test_the_oldest_days_go_first_whoever_wrote_them(tmp_path: Path) -> None:
     files = ReadableFiles(tmp_path, 100)
     files.append([("main/zoe/2026-01-01.md", "a" * 40)])

@@ -23,6 +23,7 @@ from bus.messages.completions import (
     BreakerOpened,
     BreakerState,
     BudgetRaised,
+    BudgetReopened,
     BudgetSpent,
     BudgetWarned,
     ChatMessage,
@@ -40,7 +41,15 @@ from bus.messages.completions import (
 )
 from bus.messages.routing import AllowanceDrawn, AllowanceLost, CascadeReordered, ReconcileSpending, ReorderProviders
 from bus.messages.system import SaveCheckpoint
-from bus.refusals import AllProvidersFailed, BudgetExhausted, InvalidField, NotFound, Overloaded, RequestRejected
+from bus.refusals import (
+    AllProvidersFailed,
+    BudgetExhausted,
+    InvalidField,
+    NotFound,
+    NoTimeLeft,
+    Overloaded,
+    RequestRejected,
+)
 from tests.support.fault_server import TEXT, FaultServer, Sickness, refusing_url
 from tests.support.routing import DOCUMENT, FIRST, QUICK, behind, request, routing
 
@@ -345,7 +354,7 @@ async def test_who_waits_for_a_busy_provider_until_the_deadline_is_refused() -> 
         second = asyncio.create_task(router.complete(deadline_s=0.1))
         await _until(lambda: len(router.events(CompletionRequested)) == 2)
         router.clock.advance(0.1)
-        with pytest.raises(AllProvidersFailed, match="the deadline leaves no time"):
+        with pytest.raises(NoTimeLeft, match="the deadline leaves no time"):
             await second
         held.release()
         assert (await first).provider == FIRST
@@ -380,7 +389,7 @@ async def test_a_request_that_makes_no_sense_is_refused(wrong: Complete, path: s
 
 async def test_a_deadline_in_the_past_tries_nobody() -> None:
     async with FaultServer() as well, routing(behind(well.url)) as router:
-        with pytest.raises(AllProvidersFailed, match="the deadline leaves no time"):
+        with pytest.raises(NoTimeLeft, match="the deadline leaves no time"):
             await router.complete(deadline_s=0.01)
         assert well.calls == 0
 
@@ -501,6 +510,8 @@ async def test_a_days_budget_is_there_again_the_next_day() -> None:
         assert (await router.complete()).text == TEXT
         view = await router.view()
         assert (view.spent_run_usd_micros, view.spent_today_usd_micros, view.is_budget_exhausted) == (60, 30, False)
+        ((spent,), (reopened,)) = router.events(BudgetSpent), router.events(BudgetReopened)
+        assert spent.budget == reopened.budget
 
 
 async def test_failed_attempts_that_used_up_the_budget_end_the_completion() -> None:

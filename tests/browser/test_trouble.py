@@ -8,10 +8,11 @@ import anyio
 import pytest
 from playwright.async_api import expect
 
-from tests.acceptance.test_full_disk import ALERT, BY_ROOT, fill, post_until_refused, small_disk
+from tests.acceptance.test_full_disk import ALERT, post_until_refused
 from tests.browser.chrome import PATIENCE_MS, window
 from tests.browser.stage import Stage, staged
 from tests.support.served import served
+from tests.support.small_disk import BY_ROOT, fill, small_disk
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

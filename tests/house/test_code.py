@@ -33,7 +33,7 @@ SLEEPERS: dict[str, str] = {
     "tests/bench/journal_size.py": "a wait for the disk to settle between two measurements",
     "tests/bench/live_server.py": "the pace at which the measured source speaks",
     "tests/storage/shims.py": "it skips, with the reason, where there is no compiler for the failing disk",
-    "tests/acceptance/test_full_disk.py": "it mounts a file system of its own, which only root may do",
+    "tests/support/small_disk.py": "it mounts a file system of its own, which only root may do",
     "tests/bench/journal_load.py": "a quiet loop, whose lateness is what a burst is compared with",
     "tests/bench/checkpoints.py": "a beat whose lateness is what is measured",
     "tests/actors/git/": "programs that hang, which are what is bounded",

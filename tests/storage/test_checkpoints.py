@@ -18,10 +18,11 @@ from bus.errors import StorageError
 from bus.messages.base import Position
 from bus.refusals import NotFound
 from storage.checkpoints import CheckpointStore, Finding
-from storage.errors import DirectoryInUse, UnknownSchema
+from storage.errors import CorruptDatabase, DirectoryInUse, DiskFull, UnknownSchema
 from storage.manifests import ActorState, state_hash
 from storage.schema import CHECKPOINTS
 from tests.storage.writer import description
+from tests.support.small_disk import BY_ROOT, fill, small_disk
 
 ROOT = Path(__file__).resolve().parents[2]
 LEDGER, SCOUT = Address("ledger"), Address("agents/scout")
@@ -129,20 +130,64 @@ async def test_a_destroyed_file_is_moved_aside_with_a_warning(tmp_path: Path, co
         assert (tmp_path / f"checkpoints.sqlite.damaged-{times}").read_bytes() == content
 
 
-async def test_a_file_that_is_damaged_under_way_is_replaced_at_the_next_save(tmp_path: Path) -> None:
-    async with CheckpointStore.open(tmp_path) as store:
-        for position in range(10, 40, 10):
-            await store.save(description(), actors_at(position, size=300_000), keep=("c-10", "c-20"))
-    path = tmp_path / "checkpoints.sqlite"
+def damage_all_but_the_first_page(path: Path) -> None:
     content = bytearray(path.read_bytes())
     for start in range(4_096, len(content), 4_096):
         content[start : start + 100] = b"\xff" * 100
     path.write_bytes(content)
+
+
+async def test_a_file_that_is_damaged_under_way_is_replaced_at_the_next_save(tmp_path: Path) -> None:
+    async with CheckpointStore.open(tmp_path) as store:
+        for position in range(10, 40, 10):
+            await store.save(description(), actors_at(position, size=300_000), keep=("c-10", "c-20"))
+    damage_all_but_the_first_page(tmp_path / "checkpoints.sqlite")
     async with CheckpointStore.open(tmp_path) as store:
         assert await store.load_newest() is None
         await store.save(description(), actors_at(50), keep=())
         assert store.take_warnings()
         assert [view.checkpoint for view in await store.list()] == ["c-50"]
+
+
+async def test_who_is_about_to_save_is_told_of_no_older_ones_where_the_file_is_damaged_and_can_save(
+    tmp_path: Path,
+) -> None:
+    async with CheckpointStore.open(tmp_path) as store:
+        await save_at(store, 10)
+    damage_all_but_the_first_page(tmp_path / "checkpoints.sqlite")
+    async with CheckpointStore.open(tmp_path) as store:
+        with pytest.raises(CorruptDatabase):
+            await store.list()
+        assert await store.older() == ()
+        await save_at(store, 20)
+        assert await store.older() == ("c-20",)
+        (warning,) = store.take_warnings()
+        assert "was moved to" in warning
+
+
+@BY_ROOT
+async def test_a_damaged_file_whose_place_nothing_can_take_on_a_full_disk_is_replaced_once_there_is_room(
+    tmp_path: Path,
+) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        async with CheckpointStore.open(disk) as store:
+            await save_at(store, 10)
+        damage_all_but_the_first_page(disk / "checkpoints.sqlite")
+        async with CheckpointStore.open(disk) as store:
+            ballast = fill(disk)
+            for _ in range(3):
+                with pytest.raises(DiskFull):
+                    await store.save(description(), actors_at(20), keep=())
+            with pytest.raises(DiskFull):
+                await store.list()
+            (warning,) = store.take_warnings()
+            assert "was moved to" in warning
+            ballast.unlink()
+            for position in (30, 40):
+                await save_at(store, position)
+            assert await store.older() == ("c-40", "c-30")
+            assert [finding.problem for finding in await store.verify()] == ["", ""]
+            assert store.take_warnings() == ()
 
 
 async def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:

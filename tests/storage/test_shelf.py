@@ -104,6 +104,24 @@ async def test_a_list_says_of_the_same_checkpoints_the_same_whether_they_were_re
         assert [view.checkpoint for view in await store.list()] == ["c-30"]
 
 
+async def test_one_whose_manifest_is_damaged_is_listed_apart_with_why_and_is_never_the_newest(tmp_path: Path) -> None:
+    async with CheckpointStore.open(tmp_path) as store:
+        await save_at(store, 10)
+        await save_at(store, 20)
+    with closing(sqlite3.connect(tmp_path / "checkpoints.sqlite", isolation_level=None)) as connection:
+        connection.execute("UPDATE checkpoints SET hash = zeroblob(32) WHERE name = 'c-20'")
+    async with CheckpointStore.open(tmp_path) as store:
+        page = await store.page()
+        assert [view.checkpoint for view in page.checkpoints] == ["c-10"]
+        (damaged,) = page.damaged
+        assert damaged.checkpoint == "c-20"
+        assert Finding("c-20", damaged.problem) == (await store.verify("c-20"))[0]
+        assert damaged.problem
+        newest = await store.load_newest()
+        assert newest is not None
+        assert newest.view.checkpoint == "c-10"
+
+
 async def test_one_at_the_same_position_takes_the_place_of_the_older(tmp_path: Path) -> None:
     async with CheckpointStore.open(tmp_path) as store:
         await store.save(description("first"), actors_at(10), keep=())

@@ -66,6 +66,7 @@ async def test_of_what_is_too_much_the_oldest_goes(tmp_path: Path) -> None:
         size = len(b"words") + 8  # as it is packed
         assert await store.prune(0, 4 * size) == 6
         assert await store.page("", "", 0, 10) == [b"s10", b"s9", b"s8", b"s7"]
+        assert await store.prune(0, 4 * size - 1) == 1
 
 
 async def test_what_a_task_or_an_agent_said_is_forgotten_for_good(tmp_path: Path) -> None:

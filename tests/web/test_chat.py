@@ -2,10 +2,11 @@
 
 import pytest
 
+from actors.rules.requests import check
 from bus.messages.base import AgentId
 from bus.messages.completions import ChatMessage, Complete, Image, Tool, ToolCall
 from bus.refusals import InvalidField
-from web.chat import DEADLINE_MAX_S, ChatBody, check_deadline, command_of
+from web.chat import DEADLINE_MAX_S, ChatBody, as_written, check_deadline, command_of
 from web.wire import decode
 
 
@@ -54,6 +55,7 @@ def test_what_is_agoras_own_is_passed_on() -> None:
         (b'{"n": 2, "messages": []}', "n"),
         (b'{"tools": [{"type": "custom", "function": {"name": "x"}}], "messages": []}', "tools.0.type"),
         (b'{"tool_choice": "any", "messages": []}', "tool_choice"),
+        (b'{"tool_choice": {"function": {"name": "none"}}, "messages": []}', "tool_choice.function.name"),
         (b'{"deadline_s": 0, "messages": []}', "deadline_s"),
         (b'{"messages": [{"role": "function", "content": "x"}]}', "messages.0.role"),
         (b'{"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}', "messages.0.content"),
@@ -68,6 +70,43 @@ def test_what_would_change_the_answer_and_is_not_understood_is_refused(body: byt
     with pytest.raises(InvalidField) as refused:
         read(body)
     assert refused.value.path == path
+
+
+SAID = b'"messages": [{"role": "user", "content": "Hello."}]'
+
+
+@pytest.mark.parametrize(
+    ("wrong", "path"),
+    [
+        (b'"max_tokens": 0', "max_tokens"),
+        (b'"max_completion_tokens": 0', "max_completion_tokens"),
+        (b'"max_tokens": 0, "max_completion_tokens": 9', "max_tokens"),
+        (b'"temperature": 3', "temperature"),
+        (b'"hedge_after_s": -1', "hedge_after_s"),
+        (b'"stop": [%s]' % b",".join([b'"x"'] * 17), "stop"),
+        (b'"tool_choice": "required"', "tool_choice"),
+        (b'"tools": [{"function": {"name": "a b"}}]', "tools.0.function.name"),
+        (b'"tools": [{"function": {"name": "a", "parameters": 1}}]', "tools.0.function.parameters"),
+        (
+            b'"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "thing"}}}',
+            "response_format.json_schema.schema.type",
+        ),
+        (
+            b'"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url":'
+            b' "data:image/tiff;base64,AAAA"}}]}]',
+            "messages.0.content",
+        ),
+        (b'"messages": [{"role": "user", "content": "x"}, {"role": "tool"}]', "messages.1.tool_call_id"),
+        (b'"messages": []', "messages"),
+    ],
+)
+def test_what_the_cascade_refuses_has_the_name_that_the_client_wrote(wrong: bytes, path: str) -> None:
+    said = b"" if b'"messages"' in wrong else b", " + SAID
+    body = decode(b"{" + wrong + said + b"}", ChatBody)
+    with pytest.raises(InvalidField) as refused:
+        check(command_of(body, AgentId("x")))
+    named = as_written(refused.value, body)
+    assert (named.path, named.reason) == (path, refused.value.reason)
 
 
 def test_a_schema_and_a_privacy_reach_the_cascade() -> None:

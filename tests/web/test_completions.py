@@ -3,11 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import aiohttp
 import openai
 import pytest
-from openai.types.chat import ChatCompletionContentPartImageParam, ChatCompletionToolParam
+from openai.types.chat import (
+    ChatCompletionContentPartImageParam,
+    ChatCompletionToolParam,
+    ChatCompletionUserMessageParam,
+)
 
 from actors.providers import ProviderOptions
 from actors.providers.discovery import EXTRACTIVE
@@ -20,6 +25,8 @@ from tests.support.routing import DOCUMENT, Routing, able, behind
 from tests.web.support import READER, TOKEN
 
 MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": DOCUMENT}]
+
+HELLO: list[ChatCompletionUserMessageParam] = [{"role": "user", "content": "Hello."}]
 
 
 @asynccontextmanager
@@ -74,6 +81,29 @@ async def test_what_goes_wrong_before_the_first_word_is_an_error_of_the_dialect(
                     model="agora", messages=[{"role": "user", "content": "Hello."}], stream=is_streamed
                 )
             assert refused.value.code == "request_rejected"
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+async def test_a_wrong_field_is_named_as_the_client_wrote_it(is_streamed: bool) -> None:
+    async with FaultServer() as well, client(behind(well.url)) as (api, _):
+        asked = partial(api.chat.completions.create, model="agora", messages=HELLO, stream=is_streamed)
+        with pytest.raises(openai.UnprocessableEntityError, match="max_tokens: must be") as refused:
+            await asked(max_tokens=0)
+        assert refused.value.param == "max_tokens"
+        with pytest.raises(openai.UnprocessableEntityError, match="max_completion_tokens: must be") as refused:
+            await asked(max_completion_tokens=0)
+        assert refused.value.param == "max_completion_tokens"
+        assert well.calls == 0
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+async def test_a_deadline_that_leaves_no_time_to_ask_anybody_is_a_timeout(is_streamed: bool) -> None:
+    async with FaultServer() as well, client(behind(well.url)) as (api, _):
+        with pytest.raises(openai.InternalServerError, match="the deadline leaves no time") as late:
+            await api.chat.completions.create(
+                model="agora", messages=HELLO, stream=is_streamed, extra_body={"deadline_s": 0.001}
+            )
+        assert (late.value.status_code, late.value.code, well.calls) == (504, "no_time_left", 0)
 
 
 async def test_a_stream_that_breaks_says_so_to_the_client() -> None:

@@ -69,6 +69,13 @@ async def test_without_a_provider_of_embeddings_the_refusal_names_them_and_nothi
         assert server.calls == 0
 
 
+async def test_a_deadline_that_leaves_no_time_to_ask_anybody_is_a_timeout() -> None:
+    async with FaultServer() as server, client(embedding(server.url)) as (api, _):
+        with pytest.raises(openai.InternalServerError, match="the deadline leaves no time") as late:
+            await api.embeddings.create(model="agora", input="hello", extra_body={"deadline_s": 0.001})
+        assert (late.value.status_code, late.value.code, server.calls) == (504, "no_time_left", 0)
+
+
 async def test_a_dead_provider_of_embeddings_is_left_for_the_next() -> None:
     async with (
         FaultServer(Sickness.SERVER_ERROR) as sick,
@@ -78,6 +85,22 @@ async def test_a_dead_provider_of_embeddings_is_left_for_the_next() -> None:
         await api.embeddings.create(model="agora", input="hello")
         assert [failed.provider for failed in router.events(CompletionAttemptFailed)] == ["sick"]
         assert [done.provider for done in router.events(CompletionCompleted)] == ["well"]
+
+
+async def test_no_byte_of_a_local_text_reaches_a_provider_that_is_not() -> None:
+    async with FaultServer() as far, FaultServer(Sickness.SERVER_ERROR) as sick, FaultServer() as near:
+        remote = msgspec.structs.replace(embedding(far.url, "far"), location="remote")
+        async with client(remote, embedding(sick.url, "sick"), embedding(near.url, "near")) as (api, router):
+            local = {"privacy": "local"}
+            await api.embeddings.create(model="agora", input="A secret that stays here.", extra_body=local)
+            assert (far.connections, sick.calls, near.calls) == (set(), 1, 1)
+            assert [done.provider for done in router.events(CompletionCompleted)] == ["near"]
+            await api.embeddings.create(model="agora", input="Anybody may read this.")
+            assert far.calls == 1
+        async with client(remote) as (api, _):
+            with pytest.raises(openai.InternalServerError, match="far: not local"):
+                await api.embeddings.create(model="agora", input="A secret that stays here.", extra_body=local)
+            assert far.calls == 1
 
 
 async def test_vectors_cost_what_their_price_says() -> None:

@@ -127,6 +127,25 @@ async def test_what_goes_wrong_is_an_error_of_the_dialect() -> None:
         assert server.calls == 0
 
 
+@pytest.mark.parametrize("is_streamed", [False, True])
+async def test_a_wrong_field_is_named_as_the_client_wrote_it(is_streamed: bool) -> None:
+    async with FaultServer() as server, client(behind(server.url)) as (api, _):
+        with pytest.raises(anthropic.UnprocessableEntityError, match="max_tokens: must be"):
+            await api.messages.create(model="agora", max_tokens=0, messages=HELLO, stream=is_streamed)
+        assert server.calls == 0
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+async def test_a_deadline_that_leaves_no_time_to_ask_anybody_is_a_timeout(is_streamed: bool) -> None:
+    async with FaultServer() as server, client(behind(server.url)) as (api, _):
+        with pytest.raises(anthropic.InternalServerError, match="the deadline leaves no time") as late:
+            await api.messages.create(
+                model="agora", max_tokens=9, messages=HELLO, stream=is_streamed, extra_body={"deadline_s": 0.001}
+            )
+        assert (late.value.status_code, server.calls) == (504, 0)
+        assert "timeout_error" in str(late.value.body)
+
+
 async def test_a_stream_that_breaks_says_so() -> None:
     async with FaultServer(Sickness.BREAKS) as server, client(behind(server.url)) as (api, _):
         with pytest.raises(anthropic.APIStatusError):

@@ -27,6 +27,7 @@ CASES: list[tuple[AgoraError, int]] = [
     (AgoraError("secret"), 500),
     (refusals.AllProvidersFailed(()), 502),
     (refusals.AllProvidersThrottled((), 900.5), 429),
+    (refusals.NoTimeLeft(()), 504),
     (errors.MailboxFull("ledger", 5), 503),
     (errors.ActorStopped("ledger"), 503),
     (errors.SystemStopping(), 503),

@@ -1,5 +1,7 @@
 """`agora checkpoints` with and without a server."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -37,6 +39,28 @@ async def test_a_damaged_checkpoint_is_found(tmp_path: Path, capsys: pytest.Capt
     assert msgspec.json.decode(capsys.readouterr().out, type=list[dict[str, str]])[0]["problem"] == ""
     with pytest.raises(NotFound, match="c-999"):
         await checkpoints.verify(shell, "c-999")
+
+
+async def test_one_whose_manifest_is_damaged_is_listed_as_such_with_why_and_the_newest_is_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with serving(tmp_path):
+        await checkpoints.create(shell_at(tmp_path), "first")
+        await checkpoints.create(shell_at(tmp_path), "second")
+    path = checkpoints.directory_of(shell_at(tmp_path)) / "checkpoints.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        (name,) = connection.execute("SELECT name FROM checkpoints ORDER BY id DESC").fetchone()
+        connection.execute("UPDATE checkpoints SET hash = zeroblob(32) WHERE name = ?", (name,))
+    capsys.readouterr()
+    assert await checkpoints.list_(shell_at(tmp_path)) is ExitCode.DONE
+    assert f"{name} is damaged, and nothing goes on from it: " in capsys.readouterr().out
+    assert await checkpoints.list_(shell_at(tmp_path, is_json=True)) is ExitCode.DONE
+    *sound, damaged = msgspec.json.decode(capsys.readouterr().out, type=list[dict[str, object]])
+    assert damaged["checkpoint"] == name
+    assert damaged["problem"]
+    assert all(view["checkpoint"] != name for view in sound)
+    assert await checkpoints.verify(shell_at(tmp_path), "newest") is ExitCode.DONE
+    assert name not in capsys.readouterr().out
 
 
 async def test_without_a_data_directory_there_is_nothing_to_list_and_nobody_to_save(tmp_path: Path) -> None:

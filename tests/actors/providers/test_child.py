@@ -149,6 +149,22 @@ async def test_one_that_says_too_much_is_ended() -> None:
             await born.line(run, 30.0)
 
 
+async def test_what_was_read_does_not_count_against_how_much_it_may_say() -> None:
+    async with child(ECHO) as born:
+        run = await born.ready(30.0)
+        for _ in range(5):
+            run.send(b"x" * (LINE_BYTES_MAX // 4))
+            assert len(await born.line(run, 10.0)) == LINE_BYTES_MAX // 4
+
+
+async def test_a_complaint_without_an_end_does_not_end_it() -> None:
+    noise = f"import sys; sys.stderr.write('50 %' + chr(13) * {LINE_BYTES_MAX * 2}); sys.stderr.flush()\n"
+    async with child(noise + ECHO) as born:
+        run = await born.ready(30.0)
+        run.send(b"one")
+        assert await born.line(run, 10.0) == b"one"
+
+
 async def test_it_ends_with_the_system_even_if_it_does_not_want_to() -> None:
     pids: list[int] = []
     for script in (ECHO, STUBBORN):
@@ -157,11 +173,18 @@ async def test_it_ends_with_the_system_even_if_it_does_not_want_to() -> None:
     assert [await is_gone(pid) for pid in pids] == [True, True]
 
 
+async def test_it_hears_no_interrupt_of_the_terminal() -> None:
+    async with child(ECHO) as born:
+        run = await born.ready(30.0)
+        assert os.getsid(run.pid) == run.pid
+
+
 async def test_a_released_one_ends_with_its_last_call() -> None:
     async with child(ECHO) as born:
         run = await born.ready(30.0)
         with born.used():
-            born.release()
+            with born.used():
+                born.release()
             run.send(b"last words")
             assert await born.line(run, 10.0) == b"last words"
         await run.gone.wait()

@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import msgspec
 import pytest
 
+from actors.providers.child import Child, command_of
 from actors.providers.dialect import ProviderFault
 from actors.providers.discovery import EXTRACTIVE
-from actors.providers.llama import LlamaProvider
+from actors.providers.llama import WORKER, LlamaProvider
 from actors.providers.options import ProviderOptions
 from actors.providers.seats import Seats
 from actors.providers.transport import Transport
@@ -112,6 +114,44 @@ async def test_a_process_that_hangs_is_ended_after_a_call_that_it_did_not_answer
         async with asyncio.timeout(10):
             while children() - before:  # noqa: ASYNC110  # nobody tells when a process is gone
                 await asyncio.sleep(0)
+
+
+async def test_a_process_that_hangs_in_the_middle_of_a_stream_is_ended_as_well(model: Path) -> None:
+    before = children()
+    options = msgspec.structs.replace(llama(model), stall_timeout_s=0.3)
+    async with provider(options) as opened:
+        await opened.complete(PROMPT, limit_s=60.0)
+        (pid,) = children() - before
+        prompt = msgspec.structs.replace(PROMPT, tokens_max=400, is_streamed=True)
+        with pytest.raises(ProviderFault) as stalled:
+            await opened.stream(prompt, lambda _: os.kill(pid, signal.SIGSTOP), limit_s=60.0)
+        assert stalled.value.error is ErrorClass.STALLED
+        assert (await fault_of(opened)).error is ErrorClass.REFUSED
+        async with asyncio.timeout(10):
+            while children() - before:  # noqa: ASYNC110  # nobody tells when a process is gone
+                await asyncio.sleep(0)
+
+
+async def test_nobody_else_on_this_machine_may_ask_it(model: Path) -> None:
+    settings = {"parallel": 1, "threads": 1, "key": "ours", "has_embeddings": False}
+    born = Child(command_of(llama(model), WORKER, settings, os.environ))
+    try:
+        url = msgspec.json.decode((await born.ready(60.0)).hello, type=dict[str, str])["url"]
+        body = {"messages": [{"role": "user", "content": "Hello."}], "max_tokens": 1}
+        async with aiohttp.ClientSession() as client:
+            for key, status in (("", 401), ("theirs", 401), ("ours", 200)):
+                headers = {"authorization": f"Bearer {key}"}
+                async with client.post(f"{url}/v1/chat/completions", json=body, headers=headers) as answer:
+                    assert answer.status == status
+    finally:
+        await born.close()
+
+
+async def test_each_of_two_calls_at_once_has_the_whole_context(model: Path) -> None:
+    async with routing(msgspec.structs.replace(llama(model), concurrency_max=2), environment=os.environ) as router:
+        asked = request("Hello there. " * 23, tokens_max=TOKENS_MAX, deadline_s=60)
+        answer = await router.system.ask(ROUTER, asked, timeout_s=60)
+        assert (answer.provider, 512 // 2 < answer.tokens_in < 512) == ("here", True)
 
 
 async def test_a_file_that_is_not_there_or_no_model_is_a_typed_fault(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from actors.runtime import Actor, ActorSystem, ChildSpec
 from actors.runtime.simulation import MemoryJournal
 from actors.runtime.virtual_time import Simulation, simulate
 from bus.messages.base import RunId
-from bus.messages.completions import ROUTER, CompletionAttemptFailed, CompletionFailed
+from bus.messages.completions import ROUTER, ChatMessage, Complete, CompletionAttemptFailed, CompletionFailed
 from bus.messages.embeddings import Embed
 from bus.messages.transcripts import COMPLETION_LOG, LogCompletion, Transcript
 from bus.refusals import AllProvidersFailed, NotRecorded
@@ -68,6 +68,13 @@ async def test_answers_and_failures_come_again_and_nobody_is_asked() -> None:
         assert ((await router.stream(request(), heard)).text, heard) == (TEXT, [TEXT])
 
 
+async def test_a_provider_that_asked_to_be_left_alone_is_left_alone_for_as_long() -> None:
+    told = await recorded(Sickness.THROTTLED)
+    async with routing(*NOWHERE, recordings=Recordings(told)) as router:
+        assert (await router.complete()).provider == "second"
+        assert (await router.provider()).throttled_for_s == 7.0
+
+
 async def test_what_was_not_recorded_is_refused_by_name_and_asked_of_nobody() -> None:
     told = await recorded(Sickness.HEALTHY)
     async with FaultServer() as server, routing(behind(server.url), recordings=Recordings(told)) as router:
@@ -84,6 +91,11 @@ async def test_what_was_not_recorded_goes_on_to_the_provider_where_the_settings_
         assert server.calls == 1
 
 
+def in_words(embed: Embed) -> Complete:
+    """The same texts, to be answered in as few words as vectors are."""
+    return Complete(tuple(ChatMessage("user", text) for text in embed.texts), tokens_max=1, deadline_s=embed.deadline_s)
+
+
 async def test_vectors_come_again_as_they_were_and_nobody_is_asked() -> None:
     told: list[Transcript] = []
     embed = Embed(("one", "three"), deadline_s=5.0)
@@ -97,6 +109,10 @@ async def test_vectors_come_again_as_they_were_and_nobody_is_asked() -> None:
     nowhere = msgspec.structs.replace(NOWHERE[0], embedding_model="tiny-embed")
     async with routing(nowhere, recordings=Recordings(told)) as router:
         again = await router.system.ask(ROUTER, embed)
+        longer, elsewhere = (msgspec.structs.replace(embed, **change) for change in ({"dimensions": 3}, {"model": "m"}))
+        for other in (longer, elsewhere, in_words(embed)):
+            with pytest.raises(NotRecorded):
+                await router.system.ask(ROUTER, other)
     assert (again.vectors, again.model) == (given.vectors, given.model)
     assert len(given.vectors) == 2
 

@@ -102,7 +102,9 @@ def test_the_last_provider_gets_all_the_time_there_is() -> None:
 
 
 def test_no_attempt_starts_without_time_to_finish() -> None:
-    assert isinstance(choose((A,), (), 0, 0.049, OPTIONS, 0.0), GiveUp)
+    choice = choose((A,), (), 0, 0.049, OPTIONS, 0.0)
+    assert isinstance(choice, GiveUp)
+    assert choice.is_late
     assert choose((A,), (), 0, 0.05, OPTIONS, 0.0) == Try("a", 0.05)
 
 
@@ -120,7 +122,9 @@ def test_when_all_failed_in_a_way_that_may_pass_another_round_begins_after_a_jit
 
 def test_rounds_have_an_end() -> None:
     failed = tuple(Attempted("a", ErrorClass.SERVER, n) for n in range(2))
-    assert isinstance(choose((A,), failed, 1, 10.0, OPTIONS, 0.0), GiveUp)
+    choice = choose((A,), failed, 1, 10.0, OPTIONS, 0.0)
+    assert isinstance(choice, GiveUp)
+    assert not choice.is_late
 
 
 def test_no_round_begins_that_could_not_end_in_time() -> None:

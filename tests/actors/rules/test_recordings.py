@@ -54,6 +54,11 @@ def test_who_asks_and_how_long_there_is_time_makes_no_other_request(change: dict
     assert request_hash(msgspec.structs.replace(REQUEST, **change)) == request_hash(REQUEST)
 
 
+def test_vectors_are_another_answer_than_words_and_by_their_length() -> None:
+    hashes = {request_hash(REQUEST), *(request_hash(REQUEST, dimensions) for dimensions in (0, 3, 5))}
+    assert len(hashes) == 4
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -84,6 +89,7 @@ def test_a_provider_without_an_attempt_of_its_own_gives_what_another_one_answere
 
 def test_what_was_cut_short_or_has_no_words_is_no_recording() -> None:
     wordless = msgspec.structs.replace(trace(), answer=None)
-    recordings = Recordings([transcript(trace("a", "cancelled"), trace("a", "outrun"), wordless)])
+    cut_short = [trace("a", outcome) for outcome in ("cancelled", "outrun", "late", "unrecorded")]
+    recordings = Recordings([transcript(*cut_short, wordless)])
     assert recordings.next(request_hash(REQUEST), "a") is None
     assert recordings.next("another", "a") is None

@@ -44,7 +44,7 @@ from bus.messages.completions import (
     CompletionRequested,
     CompletionUnknown,
 )
-from bus.messages.routing import CompletionsNumbered, ReconcileSpending
+from bus.messages.routing import AllowanceDrawn, AllowanceLost, CompletionsNumbered, ReconcileSpending
 from bus.refusals import BudgetExhausted, Overloaded
 
 SCOUT, EDITOR = AgentId("scout"), AgentId("editor")
@@ -199,6 +199,41 @@ def test_what_is_noted_of_days_gone_by_is_forgotten() -> None:
         *(BudgetSpent(f"day/{n}", 1, 1) for n in range(100)), *(BudgetWarned(f"day/{n}", 1, 1) for n in range(9))
     )
     assert (spending.spent, spending.warned) == ({"day/99": 1}, {"day/8": 1})
+
+
+def test_a_call_at_a_clock_that_was_set_back_counts_in_the_day_that_there_is() -> None:
+    before = NOON - DAY_US
+    spending = books(
+        *(requested("m-1", 9), completed("m-1", 8)),
+        *(requested("m-2", 9, now_us=before), completed("m-2", 3, now_us=before)),
+    )
+    assert (today(spending, NOON), spending.run) == (11, 11)
+
+
+def test_what_an_attempt_may_have_cost_counts_on_the_day_of_its_call() -> None:
+    tomorrow = NOON + DAY_US
+    spending = books(
+        *(requested("m-1", 9), completed("m-1", 8)),
+        *(requested("m-2", 9, now_us=tomorrow), attempt_failed("m-2", 5), completed("m-2", 7, now_us=tomorrow)),
+    )
+    assert (today(spending, tomorrow), spending.run) == (7, 15)
+
+
+def test_what_a_crash_left_of_an_allowance_is_spent_on_the_day_that_finds_it() -> None:
+    spending = books(requested("m-1", 9), completed("m-1", 8), AllowanceDrawn(10), AllowanceLost(10, NOON + DAY_US))
+    assert (today(spending, NOON + DAY_US), spending.run, spending.unknown) == (10, 18, 10)
+
+
+def test_what_a_crash_left_counts_once_in_each_agents_budget() -> None:
+    lost = CompletionUnknown(CompletionId("m-1"), SCOUT, TASK, 6, NOON)
+    spending = books(requested("m-1", 6), AllowanceDrawn(10), lost, AllowanceLost(4, NOON))
+    spent = [budgets(spending, Limits(agent=30), agent, NOON)[0].spent for agent in (SCOUT, EDITOR)]
+    assert spent == [10, 10]
+
+
+def test_what_a_failed_completion_may_have_cost_is_unknown_until_a_bill_says() -> None:
+    spending = books(requested("m-1", 9), attempt_failed("m-1", 5), failed("m-1", 5))
+    assert (spending.unknown, spending.run) == (5, 5)
 
 
 def test_a_spent_budget_covers_calls_again_by_other_settings_another_day_or_a_bill() -> None:

@@ -60,6 +60,28 @@ def test_a_trigger_that_makes_no_sense_is_refused_by_its_field(spec: TriggerSpec
     assert path in refusal.value.path
 
 
+@pytest.mark.parametrize(
+    ("types", "reason"),
+    [
+        (("task.creatd",), "'task.creatd' matches no event .* did you mean task.created"),
+        (("task.created", "nothing_of_ours.#"), "'nothing_of_ours.#' matches no event"),
+        (("trigger.fired",), "'trigger.fired' matches no event that there is for a trigger"),
+        (("trigger.*",), "'trigger.*' matches no event"),
+    ],
+)
+def test_a_type_that_there_is_not_is_refused_with_those_that_are_spelt_much_like_it(
+    types: tuple[str, ...], reason: str
+) -> None:
+    with pytest.raises(InvalidField, match=reason) as refusal:
+        rules.decide_create(Triggers(), CreateTrigger(TriggerSpec(types=types, post=POST)), HEAD, 0)
+    assert refusal.value.path == "spec.types"
+
+
+@pytest.mark.parametrize("pattern", ["#", "*.created", "task.#", "task.completed"])
+def test_a_pattern_that_some_event_matches_is_taken(pattern: str) -> None:
+    assert _made(TriggerSpec(types=(pattern,), post=POST)).triggers["g-1"].spec.types == (pattern,)
+
+
 def test_the_same_key_gives_the_same_trigger_and_another_spec_is_refused() -> None:
     state = _made(key="k")
     assert rules.decide_create(state, CreateTrigger(SPEC, "k"), HEAD, 1) == ()

@@ -115,10 +115,11 @@ export function Checkpoints() {
   const [chosen, choose] = useState("");
   const { value, error, again } = useRefreshed("/api/checkpoints");
   const list = value?.checkpoints ?? [];
+  const damaged = value?.damaged ?? [];
   return html`
     <${Panel} title="Checkpoints" name="checkpoints" aside=${html`${list.length ? `${plural(list.length, "checkpoint")} kept` : ""}${mayAct && html`<${Save} saved=${again} />`}`}>
       ${error && html`<${Trouble} error=${error} retry=${again} />`}
-      ${!error && value && !list.length && html`<${Empty} command=${`${COMMAND} create`}>Checkpoints are saved as the run goes on, and when it stops. A start goes on from the newest.<//>`}
+      ${!error && value && !list.length && !damaged.length && html`<${Empty} command=${`${COMMAND} create`}>Checkpoints are saved as the run goes on, and when it stops. A start goes on from the newest.<//>`}
       ${list.length > 0 && html`
         <${Track} list=${list} last=${last} chosen=${chosen} choose=${choose} />
         <div class="scroll" tabindex="0" role="region" aria-label="Checkpoints"><table>
@@ -126,5 +127,6 @@ export function Checkpoints() {
           <tbody>${list.map((each) => html`<${Row} key=${each.checkpoint} each=${each} isChosen=${each.checkpoint === chosen} choose=${choose} mayAct=${mayAct} again=${again} />`)}</tbody>
         </table></div>
         <p class="foot">Open one to prove it, compare it, go back to it or branch off. Any other position serves as well: <${Command} text=${`${COMMAND} restore ${Math.max(1, last - 100)}`} /></p>`}
+      ${damaged.map((each) => html`<p class="foot fault" key=${each.checkpoint}>${each.checkpoint} is damaged, and nothing goes on from it: ${each.problem}</p>`)}
     <//>`;
 }
