@@ -114,6 +114,11 @@ def message_of(error: BaseException) -> str:
     return " ".join(text.split())
 
 
+def counted(count: int, what: str) -> str:
+    """Such as `1 blob` or `2 blobs`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def end_at_next_signal() -> None:
     """From now on an interrupt or a termination ends the process at once."""
     for number in (signal.SIGINT, signal.SIGTERM):

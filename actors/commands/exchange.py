@@ -15,7 +15,7 @@ from typing import BinaryIO
 import anyio.to_thread
 
 from actors.commands.checkpoints import directory_of
-from actors.commands.console import ExitCode, Shell
+from actors.commands.console import ExitCode, Shell, counted
 from actors.commands.progress import progress
 from bus.clock import SystemClock
 from bus.codec import Catalogue
@@ -56,7 +56,7 @@ async def import_(shell: Shell, file: str) -> ExitCode:
     if shell.is_json:
         shell.print_json(imported)
     else:
-        shell.say(f"{imported.events} events and {imported.blobs} blobs are in {shell.data}")
+        shell.say(f"{counted(imported.events, 'event')} and {counted(imported.blobs, 'blob')} are in {shell.data}")
         for problem in imported.problems:
             shell.say(f"  line {problem.line}: {problem.reason}")
         if imported.problems_count > len(imported.problems):

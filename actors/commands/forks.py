@@ -127,7 +127,11 @@ async def position_of(shell: Shell, past: Past, at: str) -> Position:
         return Position(int(at))
     try:
         async with CheckpointStore.inspect(directory_of(shell)) as store:
-            view = rules.find(await store.list(), at, time_us_of(at))
+            page = await store.page()
+        for damaged in page.damaged:
+            if damaged.checkpoint == at:
+                raise BadUsage(f"{at} is damaged: {damaged.problem}; choose another, or a position")
+        view = rules.find(page.checkpoints, at, time_us_of(at))
     except NotFound as error:
         if error.kind == "checkpoint":
             raise

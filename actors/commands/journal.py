@@ -11,7 +11,7 @@ import anyio.to_thread
 
 from actors.commands import presence
 from actors.commands.connection import joined
-from actors.commands.console import ExitCode, Shell
+from actors.commands.console import ExitCode, Shell, counted
 from actors.commands.progress import progress
 from bus.clock import SystemClock
 from bus.codec import Catalogue
@@ -34,7 +34,7 @@ async def verify(shell: Shell) -> ExitCode:
     if shell.is_json:
         shell.print_json(found)
     elif not found.problem:
-        shell.say(f"{found.events} events and {found.blobs} blobs are as they were written")
+        shell.say(f"{counted(found.events, 'event')} and {counted(found.blobs, 'blob')} are as they were written")
     else:
         where = f"position {found.position}: " if found.position else ""
         shell.say(f"{where}{found.problem}")

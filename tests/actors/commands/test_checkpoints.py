@@ -7,12 +7,20 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from actors.commands import checkpoints
+from actors.commands import checkpoints, forks
 from actors.commands.console import ExitCode
 from actors.proving import time_us_of
-from bus.errors import NotServing
+from bus.errors import BadUsage, NotServing
 from bus.refusals import NotFound
 from tests.support.inside import briefed, decoded, serving, shell_at
+
+
+def _file(data: Path) -> Path:
+    return checkpoints.directory_of(shell_at(data)) / "checkpoints.sqlite"
+
+
+def _problems(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return [each["problem"] for each in msgspec.json.decode(capsys.readouterr().out, type=list[dict[str, str]])]
 
 
 async def test_a_checkpoint_is_saved_by_the_server_and_listed_and_proved_with_or_without_it(
@@ -31,14 +39,21 @@ async def test_a_checkpoint_is_saved_by_the_server_and_listed_and_proved_with_or
     assert f"{saved['checkpoint']}: sound\n" in capsys.readouterr().out
 
 
-async def test_a_damaged_checkpoint_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_sound_checkpoint_and_then_a_damaged_one_is_told_and_another_name_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     async with serving(tmp_path):
         pass
     shell = shell_at(tmp_path, is_json=True)
     assert await checkpoints.verify(shell, "") is ExitCode.DONE
-    assert msgspec.json.decode(capsys.readouterr().out, type=list[dict[str, str]])[0]["problem"] == ""
+    assert _problems(capsys) == [""]
     with pytest.raises(NotFound, match="c-999"):
         await checkpoints.verify(shell, "c-999")
+    with closing(sqlite3.connect(_file(tmp_path), isolation_level=None)) as connection:
+        connection.execute("UPDATE chunks SET content = zeroblob(40)")
+    assert await checkpoints.verify(shell, "") is ExitCode.FAILED
+    (problem,) = _problems(capsys)
+    assert "chunk" in problem
 
 
 async def test_one_whose_manifest_is_damaged_is_listed_as_such_with_why_and_the_newest_is_another(
@@ -47,8 +62,7 @@ async def test_one_whose_manifest_is_damaged_is_listed_as_such_with_why_and_the_
     async with serving(tmp_path):
         await checkpoints.create(shell_at(tmp_path), "first")
         await checkpoints.create(shell_at(tmp_path), "second")
-    path = checkpoints.directory_of(shell_at(tmp_path)) / "checkpoints.sqlite"
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(_file(tmp_path), isolation_level=None)) as connection:
         (name,) = connection.execute("SELECT name FROM checkpoints ORDER BY id DESC").fetchone()
         connection.execute("UPDATE checkpoints SET hash = zeroblob(32) WHERE name = ?", (name,))
     capsys.readouterr()
@@ -61,6 +75,9 @@ async def test_one_whose_manifest_is_damaged_is_listed_as_such_with_why_and_the_
     assert all(view["checkpoint"] != name for view in sound)
     assert await checkpoints.verify(shell_at(tmp_path), "newest") is ExitCode.DONE
     assert name not in capsys.readouterr().out
+    with pytest.raises(BadUsage, match=f"{name} is damaged: .*choose another, or a position"):
+        await forks.fork(shell_at(tmp_path), name, tmp_path / "into")
+    assert not (tmp_path / "into").exists()
 
 
 async def test_without_a_data_directory_there_is_nothing_to_list_and_nobody_to_save(tmp_path: Path) -> None:

@@ -77,3 +77,8 @@ def test_a_process_is_alive_until_it_has_ended() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
     assert not console.is_alive(process.pid)
+
+
+@pytest.mark.parametrize(("count", "said"), [(0, "0 blobs"), (1, "1 blob"), (2, "2 blobs")])
+def test_one_is_one_and_all_else_are_many(count: int, said: str) -> None:
+    assert console.counted(count, "blob") == said

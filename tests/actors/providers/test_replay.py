@@ -75,6 +75,15 @@ async def test_a_provider_that_asked_to_be_left_alone_is_left_alone_for_as_long(
         assert (await router.provider()).throttled_for_s == 7.0
 
 
+async def test_a_recording_that_takes_time_takes_no_more_than_the_attempt_may() -> None:
+    (told,) = await recorded(Sickness.HEALTHY)
+    (attempt,) = told.attempts
+    lasting = msgspec.structs.replace(told, attempts=(msgspec.structs.replace(attempt, ended_s=3_600.0),))
+    providers = (behind("http://127.0.0.1:9", timeout_s=0.1),)
+    async with routing(*providers, recordings=Recordings([lasting], takes_time=True)) as router, asyncio.timeout(30.0):
+        assert (await router.complete()).text == TEXT
+
+
 async def test_what_was_not_recorded_is_refused_by_name_and_asked_of_nobody() -> None:
     told = await recorded(Sickness.HEALTHY)
     async with FaultServer() as server, routing(behind(server.url), recordings=Recordings(told)) as router:
