@@ -1,7 +1,8 @@
 """A language model of half a megabyte that knows nothing: random weights in GGUF, for a real engine to run.
 
-It can be made to call tools: then it would rather end than speak, and rather call a tool than do anything else, so that
-an engine which forces a call by a grammar gets one at once.
+It never ends by itself, so that each answer is as long as it may be. Or it can be made to call tools: then it would
+rather end than speak, and rather call a tool than do anything else, so that an engine which forces a call by a grammar
+gets one at once.
 """
 
 from pathlib import Path
@@ -28,8 +29,8 @@ TEMPLATE = (
 """Of a chat; the jinja that engines read from the model file. They learn from it how tools are called."""
 CALL_MARK = b"<tool_call>\n"
 END_TOKEN = 2
-LIKING = 30.0
-"""What all tokens have in common in their first dimension; a token that likes it is likely to come next."""
+LIKING, PATIENCE = 30.0, 3.0
+"""What all tokens have in common in their first dimension: a token that likes it is likely to come next."""
 
 
 def write_tiny_model(path: Path, *, calls_tools: bool = False, has_pooling: bool = False) -> None:
@@ -59,11 +60,13 @@ def write_tiny_model(path: Path, *, calls_tools: bool = False, has_pooling: bool
     for name, shape in _tensors(len(tokens)):
         is_norm = name.endswith("norm.weight")
         values = np.ones(shape) if is_norm else dice.normal(0.0, 0.3, shape)
-        if calls_tools and name == "token_embd.weight":
-            values[:, 0] = LIKING
-        if calls_tools and name == "output.weight":
+        if name == "token_embd.weight":
+            values[:, 0] = LIKING if calls_tools else PATIENCE
+        if name == "output.weight":
             values[:, 0] = 0.0
-            values[END_TOKEN, 0], values[-1, 0] = 20.0, 10.0
+            values[END_TOKEN, 0], values[-1, 0] = (20.0, 10.0) if calls_tools else (-100.0, 0.0)
+        if name.endswith(("attn_output.weight", "ffn_down.weight")) and not calls_tools:
+            values[0] = 0.0  # what all have in common stays with them
         writer.add_tensor(name, values.astype(np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
